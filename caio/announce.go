@@ -1,0 +1,168 @@
+package caio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// withdrawTimeout bounds the withdrawal after the announcement's context has ended.
+const withdrawTimeout = 5 * time.Second
+
+// Announce registers ct and keeps it registered until ctx ends; then it withdraws the registration.
+//
+// CAIO need not be up: Announce tries, with growing and jittered pauses, until it is. Afterwards it reads the service back
+// every [Options].Heartbeat and registers again when CAIO has forgotten it, as it does when it restarts. A refused token
+// and an id that another contract holds are waited out, because tokens rotate and services are withdrawn. Each change of
+// state is logged once.
+//
+// When ctx ends, Announce withdraws what it registered itself, and nothing else, within 5 seconds, and returns nil; an
+// error then means that the registration may have remained. Before that it returns only with [ErrInvalidContract], at once.
+func (c *Client) Announce(ctx context.Context, ct *contract.Contract) error {
+	a := newAnnouncement(c, ct)
+	for {
+		err := a.step(ctx)
+		if errors.Is(err, ErrInvalidContract) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return a.withdraw(ctx, c)
+		}
+		a.report(err)
+		select {
+		case <-time.After(a.pause(err)):
+		case <-ctx.Done():
+			return a.withdraw(ctx, c)
+		}
+	}
+}
+
+// An announcement is what one call of Announce knows.
+type announcement struct {
+	client   *Client // sends each call once: the loop of Announce does the waiting
+	contract *contract.Contract
+	log      *slog.Logger
+	pace     *backoff.ExponentialBackOff
+
+	registered bool   // CAIO confirmed our registration and has not disowned it since
+	unsure     bool   // an attempt to register got no answer: CAIO may have it
+	state      string // last reported
+}
+
+func newAnnouncement(c *Client, ct *contract.Contract) *announcement {
+	once := *c
+	once.attempts = 1
+	pace := backoff.NewExponentialBackOff()
+	pace.InitialInterval, pace.MaxInterval, pace.Multiplier = 500*time.Millisecond, c.heartbeat, 2
+	return &announcement{client: &once, contract: ct, log: c.log.With("service_id", ct.ID, "caio", c.base.Host), pace: pace}
+}
+
+// step registers the service, or checks that it still is.
+func (a *announcement) step(ctx context.Context) error {
+	if a.registered {
+		service, err := a.client.Service(ctx, a.contract.ID)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			a.log.Warn("CAIO forgot the service; registering again")
+		case err != nil:
+			return err
+		case a.disowned(service):
+			a.log.Warn("CAIO shows another contract under the service's id; trying to register again")
+		default:
+			return nil
+		}
+		a.registered = false
+	}
+
+	_, err := a.client.Register(ctx, a.contract)
+	a.registered = err == nil
+	a.unsure = err != nil && (a.unsure || mayHaveArrived(err))
+	return err
+}
+
+// mayHaveArrived reports whether CAIO may have done what it was asked although the call failed.
+func mayHaveArrived(err error) bool {
+	var refusal *Error
+	var network *net.OpError
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.temporary()
+	case errors.As(err, &network) && network.Op == "dial":
+		return false
+	}
+	return true
+}
+
+// disowned reports whether the entry under our id is somebody else's.
+func (a *announcement) disowned(service *Service) bool {
+	if service.Contract != nil {
+		return !service.Contract.Equal(a.contract)
+	}
+	return service.Version != "" && service.Version != a.contract.Version
+}
+
+// pause returns how long to wait before the next step: the heartbeat, a fifth up or down, or a growing pause after a failure.
+func (a *announcement) pause(err error) time.Duration {
+	if err == nil {
+		a.pace.Reset()
+		return time.Duration(float64(a.client.heartbeat) * (0.8 + 0.4*rand.Float64()))
+	}
+	wait, _ := retryable(err)
+	return max(a.pace.NextBackOff(), min(wait, maxRetryAfter))
+}
+
+// report logs err, nil for success, if the last report was another.
+func (a *announcement) report(err error) {
+	state, level, message := "registered", slog.LevelInfo, "registered with CAIO"
+	var refusal *Error
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrUnauthorized):
+		state, level, message = "unauthorized", slog.LevelError, "CAIO refuses the token; retrying until it is accepted"
+	case errors.Is(err, ErrAlreadyRegistered):
+		state, level, message = "taken", slog.LevelError, "the service's id is taken by another contract; retrying until that is unregistered"
+	case errors.As(err, &refusal) && refusal.Status < http.StatusInternalServerError && !refusal.temporary():
+		state, level, message = fmt.Sprint("refused ", refusal.Status), slog.LevelError, "CAIO refuses the registration; retrying. Check base URL and dialect"
+	default:
+		state, level, message = "unavailable", slog.LevelWarn, "CAIO is not available; retrying"
+	}
+	if state == a.state {
+		return
+	}
+	a.state = state
+	if err != nil {
+		a.log.Log(context.Background(), level, message, "error", err)
+		return
+	}
+	a.log.Log(context.Background(), level, message)
+}
+
+// withdraw unregisters the service if it is registered, as far as known, by this announcement. c may try more than once.
+func (a *announcement) withdraw(ended context.Context, c *Client) error {
+	if !a.registered && !a.unsure {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ended), withdrawTimeout)
+	defer cancel()
+	service, err := c.Service(ctx, a.contract.ID)
+	if err == nil {
+		if a.disowned(service) || service.Contract == nil && !a.registered {
+			return nil
+		}
+		err = c.Unregister(ctx, a.contract.ID)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("the registration of %s may have remained: %w", a.contract.ID, err)
+	}
+	a.log.Info("withdrew the registration from CAIO")
+	return nil
+}

@@ -1,0 +1,114 @@
+package caio_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http/httptest"
+	"os"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+const exampleContract = `
+service:
+  id: echo-001
+  name: Echo
+  version: 1.0.0
+  capabilities:
+    - type: echo
+      accuracy: {min: 0.99}
+  guarantees:
+    latency:
+      property: p95_latency_ms
+      bound: {max: 50}
+  api:
+    protocol: http
+    base_url: http://localhost:9000
+    endpoints:
+      - path: /echo
+        method: POST
+`
+
+// startCAIO stands in for a CAIO at CAIO_URL.
+func startCAIO() *httptest.Server {
+	reg, err := registry.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return httptest.NewServer(reg)
+}
+
+func ExampleClient_Register() {
+	server := startCAIO()
+	defer server.Close()
+
+	ct, err := contract.Parse("echo.yaml", []byte(exampleContract))
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := caio.NewClient(server.URL, &caio.Options{Token: caio.StaticToken(os.Getenv("CAIO_TOKEN"))})
+	if err != nil {
+		log.Fatal(err)
+	}
+	registration, err := client.Register(context.Background(), ct)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(registration.Message)
+	// Output: Service echo-001 registered successfully
+}
+
+func ExampleClient_Route() {
+	server := startCAIO()
+	defer server.Close()
+	ctx := context.Background()
+
+	ct, err := contract.Parse("echo.yaml", []byte(exampleContract))
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := caio.NewClient(server.URL, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.Register(ctx, ct); err != nil {
+		log.Fatal(err)
+	}
+
+	limit := 100.0
+	decision, err := client.Route(ctx, caio.Request{
+		Capabilities: []string{"echo"},
+		Guarantees:   map[string]contract.Bound{"p95_latency_ms": {Max: &limit}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(decision.ServiceID, decision.Endpoints[0].Method, decision.BaseURL+decision.Endpoints[0].Path)
+	// Output: echo-001 POST http://localhost:9000/echo
+}
+
+func ExampleClient_Announce() {
+	server := startCAIO()
+	defer server.Close()
+
+	ct, err := contract.Parse("echo.yaml", []byte(exampleContract))
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := caio.NewClient(server.URL, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// The service stays registered, also across restarts of CAIO, until ctx ends.
+	ctx, stop := context.WithCancel(context.Background())
+	announced := make(chan error, 1)
+	go func() { announced <- client.Announce(ctx, ct) }()
+
+	stop() // at the end of the program
+	fmt.Println(<-announced)
+	// Output: <nil>
+}

@@ -1,0 +1,240 @@
+package caio
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+)
+
+const (
+	maxAnswer     = 8 << 20
+	maxRetryAfter = 30 * time.Second
+)
+
+// A call is one question to CAIO, which may have to be sent several times.
+type call struct {
+	op     string // for messages
+	method string
+	path   string // already escaped
+	query  url.Values
+	body   any // sent as JSON; nil for none
+}
+
+// A permanentFault is an answer that another attempt would not improve.
+type permanentFault string
+
+func (f permanentFault) Error() string { return string(f) }
+
+// do sends the call until it is answered for good, and decodes the answer into answer unless that is nil.
+func (c *Client) do(ctx context.Context, r call, answer any) error {
+	if c.attempts == 1 {
+		return c.attempt(ctx, r, answer)
+	}
+	var last error
+	pace := &pacing{ExponentialBackOff: backoff.NewExponentialBackOff()}
+	pace.InitialInterval, pace.MaxInterval = 200*time.Millisecond, 5*time.Second
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		last = c.attempt(ctx, r, answer)
+		wait, again := retryable(last)
+		if !again || wait > maxRetryAfter {
+			return struct{}{}, backoff.Permanent(last)
+		}
+		pace.atLeast = wait
+		return struct{}{}, last
+	}, backoff.WithBackOff(pace), backoff.WithMaxTries(uint(c.attempts)), backoff.WithMaxElapsedTime(0))
+	if err != nil && !errors.Is(err, last) { // the context ended between two attempts
+		return fmt.Errorf("%w (gave up: %w)", last, err)
+	}
+	return err
+}
+
+// pacing is exponential backoff that waits at least as long as the server asked.
+type pacing struct {
+	*backoff.ExponentialBackOff
+	atLeast time.Duration
+}
+
+func (p *pacing) NextBackOff() time.Duration {
+	return max(p.ExponentialBackOff.NextBackOff(), p.atLeast)
+}
+
+// retryable reports whether the failed call may be sent again, and how long CAIO asks to wait before.
+func retryable(err error) (wait time.Duration, again bool) {
+	var refusal *Error
+	var fault permanentFault
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.RetryAfter, refusal.temporary()
+	case errors.As(err, &fault), errors.Is(err, context.Canceled):
+		return 0, false
+	}
+	return 0, err != nil
+}
+
+// attempt sends the call once.
+func (c *Client) attempt(ctx context.Context, r call, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	request, token, err := c.newRequest(ctx, r)
+	if err != nil {
+		return fmt.Errorf("caio: %s: %w", r.op, err)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("caio: %s at %s: %w", r.op, c.base.Host, transportFault(err))
+	}
+	defer response.Body.Close()
+	body, err := readAnswer(response)
+	if response.StatusCode >= 400 { // whatever was readable of the body, the status stands
+		return refusal(r.op, response, body, token)
+	}
+	if err != nil {
+		return fmt.Errorf("caio: %s at %s: %w", r.op, c.base.Host, err)
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := decodeAnswer(response, body, answer); err != nil {
+		return fmt.Errorf("caio: %s at %s: %w", r.op, c.base.Host, permanentFault(redact(err.Error(), token)))
+	}
+	return nil
+}
+
+func (c *Client) newRequest(ctx context.Context, r call) (request *http.Request, token string, err error) {
+	var body io.Reader
+	if r.body != nil {
+		data, err := json.Marshal(r.body)
+		if err != nil {
+			return nil, "", permanentFault("the request is not JSON: " + err.Error())
+		}
+		body = bytes.NewReader(data)
+	}
+	request, err = http.NewRequestWithContext(ctx, r.method, c.base.String()+r.path, body)
+	if err != nil {
+		return nil, "", permanentFault("the request cannot be made: check the base URL and the id")
+	}
+	request.URL.RawQuery = r.query.Encode()
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", "caio-bridge-go")
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if c.token == nil {
+		return request, "", nil
+	}
+	token, err = c.token(ctx)
+	if err != nil {
+		return nil, "", fmt.Errorf("no token: %w", err)
+	}
+	token = strings.TrimSpace(token)
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, "", permanentFault("the token has characters that no bearer token has")
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	return request, token, nil
+}
+
+// transportFault strips method and URL, which say nothing new, from an error of net/http, and names a timeout.
+func transportFault(err error) error {
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer in time: %w", err)
+	}
+	return err
+}
+
+// readAnswer returns as much of the body as came, even with an error.
+func readAnswer(response *http.Response) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	switch {
+	case len(body) > maxAnswer:
+		return nil, permanentFault("the answer is larger than 8 MiB")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return body, fmt.Errorf("the answer was cut off after %d bytes: %w", len(body), err)
+	case err != nil:
+		return body, fmt.Errorf("reading the answer: %w", transportFault(err))
+	}
+	return body, nil
+}
+
+func decodeAnswer(response *http.Response, body []byte, answer any) error {
+	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	switch {
+	case len(bytes.TrimSpace(body)) == 0:
+		return fmt.Errorf("the answer (HTTP %d) is empty", response.StatusCode)
+	case mediaType == "text/html", bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")):
+		return errors.New("the answer is a web page, not JSON: is the base URL that of CAIO's API?")
+	}
+	if err := json.Unmarshal(body, answer); err != nil {
+		return fmt.Errorf("the answer (%s) is not what CAIO documents: %v", wire.Clip(mediaType, 60), err)
+	}
+	return nil
+}
+
+// refusal turns an answer of status 400 or more into an [Error].
+func refusal(op string, response *http.Response, body []byte, token string) *Error {
+	var decoded any
+	if json.Unmarshal(body, &decoded) != nil {
+		decoded = nil
+	}
+	e := newError(op, response.StatusCode, redactAll(decoded, token))
+	e.RetryAfter = parseRetryAfter(response.Header.Get("Retry-After"))
+	return e
+}
+
+// parseRetryAfter reads both forms of RFC 9110, section 10.2.3, and returns 0 for anything else.
+func parseRetryAfter(value string) time.Duration {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(0, time.Until(date))
+	}
+	return 0
+}
+
+func redact(text, token string) string {
+	if token == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, token, "[token]")
+}
+
+// redactAll removes the token from every text in decoded JSON: some servers echo what they refuse.
+func redactAll(value any, token string) any {
+	switch v := value.(type) {
+	case string:
+		return redact(v, token)
+	case []any:
+		clean := make([]any, len(v))
+		for i, member := range v {
+			clean[i] = redactAll(member, token)
+		}
+		return clean
+	case map[string]any:
+		clean := make(map[string]any, len(v))
+		for key, member := range v {
+			clean[redact(key, token)] = redactAll(member, token)
+		}
+		return clean
+	}
+	return value
+}

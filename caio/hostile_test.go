@@ -1,0 +1,264 @@
+package caio_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+)
+
+// inMemory lets a client call a handler without a network, so that time can be simulated.
+type inMemory struct{ handler http.Handler }
+
+func (t inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	recorder := httptest.NewRecorder()
+	t.handler.ServeHTTP(recorder, r)
+	if err := r.Context().Err(); err != nil { // the client has gone meanwhile
+		return nil, err
+	}
+	return recorder.Result(), nil
+}
+
+func newInMemoryClient(t testing.TB, handler http.Handler, opts caio.Options) *caio.Client {
+	t.Helper()
+	opts.HTTPClient = &http.Client{Transport: inMemory{handler}}
+	client, err := caio.NewClient("http://localhost:8080", &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// Answers that are no answer give an error that says so, and never a made-up value.
+func TestAnswersThatAreNone(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		handler http.Handler
+		want    string
+	}{
+		"web page":          {answering(200, "text/html; charset=utf-8", "<!doctype html><title>Welcome</title>"), "web page"},
+		"web page as JSON":  {answering(200, "application/json", "  <html>"), "web page"},
+		"empty":             {answering(200, "application/json", ""), "empty"},
+		"no content":        {answering(204, "", ""), "empty"},
+		"wrong type":        {answering(200, "application/json", `{"services": 7}`), "not what CAIO documents"},
+		"wrong member type": {answering(200, "application/json", `{"services": [{"capabilities": [[]]}]}`), "not what CAIO documents"},
+		"something else":    {answering(200, "application/json", `{"hello": "world"}`), `no "services"`},
+		"half of it":        {answering(200, "application/json", `{"services": [`), "not what CAIO documents"},
+		"huge":              {answering(200, "application/json", `{"services": [], "x": "`+strings.Repeat("x", 9<<20)+`"}`), "larger than 8 MiB"},
+		"cut off": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			io.WriteString(w, `{"services": [`)
+		}), "cut off"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			services, err := newClient(t, test.handler, &caio.Options{Attempts: 1}).Services(t.Context(), caio.Query{})
+			if err == nil || !strings.Contains(err.Error(), test.want) || services != nil {
+				t.Errorf("Services = %v, %v, want an error about %q", services, err, test.want)
+			}
+		})
+	}
+}
+
+// An answer about something else is not taken for the answer to the question.
+func TestAnswersToOtherQuestions(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, answering(200, "application/json", `{"service_id": "other", "decision_id": "other"}`), nil)
+	if _, err := client.Service(t.Context(), "mine"); err == nil {
+		t.Error("Service accepted another service")
+	}
+	if _, err := client.Register(t.Context(), newContract(t, "mine", "1.0.0")); err == nil {
+		t.Error("Register accepted the confirmation of another service")
+	}
+	if _, err := client.Trace(t.Context(), "mine"); err == nil {
+		t.Error("Trace accepted another decision")
+	}
+	if _, err := client.Health(t.Context()); err == nil {
+		t.Error("Health accepted an answer without status")
+	}
+	if _, err := newClient(t, answering(200, "application/json", `{}`), nil).Route(t.Context(), caio.Request{Capabilities: []string{"x"}}); err == nil {
+		t.Error("Route accepted an answer without service")
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	var leaked atomic.Bool
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		leaked.Store(true)
+		io.WriteString(w, `{"status": "healthy"}`)
+	}))
+	t.Cleanup(elsewhere.Close)
+	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/health":
+			http.Redirect(w, r, elsewhere.URL+"/health", http.StatusTemporaryRedirect)
+		case "/api/v1/services/a":
+			http.Redirect(w, r, "/api/v1/services/a/", http.StatusPermanentRedirect)
+		case "/api/v1/services/a/":
+			fmt.Fprintf(w, `{"service_id": "a", "version": %q}`, r.Header.Get("Authorization"))
+		case "/api/v1/orchestrate":
+			http.Redirect(w, r, "/api/v1/services/a/", http.StatusFound)
+		default:
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+		}
+	}), &caio.Options{Token: caio.StaticToken("sesame")})
+
+	if _, err := client.Health(t.Context()); err == nil || !strings.Contains(err.Error(), "another origin") || leaked.Load() {
+		t.Errorf("redirect to another origin: %v, followed: %v", err, leaked.Load())
+	}
+	if service, err := client.Service(t.Context(), "a"); err != nil || service.Version != "Bearer sesame" {
+		t.Errorf("redirect within the origin: %+v, %v, want it followed with the token", service, err)
+	}
+	if _, err := client.Route(t.Context(), caio.Request{Capabilities: []string{"x"}}); err == nil || !strings.Contains(err.Error(), "from POST to GET") {
+		t.Errorf("redirect that changes the method: %v", err)
+	}
+	if _, err := client.Services(t.Context(), caio.Query{}); err == nil || !strings.Contains(err.Error(), "more than 3 times") {
+		t.Errorf("endless redirects: %v", err)
+	}
+}
+
+// No error shows the token, whatever the server makes of it.
+func TestTokenIsNeverShown(t *testing.T) {
+	t.Parallel()
+	const token = "canary-7f3a"
+	for name, handler := range map[string]http.Handler{
+		"echo in message": answering(401, "application/json", `{"error": {"code": "`+token+`", "message": "bad token `+token+`", "details": {"`+token+`": ["`+token+`"]}}}`),
+		"echo escaped":    answering(401, "application/json", `{"detail": "bad token canary\u002d7f3a"}`),
+		"echo as text":    answering(401, "text/plain", token),
+		"echo in answer":  answering(200, "application/json", `{"service_id": "`+token+`"}`),
+		"echo as number":  answering(200, "application/json", `{"status": `+token+`}`),
+		"hang up":         http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := newClient(t, handler, &caio.Options{Token: caio.StaticToken(token), Attempts: 1})
+			_, err := client.Service(t.Context(), "a")
+			var refusal *caio.Error
+			errors.As(err, &refusal)
+			if text := fmt.Sprintf("%v %+v %#v %#v", err, err, err, refusal); err == nil || strings.Contains(text, token) {
+				t.Errorf("error shows the token: %s", text)
+			}
+		})
+	}
+	client := newClient(t, http.NotFoundHandler(), &caio.Options{Token: caio.StaticToken(token + "\x00")})
+	if _, err := client.Health(t.Context()); err == nil || strings.Contains(err.Error(), token) {
+		t.Errorf("malformed token: %v", err)
+	}
+}
+
+// flaky answers the given statuses one after the other, then 200, and counts.
+func flaky(calls *atomic.Int64, retryAfter string, statuses ...int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n := int(calls.Add(1))
+		if n > len(statuses) {
+			io.WriteString(w, `{"status": "healthy"}`)
+			return
+		}
+		w.Header().Set("Retry-After", retryAfter)
+		w.WriteHeader(statuses[n-1])
+	})
+}
+
+func TestRetries(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		statuses   []int
+		retryAfter string
+		calls      int64
+		ok         bool
+		atLeast    time.Duration
+		below      time.Duration
+	}{
+		"temporary":              {statuses: []int{503, 502}, calls: 3, ok: true, below: 2 * time.Second},
+		"too often":              {statuses: []int{500, 504, 429}, calls: 3, below: 2 * time.Second},
+		"not temporary":          {statuses: []int{404}, calls: 1, below: time.Millisecond},
+		"not implemented":        {statuses: []int{501}, calls: 1, below: time.Millisecond},
+		"Retry-After":            {statuses: []int{429, 503}, retryAfter: "7", calls: 3, ok: true, atLeast: 14 * time.Second, below: 16 * time.Second},
+		"Retry-After too long":   {statuses: []int{503}, retryAfter: "3600", calls: 1, below: time.Millisecond},
+		"Retry-After impossible": {statuses: []int{503}, retryAfter: "-1e9", calls: 2, ok: true, below: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var calls atomic.Int64
+				client := newInMemoryClient(t, flaky(&calls, test.retryAfter, test.statuses...), caio.Options{})
+				start := time.Now()
+				_, err := client.Health(t.Context())
+				took := time.Since(start)
+				if (err == nil) != test.ok || calls.Load() != test.calls || took < test.atLeast || took > test.below {
+					t.Errorf("%d calls in %v: %v", calls.Load(), took, err)
+				}
+				var refusal *caio.Error
+				if test.retryAfter == "3600" && (!errors.As(err, &refusal) || refusal.RetryAfter != time.Hour) {
+					t.Errorf("error %#v does not say when to try again", err)
+				}
+			})
+		})
+	}
+}
+
+// A server that never answers costs the timeout for each attempt, and the caller's deadline ends everything.
+func TestSlowServer(t *testing.T) {
+	t.Parallel()
+	hang := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	synctest.Test(t, func(t *testing.T) {
+		client := newInMemoryClient(t, hang, caio.Options{Timeout: 2 * time.Second, Attempts: 2})
+		start := time.Now()
+		_, err := client.Health(t.Context())
+		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took < 4*time.Second || took > 5*time.Second {
+			t.Errorf("after %v: %v", took, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start = time.Now()
+		_, err = client.Health(ctx)
+		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != time.Second {
+			t.Errorf("with a deadline, after %v: %v", took, err)
+		}
+	})
+}
+
+// A body that trickles in is bounded by the timeout too.
+func TestTricklingServer(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(w, io.LimitReader(endless{r.Context()}, 1<<30))
+	}), &caio.Options{Timeout: 50 * time.Millisecond, Attempts: 1})
+	if _, err := client.Health(t.Context()); !errors.Is(err, context.DeadlineExceeded) && (err == nil || !strings.Contains(err.Error(), "8 MiB")) {
+		t.Errorf("Health = %v, want a bounded attempt", err)
+	}
+}
+
+// endless is a reader that sends a little and then waits for the end of the request.
+type endless struct{ ctx context.Context }
+
+func (e endless) Read(p []byte) (int, error) {
+	if err := e.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return copy(p, bytes.Repeat([]byte(" "), 512)), nil
+}
+
+// A message from a server is shortened to one line, so that it cannot forge lines of a log.
+func TestMessagesAreOneLine(t *testing.T) {
+	t.Parallel()
+	body := `{"detail": "no\n2026-01-01 INFO all is well\u001b[2J` + strings.Repeat("x", 5000) + `"}`
+	_, err := newClient(t, answering(400, "application/json", body), nil).Health(t.Context())
+	if err == nil || strings.ContainsAny(err.Error(), "\n\x1b") || len(err.Error()) > 1200 {
+		t.Errorf("error %q", err)
+	}
+}

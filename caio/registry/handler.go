@@ -1,0 +1,201 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// An operation answers a request with a value to be sent as JSON with status 200, or with an error.
+type operation func(*http.Request) (any, error)
+
+// newHandler serves both sets of paths that CAIO documents.
+func (r *Registry) newHandler(g *guard) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, answer := range map[string]operation{
+		"POST /api/v1/services":                      r.postContract,
+		"POST /api/v1/register-service":              r.postContract,
+		"POST /api/v1/integration/register-service":  r.postContract,
+		"POST /api/v1/integration/validate-contract": r.postValidate,
+		"GET /api/v1/services":                       r.getServices,
+		"POST /api/v1/integration/discover-services": r.postDiscover,
+		"GET /api/v1/services/{id}":                  r.getService,
+		"GET /api/services/{id}":                     r.getService,
+		"DELETE /api/v1/services/{id}":               r.deleteService,
+		"POST /api/v1/orchestrate":                   r.postOrchestrate,
+		"GET /api/v1/trace/{id}":                     r.getTrace,
+		"GET /health":                                r.getHealth,
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
+			body, err := answer(req)
+			if err != nil {
+				r.refuse(w, req, err)
+				return
+			}
+			r.send(w, req, http.StatusOK, body)
+		})
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		defer r.survive(w, req)
+		if err := g.check(req); err != nil {
+			r.refuse(w, req, err)
+			return
+		}
+		if fallback, pattern := mux.Handler(req); pattern == "" {
+			r.refuseUnrouted(w, req, fallback)
+			return
+		}
+		req.Body = http.MaxBytesReader(w, req.Body, maxBody)
+		mux.ServeHTTP(w, req)
+	})
+}
+
+func (r *Registry) postContract(req *http.Request) (any, error) {
+	ct, err := readContract(req)
+	if err != nil {
+		return nil, err
+	}
+	return r.Register(req.Context(), ct)
+}
+
+// postValidate answers {"is_valid","errors"} for a readable request, whatever contract is in it. Beside the errors as
+// text it gives them as diagnostics.
+func (r *Registry) postValidate(req *http.Request) (any, error) {
+	_, err := readContract(req)
+	var faults contract.Diagnostics
+	if err != nil && !errors.As(err, &faults) {
+		return nil, err
+	}
+	messages := make([]string, len(faults))
+	for i, fault := range faults {
+		messages[i] = describe(fault)
+	}
+	return map[string]any{"is_valid": err == nil, "errors": messages, "diagnostics": diagnosticsBody(faults)}, nil
+}
+
+func (r *Registry) getServices(req *http.Request) (any, error) {
+	query := req.URL.Query()
+	services, err := r.Services(req.Context(), caio.Query{Capability: query.Get("capability"), Status: query.Get("status")})
+	return servicesBody(services), err
+}
+
+func (r *Registry) postDiscover(req *http.Request) (any, error) {
+	required, err := readDiscovery(req)
+	if err != nil {
+		return nil, err
+	}
+	return servicesBody(r.services.list(required)), nil
+}
+
+func servicesBody(services []caio.Service) any {
+	return map[string]any{"services": services, "count": len(services)}
+}
+
+func (r *Registry) getService(req *http.Request) (any, error) {
+	return r.Service(req.Context(), req.PathValue("id"))
+}
+
+func (r *Registry) deleteService(req *http.Request) (any, error) {
+	id := req.PathValue("id")
+	if err := r.Unregister(req.Context(), id); err != nil {
+		return nil, err
+	}
+	return caio.Registration{ServiceID: id, Status: "unregistered", Message: fmt.Sprintf("Service %s unregistered successfully", id)}, nil
+}
+
+func (r *Registry) postOrchestrate(req *http.Request) (any, error) {
+	request, err := readRouting(req)
+	if err != nil {
+		return nil, err
+	}
+	trace, err := r.route(request)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		*caio.Decision
+		Trace any `json:"trace"`
+	}{trace.Decision, map[string]any{"decision_id": trace.DecisionID, "timestamp": trace.Timestamp}}, nil
+}
+
+func (r *Registry) getTrace(req *http.Request) (any, error) {
+	return r.Trace(req.Context(), req.PathValue("id"))
+}
+
+func (r *Registry) getHealth(req *http.Request) (any, error) { return r.Health(req.Context()) }
+
+// send writes value as JSON.
+func (r *Registry) send(w http.ResponseWriter, req *http.Request, status int, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		r.log.Error("the answer is not JSON", "path", req.URL.Path, "error", err)
+		status, body = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL_ERROR","message":"internal error","details":{}}}`)
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+// refuse answers with CAIO's error envelope. Errors that are not meant for the caller are logged and answered with 500.
+func (r *Registry) refuse(w http.ResponseWriter, req *http.Request, err error) {
+	var refusal *caio.Error
+	if !errors.As(err, &refusal) {
+		r.log.Error("request failed", "method", req.Method, "path", req.URL.Path, "error", err)
+		refusal = &caio.Error{Status: http.StatusInternalServerError, Code: wire.InternalError, Message: "internal error"}
+	}
+	if refusal.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="caio"`)
+	}
+	details := refusal.Details
+	if details == nil {
+		details = map[string]any{}
+	}
+	r.send(w, req, refusal.Status, map[string]any{
+		"error": map[string]any{"code": refusal.Code, "message": refusal.Message, "details": details},
+	})
+}
+
+// refuseUnrouted says in JSON what [http.ServeMux] would say in text: 404, or 405 with the methods that are allowed.
+func (r *Registry) refuseUnrouted(w http.ResponseWriter, req *http.Request, fallback http.Handler) {
+	probe := headOnly{header: make(http.Header)}
+	fallback.ServeHTTP(&probe, req)
+	what := wire.Clip(req.Method+" "+req.URL.Path, 200)
+	if probe.status == http.StatusMethodNotAllowed {
+		allowed := probe.header.Get("Allow")
+		w.Header().Set("Allow", allowed)
+		r.refuse(w, req, &caio.Error{Status: probe.status, Code: wire.MethodNotAllowed, Message: what + " is not offered; this path takes " + allowed})
+		return
+	}
+	r.refuse(w, req, &caio.Error{Status: http.StatusNotFound, Code: wire.NotFound, Message: what + " is not offered"})
+}
+
+// headOnly is a response of which only the head is kept.
+type headOnly struct {
+	header http.Header
+	status int
+}
+
+func (h *headOnly) Header() http.Header         { return h.header }
+func (h *headOnly) WriteHeader(status int)      { h.status = status }
+func (h *headOnly) Write(p []byte) (int, error) { return len(p), nil }
+
+// survive answers for an operation that panicked.
+func (r *Registry) survive(w http.ResponseWriter, req *http.Request) {
+	switch fault := recover(); fault {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(fault)
+	default:
+		r.refuse(w, req, fmt.Errorf("panic: %v", fault))
+	}
+}

@@ -1,0 +1,184 @@
+// Package registry is a registry and router with CAIO's HTTP API, in memory: for development, for tests, and embedded
+// where no CAIO runs.
+//
+// It accepts services by their contracts, lists them, and routes requests by contract matching. Of what CAIO does beyond
+// that it does nothing: a request's intent and user, its history and security rules do not influence the choice.
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// A Registry holds services and routes requests to them. It is an [http.Handler], its methods mirror those of
+// [caio.Client] and fail with the same errors, and it is safe for concurrent use: services come and go while requests are
+// routed. Do not modify what its answers point at. Whatever it holds is lost with the process; announced services register
+// again.
+type Registry struct {
+	services *catalogue
+	traces   *traceRing
+	handler  http.Handler
+	log      *slog.Logger
+	version  string
+	started  time.Time
+}
+
+// Options configure a [Registry]. Nil and zero values mean the defaults.
+type Options struct {
+	// MaxServices bounds the services registered at the same time. Default: 10,000; at most 1,000,000.
+	MaxServices int
+
+	// MaxTraces bounds the decisions that [Registry.Trace] remembers; the oldest is forgotten first. Default: 1,000; at
+	// most 1,000,000.
+	MaxTraces int
+
+	// Tokens are the bearer tokens that callers may use; every one opens everything. Default: no token is asked for, and
+	// only requests that name this machine as their host are answered (see Hosts).
+	Tokens []string
+
+	// CloseIntegration asks for a token on /api/v1/integration/* too, which CAIO leaves open. Where the registry can be
+	// reached by others than its users it should be set: register-service is among those paths. Default: open.
+	CloseIntegration bool
+
+	// Hosts are the host names, without port, that requests may name; it defends a registry without tokens against web
+	// pages that make a browser call it (DNS rebinding). "*" allows all. Default: localhost and loopback addresses if
+	// there are no Tokens, else all.
+	Hosts []string
+
+	// Logger receives a line for each service that comes or goes, and faults. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// New returns an empty registry. All faults of opts are reported together.
+func New(opts *Options) (*Registry, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	err := errors.Join(
+		setDefault("MaxServices", &o.MaxServices, 10_000),
+		setDefault("MaxTraces", &o.MaxTraces, 1_000),
+	)
+	for i, token := range o.Tokens {
+		if len(token) < minToken {
+			err = errors.Join(err, fmt.Errorf("Tokens[%d] is shorter than %d characters", i, minToken))
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Registry{
+		services: newCatalogue(o.MaxServices), traces: newTraceRing(o.MaxTraces),
+		log: o.Logger, version: moduleVersion(), started: time.Now(),
+	}
+	r.handler = r.newHandler(newGuard(&o))
+	return r, nil
+}
+
+func setDefault(name string, option *int, preset int) error {
+	if *option == 0 {
+		*option = preset
+	}
+	if *option < 1 || *option > 1_000_000 {
+		return fmt.Errorf("%s is %d, not within 1 and 1000000", name, *option)
+	}
+	return nil
+}
+
+// ServeHTTP answers CAIO's HTTP API, in both sets of paths, and everything else with CAIO's error envelope.
+func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.handler.ServeHTTP(w, req) }
+
+// Register registers the service that ct describes. It succeeds if that very contract is registered already, and fails
+// with [caio.ErrAlreadyRegistered] if another holds the id.
+func (r *Registry) Register(_ context.Context, ct *contract.Contract) (*caio.Registration, error) {
+	added, err := r.services.add(newEntry(ct))
+	if err != nil {
+		return nil, err
+	}
+	if added {
+		r.log.Info("registered", "service_id", ct.ID, "version", ct.Version, "base_url", ct.API.BaseURL)
+	}
+	return &caio.Registration{ServiceID: ct.ID, Status: "registered", Message: fmt.Sprintf("Service %s registered successfully", ct.ID)}, nil
+}
+
+// Unregister removes a service. It fails with [caio.ErrNotFound] if there is none.
+func (r *Registry) Unregister(_ context.Context, serviceID string) error {
+	if !r.services.remove(serviceID) {
+		return unknownService("unregister", serviceID)
+	}
+	r.log.Info("unregistered", "service_id", serviceID)
+	return nil
+}
+
+// Services lists the services that q asks for, sorted by id, without their contracts. All services are "active".
+func (r *Registry) Services(_ context.Context, q caio.Query) ([]caio.Service, error) {
+	if q.Status != "" && q.Status != statusActive {
+		return []caio.Service{}, nil
+	}
+	var required contract.Requirements
+	if q.Capability != "" {
+		required.Capabilities = []string{q.Capability}
+	}
+	return r.services.list(required), nil
+}
+
+// Service returns one service with its contract. It fails with [caio.ErrNotFound] if there is none.
+func (r *Registry) Service(_ context.Context, serviceID string) (*caio.Service, error) {
+	e, ok := r.services.get(serviceID)
+	if !ok {
+		return nil, unknownService("read service", serviceID)
+	}
+	service := e.summary()
+	service.Contract = e.contract
+	return &service, nil
+}
+
+// Trace returns the record of a decision. It fails with [caio.ErrNotFound] if there is none, or none any more.
+func (r *Registry) Trace(_ context.Context, decisionID string) (*caio.Trace, error) {
+	trace, ok := r.traces.get(decisionID)
+	if !ok {
+		return nil, &caio.Error{Op: "read trace", Status: http.StatusNotFound, Code: wire.DecisionNotFound,
+			Message: fmt.Sprintf("there is no decision %q, or not any more: only the latest are kept", wire.Clip(decisionID, 100))}
+	}
+	return trace, nil
+}
+
+// Health reports that the registry works, and since when.
+func (r *Registry) Health(context.Context) (*caio.Health, error) {
+	return &caio.Health{
+		Status: "healthy", Version: r.version, UptimeSeconds: time.Since(r.started).Seconds(),
+		Components: map[string]any{"orchestrator": "ok", "registry": "ok", "traceability": "ok"},
+	}, nil
+}
+
+func unknownService(op, serviceID string) error {
+	return &caio.Error{Op: op, Status: http.StatusNotFound, Code: wire.ServiceNotFound,
+		Message: fmt.Sprintf("no service %q is registered", wire.Clip(serviceID, 100))}
+}
+
+// moduleVersion is the version of this module in the running program, "devel" if that does not know.
+func moduleVersion() string {
+	const path = "github.com/smarthaus/caio-bridge-go"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	for _, module := range append(info.Deps, &info.Main) {
+		if module.Path == path && module.Version != "" && module.Version != "(devel)" {
+			return module.Version
+		}
+	}
+	return "devel"
+}
