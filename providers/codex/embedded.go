@@ -1,0 +1,15 @@
+package codex
+
+import (
+	"embed"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+//go:embed contract.yaml schemas/*.json
+var embedded embed.FS
+
+// Contract returns the contract that the provider is built for, codex-bridge-001.
+func (p *Provider) Contract() (*contract.Contract, error) {
+	return contract.Load(embedded, "contract.yaml")
+}

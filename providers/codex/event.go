@@ -1,0 +1,48 @@
+package codex
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// An event is one of the few events of a streamed response that matter here.
+type event struct {
+	Type        string `json:"type"`
+	OutputIndex int    `json:"output_index"`
+	Item        struct {
+		Phase string `json:"phase"`
+	} `json:"item"`
+	Delta    string          `json:"delta"`
+	Response json.RawMessage `json:"response"`
+	failure  apiError
+}
+
+// decodeEvent decodes only events that follow wants: others use the same names for other types.
+func decodeEvent(data []byte) (e event, err error) {
+	data = bytes.TrimSpace(data)
+	if string(data) == "[DONE]" { // as some gateways end their streams
+		return event{}, nil
+	}
+	var kind struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(data, &kind); err != nil {
+		return event{}, err
+	}
+	switch kind.Type {
+	case "response.output_item.added", "response.output_text.delta", "response.completed", "response.incomplete", "response.failed":
+		err = json.Unmarshal(data, &e)
+	case "error": // documented as flat, seen as nested
+		e.Type = kind.Type
+		var nested struct {
+			Error *apiError `json:"error"`
+		}
+		if err = json.Unmarshal(data, &nested); err == nil && nested.Error != nil {
+			e.failure = *nested.Error
+			break
+		}
+		err = json.Unmarshal(data, &e.failure)
+		e.failure.Type = "" // which is "error"
+	}
+	return e, err
+}

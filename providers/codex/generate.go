@@ -1,0 +1,83 @@
+package codex
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+
+	"github.com/smarthaus/caio-bridge-go/bridge"
+)
+
+// Requests and responses of POST /generate, as schemas/codex_generate_*.json describe them.
+type (
+	generateRequest struct {
+		Prompt    string      `json:"prompt"`
+		Context   callContext `json:"context"`
+		MaxTokens int         `json:"max_tokens"`
+	}
+	generateResponse struct {
+		Code        string `json:"code"`
+		Language    string `json:"language"`
+		Explanation string `json:"explanation"`
+		provenance
+	}
+)
+
+// A delta is an event of a streamed POST /generate: text to append to the member of the result that it names.
+type delta struct {
+	Field string `json:"field"` // "code", "explanation" or "language"
+	Text  string `json:"text"`
+}
+
+// EventType names the event for the bridge.
+func (delta) EventType() string { return "delta" }
+
+const generateInstructions = `You write code for callers of an API.
+Do what the part "request" asks for, in the language that the part "context" names if it names one, and in the manner of the files given.
+Answer with JSON:
+"language" is the programming language of the code, in lower case.
+"code" is complete and ready to be saved to a file, without Markdown fences.
+"explanation" says in a few sentences what the code does and what its user must know.
+If there is no code to write, leave "code" empty and say why in "explanation".
+` + aboutParts
+
+var generateFormat = format{"code_generation", `{"type":"object","additionalProperties":false,"required":["code","explanation","language"],"properties":{
+"code":{"type":"string"},"explanation":{"type":"string"},"language":{"type":"string"}}}`}
+
+// generation transforms requests and responses of POST /generate.
+type generation struct{}
+
+func (generation) TransformRequest(req generateRequest) (prompt, error) {
+	parts, err := req.Context.parts()
+	if err != nil {
+		return prompt{}, err
+	}
+	task := req.Prompt
+	if req.MaxTokens > 0 {
+		task += fmt.Sprintf("\n\nKeep the whole answer under %d tokens.", req.MaxTokens)
+	}
+	return prompt{
+		instructions: generateInstructions,
+		input:        layOut(append(parts, part{"request", task})),
+		format:       generateFormat,
+		maxTokens:    min(cmp.Or(req.MaxTokens, maxAnswerTokens), maxAnswerTokens) + reasoningAllowance,
+	}, nil
+}
+
+func (generation) TransformResponse(_ generateRequest, a answer) (generateResponse, error) {
+	text, err := a.text("Raise max_tokens (at most 4096), or ask for less at once.")
+	if err != nil {
+		return generateResponse{}, err
+	}
+	var written struct{ Code, Language, Explanation *string }
+	if err := json.Unmarshal([]byte(text), &written); err != nil {
+		return generateResponse{}, misshapen(err)
+	}
+	if written.Code == nil || written.Language == nil || written.Explanation == nil {
+		return generateResponse{}, misshapen(fmt.Errorf("code, language or explanation is missing"))
+	}
+	if *written.Code == "" && *written.Explanation == "" {
+		return generateResponse{}, &bridge.Error{Code: codeEmptyAnswer, Status: 502, Detail: "The model answered with neither code nor explanation."}
+	}
+	return generateResponse{*written.Code, *written.Language, *written.Explanation, a.provenance()}, nil
+}

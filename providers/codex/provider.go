@@ -1,0 +1,173 @@
+// Package codex bridges OpenAI Codex: code generation and code review by a model behind the Responses API of OpenAI, or
+// of any server that speaks it.
+//
+//	p, err := codex.New(&codex.Options{APIKey: key})
+//	c, err := p.Contract()
+//	b, err := bridge.New(c, p, nil)
+//
+// The contract it is built for is embedded; an operator may write a stricter one for the same endpoints and capabilities.
+package codex
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/bridge"
+)
+
+// DefaultModel is asked if [Options.Model] names none. It is the model that Codex itself runs by default (2026-11). The
+// models whose names contain "codex" have been shut down one after the other; models retire, so watch OpenAI's list.
+const DefaultModel = "gpt-6.1-sol"
+
+const (
+	defaultBaseURL = "https://api.openai.com/v1"
+	defaultEffort  = "low" // of DefaultModel, which answers within the contract's latency with no more than this
+)
+
+// Options adjust a [Provider]. Nothing is read from the environment, apart from the proxy settings that net/http honours.
+type Options struct {
+	// APIKey is sent as bearer token. It is required for OpenAI's own API; other servers may need none.
+	APIKey string `json:"-"`
+
+	// BaseURL is where the Responses API is, up to but without "/responses". Default: https://api.openai.com/v1.
+	BaseURL string
+
+	// Model is asked. Default: [DefaultModel].
+	Model string
+
+	// ReasoningEffort is passed on as it is; which values there are depends on the model. Default: "low" for
+	// [DefaultModel], and left to the server for any other model.
+	ReasoningEffort string
+
+	// HTTPClient sends the requests. Its Timeout should be 0, for a stream may last; calls are bounded by their context.
+	// Default: a client of the provider's own, with 128 idle connections to the server and 5 minutes for an answer to begin.
+	HTTPClient *http.Client
+}
+
+// Format prints the options without the key, whatever the verb.
+func (o Options) Format(s fmt.State, _ rune) {
+	fmt.Fprintf(s, "{BaseURL:%s Model:%s ReasoningEffort:%s}", o.BaseURL, o.Model, o.ReasoningEffort)
+}
+
+// A Provider serves POST /generate, which also streams, and POST /review. It is safe for concurrent use.
+//
+// It asks the model once per call and never by itself again: the call is billed and has no idempotency key, so whether
+// to try again is the caller's to decide, who is told by the error's retryable and Retry-After.
+type Provider struct {
+	upstream *upstream
+	close    func()
+}
+
+// New checks the options. It calls nobody.
+func New(opts *Options) (*Provider, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if err := errors.Join(o.check()...); err != nil {
+		return nil, fmt.Errorf("codex: %w", err)
+	}
+	if o.ReasoningEffort == "" && (o.Model == "" || o.Model == DefaultModel) {
+		o.ReasoningEffort = defaultEffort
+	}
+	if o.BaseURL == "" {
+		o.BaseURL = defaultBaseURL
+	}
+	if o.Model == "" {
+		o.Model = DefaultModel
+	}
+	p := &Provider{close: func() {}}
+	if o.HTTPClient == nil {
+		transport := newTransport()
+		o.HTTPClient = &http.Client{Transport: transport}
+		p.close = transport.CloseIdleConnections
+	}
+	p.upstream = newUpstream(&o)
+	return p, nil
+}
+
+// Name is "codex-bridge".
+func (p *Provider) Name() string { return "codex-bridge" }
+
+// Routes returns the provider's two operations.
+func (p *Provider) Routes() []bridge.Route {
+	return []bridge.Route{
+		bridge.Streaming("POST /generate", bridge.TransformStream(generation{}, p.upstream, generation{}), bridge.Serves("code_generation")),
+		bridge.Unary("POST /review", bridge.Transform(review{}, p.upstream, review{}), bridge.Serves("code_review")),
+	}
+}
+
+// CountTokens estimates the tokens of a request, everything that is sent to the model included: one per three bytes of
+// UTF-8, rounded up. Program text and prose come to about one per four bytes, so this errs on the large side for them;
+// random text such as keys and hashes can cost more than it says.
+func (p *Provider) CountTokens(req any) int {
+	var asked prompt
+	var err error
+	switch req := req.(type) {
+	case generateRequest:
+		asked, err = generation{}.TransformRequest(req)
+	case reviewRequest:
+		asked, err = review{}.TransformRequest(req)
+	}
+	if err != nil {
+		return 0 // the handler will answer with the error
+	}
+	return asked.tokens()
+}
+
+// Close releases idle connections. A client given in [Options] is left alone.
+func (p *Provider) Close() error {
+	p.close()
+	return nil
+}
+
+func (o *Options) check() (faults []error) {
+	if o.APIKey == "" && o.BaseURL == "" {
+		faults = append(faults, errors.New("OpenAI's API needs a key: set Options.APIKey, or Options.BaseURL for another server"))
+	}
+	if strings.ContainsFunc(o.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		faults = append(faults, errors.New("Options.APIKey contains a space, a line break or another character that no key has: was it cut from a file whole?"))
+	}
+	if err := checkBaseURL(o.BaseURL); err != nil {
+		faults = append(faults, err)
+	}
+	if strings.ContainsFunc(o.Model, func(r rune) bool { return r <= ' ' }) || len(o.Model) > 256 {
+		faults = append(faults, fmt.Errorf("Options.Model %.60q is not the name of a model, such as %q", o.Model, DefaultModel))
+	}
+	return faults
+}
+
+// checkBaseURL never repeats the URL, which may hold a password.
+func checkBaseURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return errors.New("Options.BaseURL is not an absolute http or https URL, such as http://localhost:11434/v1")
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return errors.New("Options.BaseURL must have no user, query or fragment: put the key into Options.APIKey")
+	}
+	return nil
+}
+
+// newTransport keeps more idle connections than net/http's two per host, which behind an HTTP/1.1 gateway would open and
+// close one for nearly every concurrent call.
+func newTransport() *http.Transport {
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	if d, ok := http.DefaultTransport.(*http.Transport); ok {
+		t = d.Clone()
+	}
+	t.ForceAttemptHTTP2 = true
+	t.MaxIdleConns = 0
+	t.MaxIdleConnsPerHost = 128
+	t.IdleConnTimeout = 90 * time.Second
+	t.TLSHandshakeTimeout = 10 * time.Second
+	t.ResponseHeaderTimeout = 5 * time.Minute // an answer that is not streamed begins when it is complete
+	return t
+}

@@ -1,0 +1,277 @@
+package codex
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/openai/openai-go/v3/option"
+	"github.com/openai/openai-go/v3/packages/param"
+	"github.com/openai/openai-go/v3/packages/ssestream"
+	"github.com/openai/openai-go/v3/responses"
+
+	"github.com/smarthaus/caio-bridge-go/bridge"
+)
+
+const (
+	maxAnswerBytes = 16 << 20 // of one answer, all its events included
+	maxErrorBytes  = 64 << 10 // of an error's body; the rest is cut off
+	drainTime      = 50 * time.Millisecond
+)
+
+// An upstream is a server that speaks the Responses API. This file alone knows the SDK, which makes the request,
+// authenticates it and parses the event stream; the answer is read by [answer].
+type upstream struct {
+	service responses.ResponseService
+	model   string
+	effort  string
+	redact  func(string) string // takes the key out of a text
+}
+
+func newUpstream(o *Options) *upstream {
+	opts := []option.RequestOption{
+		option.WithBaseURL(o.BaseURL),
+		option.WithHTTPClient(o.HTTPClient),
+		option.WithMaxRetries(0), // see Provider: billed, and without an idempotency key
+		option.WithUnsafeAllowHTTP(),
+		option.WithMiddleware(boundBody),
+	}
+	redact := func(s string) string { return s }
+	if key := o.APIKey; key != "" {
+		opts = append(opts, option.WithAPIKey(key))
+		redact = func(s string) string { return strings.ReplaceAll(s, key, "[key]") }
+	}
+	return &upstream{responses.NewResponseService(opts...), o.Model, o.ReasoningEffort, redact}
+}
+
+// boundBody keeps a server from filling the memory: the SDK reads errors whole.
+func boundBody(req *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+	res, err := next(req)
+	if err != nil || res == nil || res.Body == nil {
+		return res, err
+	}
+	if res.StatusCode >= 400 {
+		res.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(res.Body, maxErrorBytes), res.Body}
+	} else {
+		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswerBytes)
+	}
+	return res, nil
+}
+
+// Handle asks for an answer in one piece.
+func (u *upstream) Handle(ctx context.Context, p prompt) (answer, error) {
+	res, err := u.open(ctx, p, false)
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	return u.read(ctx, res)
+}
+
+// HandleStream asks for an answer and reports its texts as they come. A server that answers in one piece all the same is
+// understood.
+func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) error) (answer, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	res, err := u.open(ctx, p, true)
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	if media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); media != "text/event-stream" {
+		return u.read(ctx, res)
+	}
+	a, err := u.follow(ctx, res, send)
+	if err != nil {
+		return answer{}, err
+	}
+	// A connection can serve the next call only if this answer was read to its end, which should be here.
+	defer time.AfterFunc(drainTime, cancel).Stop()
+	_, _ = io.Copy(io.Discard, res.Body)
+	return a, nil
+}
+
+// open sends the request and returns the response if its status is 200.
+func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Response, error) {
+	params, err := u.params(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	var res *http.Response
+	opts := []option.RequestOption{option.WithResponseBodyInto(&res)}
+	if stream {
+		opts = append(opts, option.WithJSONSet("stream", true), option.WithHeader("Accept", "text/event-stream"))
+	}
+	_, err = u.service.New(ctx, params, opts...)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case res != nil && res.StatusCode >= 400:
+		return nil, u.refusal(res)
+	case err != nil:
+		return nil, u.unreachable(err)
+	case res.StatusCode != http.StatusOK:
+		res.Body.Close()
+		return nil, invalid(fmt.Errorf("the status is %d", res.StatusCode))
+	}
+	return res, nil
+}
+
+func (u *upstream) params(ctx context.Context, p prompt) (responses.ResponseNewParams, error) {
+	var schema map[string]any
+	if err := json.Unmarshal([]byte(p.format.schema), &schema); err != nil {
+		return responses.ResponseNewParams{}, err
+	}
+	params := responses.ResponseNewParams{
+		Model:           u.model,
+		Instructions:    param.NewOpt(p.instructions),
+		Input:           responses.ResponseNewParamsInputUnion{OfString: param.NewOpt(p.input)},
+		MaxOutputTokens: param.NewOpt(int64(p.maxTokens)),
+		Store:           param.NewOpt(false),
+		Text: responses.ResponseTextConfigParam{Format: responses.ResponseFormatTextConfigUnionParam{
+			OfJSONSchema: &responses.ResponseFormatTextJSONSchemaConfigParam{Name: p.format.name, Schema: schema, Strict: param.NewOpt(true)},
+		}},
+	}
+	params.Reasoning.Effort = responses.ReasoningEffort(u.effort)
+	if who := bridge.Principal(ctx); who != "" {
+		// OpenAI asks for a stable pseudonym, so that one caller's abuse does not cost all callers their access.
+		params.SafetyIdentifier = param.NewOpt(fmt.Sprintf("%x", sha256.Sum256([]byte("codex-bridge:"+who))))
+	}
+	return params, nil
+}
+
+// read reads an answer in one piece.
+func (u *upstream) read(ctx context.Context, res *http.Response) (answer, error) {
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return answer{}, u.broken(ctx, err)
+	}
+	return u.decode(ctx, body)
+}
+
+func (u *upstream) decode(ctx context.Context, body []byte) (answer, error) {
+	var a *answer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return answer{}, invalid(err)
+	}
+	switch {
+	case a == nil || a.Status == "" && a.Error == nil:
+		return answer{}, invalid(errors.New("it is not a response object"))
+	case a.Error != nil:
+		return answer{}, u.failure(*a.Error)
+	case a.Status == "failed":
+		return answer{}, u.failure(apiError{})
+	}
+	if a.Model == "" {
+		a.Model = u.model
+	}
+	a.requestID = bridge.RequestID(ctx)
+	return *a, nil
+}
+
+// follow reads a stream to its terminal event. Only that one says how the answer ended: a stream may also just stop.
+func (u *upstream) follow(ctx context.Context, res *http.Response, send func(delta) error) (answer, error) {
+	texts := memberReader{emit: func(name, text string) error {
+		switch name {
+		case "code", "explanation", "language":
+			return send(delta{name, text})
+		}
+		return nil
+	}}
+	commentary := map[int]bool{} // by output index
+	events := ssestream.NewDecoder(res)
+	for events.Next() {
+		event, err := decodeEvent(events.Event().Data)
+		if err != nil {
+			return answer{}, invalid(err)
+		}
+		switch event.Type {
+		case "response.output_item.added":
+			commentary[event.OutputIndex] = event.Item.Phase == phaseCommentary
+		case "response.output_text.delta":
+			if commentary[event.OutputIndex] {
+				continue
+			}
+			if err := texts.write(event.Delta); err != nil {
+				return answer{}, err
+			}
+		case "response.completed", "response.incomplete", "response.failed":
+			return u.decode(ctx, event.Response)
+		case "error":
+			return answer{}, u.failure(event.failure)
+		}
+	}
+	if err := events.Err(); err != nil {
+		return answer{}, u.broken(ctx, err)
+	}
+	if ctx.Err() != nil {
+		return answer{}, ctx.Err()
+	}
+	return answer{}, &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server broke off its answer.", Cause: errors.New("the stream ended without a terminal event")}
+}
+
+// failure words an error that came inside an answer, whose own status was 200.
+func (u *upstream) failure(e apiError) error {
+	e.Message = u.redact(e.Message)
+	return (&upstreamError{apiError: e, model: u.model}).public()
+}
+
+// refusal words an answer whose status is 400 or above.
+func (u *upstream) refusal(res *http.Response) error {
+	defer res.Body.Close()
+	var body struct {
+		Error  *apiError `json:"error"`
+		Detail string    `json:"detail"` // of servers built with FastAPI
+	}
+	var e apiError
+	if data, err := io.ReadAll(res.Body); err == nil && json.Unmarshal(data, &body) == nil {
+		e.Message = body.Detail
+		if body.Error != nil {
+			e = *body.Error
+		}
+	}
+	e.Message = u.redact(e.Message)
+	return (&upstreamError{
+		apiError: e, status: res.StatusCode, requestID: res.Header.Get("X-Request-Id"),
+		retryAfter: retryAfter(res.Header, time.Now()), model: u.model,
+	}).public()
+}
+
+// unreachable words an error of the transport. The error itself is not kept: see [upstreamError].
+func (u *upstream) unreachable(err error) error {
+	cause := errors.New(clean(u.redact(err.Error())))
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return &bridge.Error{Code: bridge.CodeTimeout, Detail: "The model's server did not answer in time.", Cause: cause}
+	}
+	return &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server cannot be reached.", Cause: cause}
+}
+
+// broken words a failure to read an answer that had begun.
+func (u *upstream) broken(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return invalid(fmt.Errorf("it is longer than %d bytes", maxAnswerBytes))
+	}
+	return &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server broke off its answer.", Cause: errors.New(clean(u.redact(err.Error())))}
+}
+
+// invalid is the error for what is no answer of the Responses API at all.
+func invalid(cause error) error {
+	return &bridge.Error{
+		Code: bridge.CodeInvalidResponse, Detail: "The model's server answered with something that is not an answer of the Responses API.",
+		Cause: fmt.Errorf("%w; check the base URL (OPENAI_BASE_URL, which mostly ends in /v1)", cause),
+	}
+}
