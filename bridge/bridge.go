@@ -1,0 +1,174 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// A Bridge serves a contract. It is an [http.Handler], and a server of its own with [Bridge.Run] and [Bridge.Serve]. It
+// is safe for concurrent use.
+//
+// Beside the contract's endpoints it serves GET /livez (the process answers), /readyz (it takes calls) and /health (the
+// same with details); none of them calls the wrapped service's billed API.
+type Bridge struct {
+	contract *contract.Contract
+	provider Provider
+	opts     Options
+	log      *slog.Logger
+	guard    *guard
+	limits   *limits
+	health   *health
+	mux      *http.ServeMux
+	methods  map[string][]string // by path as the contract writes it, for 405
+
+	draining atomic.Bool
+	calls    sync.WaitGroup // handlers in progress, also those whose caller has been answered
+}
+
+// New binds the contract to the provider. Its error lists everything that does not fit: endpoints without a route, routes
+// without an endpoint, capabilities that no route serves, schemas that were not read, limits that nothing enforces.
+func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
+	if c == nil || p == nil {
+		return nil, errors.New("bridge: New needs a contract and a provider")
+	}
+	b := &Bridge{contract: c, provider: p, opts: opts.withDefaults(), mux: http.NewServeMux(), methods: map[string][]string{}}
+	bindings, err := bind(c, p, &b.opts)
+	if err != nil {
+		return nil, err
+	}
+	b.log = b.opts.Logger
+	b.guard = newGuard(&b.opts, c.API.BaseURL)
+	b.limits = newLimits(c.Constraints)
+	b.health = newHealth(b)
+	for _, own := range []struct {
+		path string
+		f    func(*exchange)
+	}{{"/livez", b.health.live}, {"/readyz", b.health.ready}, {"/health", b.health.report}} {
+		b.route(http.MethodGet, own.path, func(x *exchange) {
+			x.quiet = true
+			own.f(x)
+		})
+	}
+	for _, bound := range bindings {
+		if err := b.routeCall(&bound); err != nil {
+			return nil, err
+		}
+	}
+	b.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { exchangeOf(r.Context()).fail(b.unknown(r)) })
+	return b, nil
+}
+
+// routeCall registers a binding. [http.ServeMux] panics on patterns that conflict, which for patterns from a file is an
+// error like any other.
+func (b *Bridge) routeCall(bound *binding) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("bridge: endpoint %s: %v", bound.endpoint, p)
+		}
+	}()
+	b.route(bound.endpoint.Method, bound.endpoint.Path, func(x *exchange) {
+		if err := b.call(x, bound); err != nil {
+			x.fail(err)
+		}
+	})
+	return nil
+}
+
+func (b *Bridge) route(method, path string, f func(*exchange)) {
+	b.methods[path] = append(b.methods[path], method)
+	b.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
+		x := exchangeOf(r.Context())
+		x.r, x.route = r, path
+		f(x)
+	})
+}
+
+// ServeHTTP answers one request.
+func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := newExchange(b, w, r)
+	defer x.end()
+	x.w.Header().Set("X-Request-Id", x.id)
+	x.w.Header().Set("X-Content-Type-Options", "nosniff")
+	if err := b.guard.checkHost(r); err != nil {
+		x.fail(err)
+		return
+	}
+	preflight, err := b.guard.checkOrigin(x.w.Header(), r)
+	switch {
+	case err != nil:
+		x.fail(err)
+	case preflight:
+		x.w.WriteHeader(http.StatusNoContent)
+	case r.URL.Path != path.Clean("/"+r.URL.Path): // ServeMux would redirect, which turns POST into GET for many clients
+		x.fail(b.unknown(r))
+	default:
+		b.mux.ServeHTTP(x.w, x.r)
+	}
+}
+
+// unknown words 404 and 405.
+func (b *Bridge) unknown(r *http.Request) error {
+	var allowed []string
+	for _, method := range []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"} {
+		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := b.mux.Handler(probe); pattern != "/" && pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		return &Error{Code: CodeNotFound, Detail: fmt.Sprintf("There is nothing at %q. %s", shorten(r.URL.Path), b.offers())}
+	}
+	x := exchangeOf(r.Context())
+	if x != nil {
+		x.w.Header().Set("Allow", strings.Join(allowed, ", "))
+	}
+	return &Error{Code: codeMethod, Detail: fmt.Sprintf("%s takes %s.", shorten(r.URL.Path), strings.Join(allowed, ", "))}
+}
+
+func (b *Bridge) offers() string {
+	var offers []string
+	for path, methods := range b.methods {
+		for _, method := range methods {
+			offers = append(offers, method+" "+path)
+		}
+	}
+	slices.Sort(offers)
+	return "This service has " + strings.Join(offers, ", ") + "."
+}
+
+func shorten(s string) string {
+	if len(s) <= 80 {
+		return s
+	}
+	return strings.ToValidUTF8(s[:80], "") + "…"
+}
+
+// serviceName is what /health reports.
+func (b *Bridge) serviceName() string {
+	if n, ok := b.provider.(Namer); ok && n.Name() != "" {
+		return n.Name()
+	}
+	return b.contract.ID
+}
+
+// checkProvider asks the provider whether it can work.
+func (b *Bridge) checkProvider(ctx context.Context) error {
+	checker, ok := b.provider.(HealthChecker)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return checker.CheckHealth(ctx)
+}

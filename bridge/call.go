@@ -1,0 +1,234 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// grace is how long a handler whose context has ended gets to return what it knows before its caller is answered.
+const grace = 100 * time.Millisecond
+
+// Why the context of a call ended. That a caller left shows as a plain context.Canceled.
+var (
+	errClientGone = errors.New("the caller is gone")
+	errStopping   = errors.New("the bridge is stopping")
+	errDeadline   = errors.New("the call took longer than its route allows")
+)
+
+// call takes a request through all that stands between it and the provider, and its result back. An error it returns is
+// still to be told to the caller.
+func (b *Bridge) call(x *exchange, bound *binding) error {
+	var err error
+	if x.principal, err = b.guard.checkCaller(x.r); err != nil {
+		return err
+	}
+	if b.draining.Load() {
+		return &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down. Try again: another instance may answer.", RetryAfter: time.Second, Cause: errStopping}
+	}
+	stream, err := negotiate(x.r, bound)
+	if err != nil {
+		return err
+	}
+	body, err := b.readRequest(x, bound)
+	if err != nil {
+		return err
+	}
+	req, err := b.checkRequest(body, bound)
+	if err != nil {
+		return err
+	}
+	release, refused := b.limits.admit()
+	b.limits.setHeaders(x.w.Header())
+	if refused != nil {
+		return refused
+	}
+	if stream {
+		return b.invoke(x, bound, req, release, newEventStream(x))
+	}
+	return b.invoke(x, bound, req, release, plainAnswer{x})
+}
+
+// checkRequest returns the decoded request if the contract allows it.
+func (b *Bridge) checkRequest(body []byte, bound *binding) (any, error) {
+	if schema := bound.endpoint.InputSchema; schema != nil {
+		if err := schema.Validate(body); err != nil {
+			return nil, invalidRequest(err)
+		}
+	}
+	req, err := bound.decode(body)
+	if err != nil {
+		return nil, invalidRequest(err)
+	}
+	if limit := b.contract.Constraints.MaxContextTokens; limit > 0 {
+		if n := b.provider.(TokenCounter).CountTokens(req); n > limit {
+			return nil, &Error{
+				Code:   codeContextLength,
+				Detail: fmt.Sprintf("The request has about %d tokens, the contract allows %d. Send less context.", n, limit),
+				Clause: "constraints.context_length.max_tokens",
+			}
+		}
+	}
+	return req, nil
+}
+
+// invalidRequest tells malformed (400) from not allowed by the schema (422). Both name the place.
+func invalidRequest(err error) error {
+	if violations, ok := errors.AsType[contract.Violations](err); ok {
+		return &Error{Code: CodeSchemaViolation, Detail: "The request does not fit the endpoint's input_schema; errors says where.", Fields: violations, Clause: "api.endpoints.input_schema", Cause: err}
+	}
+	if syntax, ok := errors.AsType[*contract.SyntaxError](err); ok {
+		return &Error{Code: CodeInvalidRequest, Detail: "The body is not well-formed JSON: " + syntax.Detail + ".", Fields: []contract.Violation{{Pointer: syntax.Pointer, Detail: syntax.Detail}}, Cause: err}
+	}
+	return &Error{Code: CodeInvalidRequest, Detail: "The body cannot be decoded into what this operation takes.", Cause: err}
+}
+
+// An answer is how a result reaches the caller: as one JSON document, or as the end of a stream.
+type answer interface {
+	send(event any) error
+	heartbeat()
+	finish(result []byte) error
+	fail(err error) // says so in the stream if it has begun, otherwise leaves it to the caller of invoke
+	close()         // no write happens after it returns
+}
+
+type outcome struct {
+	result any
+	err    error
+}
+
+// invoke runs the handler under the call's deadline. The handler has its own goroutine, so that the caller is answered in
+// time even by a handler that ignores its context; such a call keeps its slot until it returns, because until then it is
+// in progress.
+func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to answer) error {
+	ctx, stop := context.WithTimeoutCause(x.r.Context(), bound.timeout, errDeadline)
+	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer to.close()
+
+	done := make(chan outcome, 1)
+	b.calls.Go(func() {
+		defer release()
+		done <- handle(ctx, bound, req, func(event any) error {
+			err := to.send(event)
+			if errors.Is(err, errClientGone) {
+				cancel(err) // nobody reads: the wrapped service need not go on
+			}
+			return err
+		})
+	})
+	o, err := b.await(ctx, done, to)
+	if err == nil {
+		err = o.err
+	}
+	if err == nil {
+		var result []byte
+		if result, err = b.checkResult(o.result, bound); err == nil {
+			err = to.finish(result)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	err = blame(ctx, err)
+	to.fail(err)
+	return err
+}
+
+// await waits for the handler, with heartbeats, and not much longer than ctx.
+func (b *Bridge) await(ctx context.Context, done <-chan outcome, to answer) (outcome, error) {
+	ticker := time.NewTicker(b.opts.Heartbeat)
+	defer ticker.Stop()
+	for {
+		select {
+		case o := <-done:
+			return o, nil
+		case <-ticker.C:
+			to.heartbeat()
+		case <-ctx.Done():
+			late := time.NewTimer(grace)
+			defer late.Stop()
+			select {
+			case o := <-done:
+				return o, nil
+			case <-late.C:
+				return outcome{}, fmt.Errorf("the handler did not return when its context ended: %w", ctx.Err())
+			}
+		}
+	}
+}
+
+// blame finds out who ended a failed call: the caller who left, the bridge that is stopping, the deadline, or the handler.
+func blame(ctx context.Context, err error) *Error {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errStopping):
+		return &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down; the call was cut off. Try again.", Cause: err}
+	case errors.Is(cause, errDeadline):
+		return &Error{Code: CodeTimeout, Detail: "The call took longer than this operation allows.", Cause: err}
+	case cause != nil, errors.Is(err, errClientGone):
+		return &Error{Code: codeClientGone, Cause: err}
+	}
+	return classify(err)
+}
+
+// checkResult encodes a result and holds it against the contract: what the contract does not promise is not sent.
+func (b *Bridge) checkResult(result any, bound *binding) ([]byte, error) {
+	invalid := func(err error) error {
+		return &Error{Code: CodeInvalidResponse, Detail: "The answer is not what the contract promises, so it was not sent.", Clause: "api.endpoints.output_schema", Cause: err}
+	}
+	body, err := encode(result)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	if int64(len(body)) > b.opts.MaxResponseBytes {
+		return nil, invalid(fmt.Errorf("%d bytes, at most %d are allowed (Options.MaxResponseBytes)", len(body), b.opts.MaxResponseBytes))
+	}
+	if schema := bound.endpoint.OutputSchema; schema != nil {
+		if err := schema.Validate(body); err != nil {
+			return nil, invalid(err)
+		}
+	}
+	return body, nil
+}
+
+// handle calls the handler and turns a panic into an error.
+func handle(ctx context.Context, bound *binding, req any, send func(any) error) (o outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			o = outcome{err: &panicError{value: p, stack: string(debug.Stack())}}
+		}
+	}()
+	result, err := bound.handle(ctx, req, send)
+	return outcome{result, err}
+}
+
+type panicError struct {
+	value any
+	stack string
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// plainAnswer answers with one JSON document. Events are dropped.
+type plainAnswer struct{ x *exchange }
+
+func (a plainAnswer) send(any) error { return a.x.r.Context().Err() }
+func (a plainAnswer) heartbeat()     {}
+func (a plainAnswer) fail(error)     {}
+func (a plainAnswer) close()         {}
+
+func (a plainAnswer) finish(result []byte) error {
+	a.x.extendWrite()
+	a.x.w.Header().Set("Content-Type", "application/json")
+	a.x.w.WriteHeader(http.StatusOK)
+	if _, err := a.x.w.Write(result); err != nil {
+		return fmt.Errorf("%w: %w", errClientGone, err)
+	}
+	return nil
+}

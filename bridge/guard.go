@@ -1,0 +1,129 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// guard decides who may talk to the bridge at all. It stands before every route.
+type guard struct {
+	hosts        []string // that callers on loopback may name, besides loopback itself
+	origins      []string
+	authenticate func(*http.Request) (string, error)
+}
+
+func newGuard(opts *Options, baseURL string) *guard {
+	g := &guard{origins: opts.AllowedOrigins, authenticate: opts.Authenticate}
+	g.hosts = slices.Clone(opts.AllowedHosts)
+	for _, raw := range []string{baseURL, opts.BaseURL} {
+		if u, err := url.Parse(raw); err == nil && u.Host != "" {
+			g.hosts = append(g.hosts, u.Hostname())
+		}
+	}
+	return g
+}
+
+// checkHost refuses, on loopback, names that are not the bridge's: a web page whose name was made to resolve to
+// 127.0.0.1 (DNS rebinding) gives itself away by its Host header.
+func (g *guard) checkHost(r *http.Request) error {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok || !isLoopback(local) {
+		return nil
+	}
+	host := hostname(r.Host)
+	if isLoopbackName(host) || slices.ContainsFunc(g.hosts, func(h string) bool { return strings.EqualFold(h, host) }) {
+		return nil
+	}
+	return &Error{
+		Code:   CodeForbidden,
+		Detail: "This bridge does not answer under that host name. Use localhost, or add the name to AllowedHosts.",
+		Cause:  fmt.Errorf("host %q is not allowed on loopback", r.Host),
+	}
+}
+
+// checkOrigin refuses web pages of other origins and answers CORS (https://fetch.spec.whatwg.org/#http-cors-protocol)
+// for those that are allowed. It reports whether the request was a preflight, which needs no more answer than headers.
+func (g *guard) checkOrigin(h http.Header, r *http.Request) (preflight bool, err error) {
+	origin := r.Header.Get("Origin")
+	if len(g.origins) > 0 {
+		h.Add("Vary", "Origin")
+	}
+	if origin == "" {
+		return false, nil
+	}
+	if slices.Contains(g.origins, origin) {
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy")
+		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+			return false, nil
+		}
+		h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, X-Request-Id")
+		h.Set("Access-Control-Max-Age", "600")
+		return true, nil
+	}
+	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
+		return false, nil
+	}
+	return false, &Error{
+		Code:   CodeForbidden,
+		Detail: "Web pages of this origin may not call this bridge. Its operator can add the origin to AllowedOrigins.",
+		Cause:  fmt.Errorf("origin %q is not allowed", origin),
+	}
+}
+
+// checkCaller names the caller.
+func (g *guard) checkCaller(r *http.Request) (principal string, err error) {
+	if g.authenticate == nil {
+		return "", nil
+	}
+	principal, err = g.authenticate(r)
+	if err == nil {
+		return principal, nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return "", e
+	}
+	return "", &Error{Code: CodeUnauthenticated, Detail: "Valid credentials are required.", Cause: err}
+}
+
+// checkExposure fails closed: without authentication the bridge is for this machine only.
+func (g *guard) checkExposure(addr net.Addr, allowed bool) error {
+	if g.authenticate != nil || allowed || isLoopback(addr) {
+		return nil
+	}
+	return fmt.Errorf("bridge: %s can be reached from other machines, but nothing authenticates callers: "+
+		"set Options.Authenticate, listen on 127.0.0.1, or set Options.AllowUnauthenticated if something in front authenticates", addr)
+}
+
+func isLoopback(addr net.Addr) bool {
+	switch a := addr.(type) {
+	case *net.TCPAddr:
+		return a.IP.IsLoopback()
+	case *net.UnixAddr:
+		return true
+	}
+	return false
+}
+
+func isLoopbackName(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// hostname strips port and brackets from a Host header.
+func hostname(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		return h
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+}

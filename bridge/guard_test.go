@@ -1,0 +1,148 @@
+package bridge_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/smarthaus/caio-bridge-go/bridge"
+)
+
+func TestHostAndOriginOnLoopback(t *testing.T) {
+	t.Parallel()
+	opts := &bridge.Options{AllowedHosts: []string{"shout.internal"}, AllowedOrigins: []string{"https://app.example.com"}}
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), opts))
+	for name, test := range map[string]struct {
+		header []string
+		status int
+	}{
+		"localhost":             {[]string{"Host", "localhost:8082"}, 200},
+		"another loopback":      {[]string{"Host", "[::1]:8082"}, 200},
+		"a name that we allow":  {[]string{"Host", "shout.internal"}, 200},
+		"a rebound name":        {[]string{"Host", "evil.example.com"}, 403},
+		"a name of an allowed":  {[]string{"Host", "localhost.evil.example.com"}, 403},
+		"an origin we allow":    {[]string{"Origin", "https://app.example.com"}, 200},
+		"another origin":        {[]string{"Origin", "https://evil.example.com"}, 403},
+		"an opaque origin":      {[]string{"Origin", "null"}, 403},
+		"the bridge's own page": {[]string{"Host", "localhost:8082", "Origin", "http://localhost:8082"}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for path, body := range map[string]string{"/shout": `{"text": "a"}`, "/health": ""} {
+				method := "GET"
+				if body != "" {
+					method = "POST"
+				}
+				got := send(t, srv.Client(), newRequest(t, method, srv.URL+path, body, test.header...))
+				if got.Status != test.status {
+					t.Errorf("%s %s = %d %s, want %d", method, path, got.Status, got.Body, test.status)
+				}
+			}
+		})
+	}
+}
+
+func TestCORS(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &bridge.Options{AllowedOrigins: []string{"https://app.example.com"}}))
+	preflight := func(origin string) reply {
+		return send(t, srv.Client(), newRequest(t, "OPTIONS", srv.URL+"/shout", "", "Origin", origin, "Access-Control-Request-Method", "POST"))
+	}
+	got := preflight("https://app.example.com")
+	if got.Status != 204 || got.Header.Get("Access-Control-Allow-Origin") != "https://app.example.com" || !strings.Contains(got.Header.Get("Access-Control-Allow-Methods"), "POST") || got.Header.Get("Vary") != "Origin" {
+		t.Errorf("preflight of an allowed origin: %d %v", got.Status, got.Header)
+	}
+	if got := preflight("https://app.example.com.evil"); got.Status != 403 || got.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("preflight of another origin: %d %v", got.Status, got.Header)
+	}
+}
+
+func TestBearerTokens(t *testing.T) {
+	t.Parallel()
+	var log logBuffer
+	const token = "t0ken-of-caio"
+	whoami := bridge.HandlerFunc(func(ctx context.Context, _ shoutRequest) (shoutResponse, error) {
+		return shoutResponse{bridge.Principal(ctx) + " " + bridge.RequestID(ctx)}, nil
+	})
+	srv := serve(t, newBridge(t, loadContract(t), routes{bridge.Unary("POST /shout", whoami, bridge.Serves("shouting"))}, &bridge.Options{
+		Logger:       log.logger(),
+		Authenticate: bridge.BearerTokens(map[string]string{"caio": token, "nobody": ""}),
+	}))
+	for header, status := range map[string]int{
+		"":                      401,
+		"Bearer":                401,
+		"Bearer ":               401,
+		"Bearer wrong":          401,
+		"Basic " + token:        401,
+		"Bearer " + token:       200,
+		"bearer " + token:       200,
+		"Bearer x" + token:      401,
+		"Bearer " + token + "x": 401,
+	} {
+		got := post(t, srv, "/shout", `{"text": "a"}`, "Authorization", header, "X-Request-Id", "r-1")
+		if got.Status != status {
+			t.Errorf("Authorization: %q = %d %s, want %d", header, got.Status, got.Body, status)
+		}
+		if status == 401 && (got.Header.Get("WWW-Authenticate") != "Bearer" || got.problem(t).Code != "unauthenticated") {
+			t.Errorf("401 without WWW-Authenticate or code: %v %s", got.Header, got.Body)
+		}
+		if status == 200 && got.Body != `{"loud":"caio r-1"}` {
+			t.Errorf("the handler saw %s", got.Body)
+		}
+	}
+	if got := get(t, srv, "/health"); got.Status != 200 {
+		t.Errorf("/health needs no token, got %d", got.Status)
+	}
+	if strings.Contains(log.String(), token) {
+		t.Errorf("the token is in the log:\n%s", log.String())
+	}
+	if !strings.Contains(log.String(), "principal=caio") {
+		t.Errorf("the log does not name the principal:\n%s", log.String())
+	}
+}
+
+// publicListener claims to be reachable from other machines.
+type publicListener struct{ net.Listener }
+
+func (publicListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4zero, Port: 8082} }
+
+func TestServeFailsClosed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		opts    bridge.Options
+		refused bool
+	}{
+		"nothing authenticates":           {bridge.Options{}, true},
+		"tokens authenticate":             {bridge.Options{Authenticate: bridge.BearerTokens(map[string]string{"a": "b"})}, false},
+		"the operator knows what they do": {bridge.Options{AllowUnauthenticated: true}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBridge(t, loadContract(t), shouter(shout), &test.opts)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel() // only whether it starts matters
+			err := b.Serve(ctx, publicListener{newMemListener()})
+			if refused := err != nil; refused != test.refused {
+				t.Errorf("Serve = %v, want refused: %v", err, test.refused)
+			}
+			if err != nil && !strings.Contains(err.Error(), "set Options.Authenticate, listen on 127.0.0.1") {
+				t.Errorf("the error does not say what to do: %v", err)
+			}
+		})
+	}
+}
+
+// Every path passes the same chain: nothing answers a rebound host.
+func TestGuardStandsBeforeEveryPath(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), nil))
+	for _, path := range []string{"/", "/shout", "/health", "/livez", "/readyz", "/nothing", "//shout", "/shout/../health"} {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodOptions} {
+			req := newRequest(t, method, srv.URL+path, "", "Host", "evil.example.com")
+			if got := send(t, srv.Client(), req); got.Status != 403 {
+				t.Errorf("%s %s = %d, want 403", method, path, got.Status)
+			}
+		}
+	}
+}

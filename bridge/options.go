@@ -1,0 +1,70 @@
+package bridge
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Options adjust a [Bridge]. Nil and zero fields mean the defaults, all of them bounded.
+type Options struct {
+	// Logger gets one record per request and every cause of a failure. Default: nothing is logged.
+	Logger *slog.Logger
+
+	// Authenticate names the caller of a request, or refuses it. Default: none, which [Bridge.Serve] accepts on loopback
+	// only. /livez, /readyz and /health are always open. See [BearerTokens]. The error's text is logged, not sent.
+	Authenticate func(*http.Request) (principal string, err error)
+
+	// AllowUnauthenticated lets a bridge without Authenticate listen off loopback: for networks where something in
+	// front authenticates. Default: false.
+	AllowUnauthenticated bool
+
+	// AllowedHosts are further names under which callers on loopback may address the bridge, without port, besides
+	// localhost, loopback addresses and the host of the contract's base_url. Other Host headers are refused there,
+	// against DNS rebinding.
+	AllowedHosts []string
+
+	// AllowedOrigins are the web origins that browsers may call from (CORS), exact, such as "https://app.example.com".
+	// Default: none; a request that names any other origin than the bridge's own is refused.
+	AllowedOrigins []string
+
+	// Announcer, if set, announces the service while the bridge serves. Default: not announced.
+	Announcer Announcer
+
+	// BaseURL is announced as the contract's api.base_url: where callers reach the bridge. Default: what the contract
+	// says; if that is on loopback, the address that is really listened on.
+	BaseURL string
+
+	MaxBodyBytes     int64 // of a request; default 1 MiB
+	MaxResponseBytes int64 // of a result or a single event; default 8 MiB
+
+	Timeout      time.Duration // of one call, events included, unless the route has its own; default 2 minutes
+	ReadTimeout  time.Duration // of a request's body; default 30 seconds
+	WriteTimeout time.Duration // of a response, and of each event of a stream; default 30 seconds
+	Heartbeat    time.Duration // between comments on an idle stream; default 15 seconds
+	DrainTimeout time.Duration // for calls in progress when the bridge stops; default 30 seconds
+}
+
+func (o *Options) withDefaults() Options {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&opts.MaxBodyBytes, 1<<20)
+	setDefault(&opts.MaxResponseBytes, 8<<20)
+	setDefault(&opts.Timeout, 2*time.Minute)
+	setDefault(&opts.ReadTimeout, 30*time.Second)
+	setDefault(&opts.WriteTimeout, 30*time.Second)
+	setDefault(&opts.Heartbeat, 15*time.Second)
+	setDefault(&opts.DrainTimeout, 30*time.Second)
+	return opts
+}
+
+func setDefault[T int64 | time.Duration](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
+}

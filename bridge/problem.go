@@ -1,0 +1,76 @@
+package bridge
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// A problem is an error on the wire: problem details (RFC 9457) with extension members, among them CAIO's own error
+// envelope, so that CAIO's clients understand it as it is.
+type problem struct {
+	Type      string               `json:"type"`
+	Title     string               `json:"title"`
+	Status    int                  `json:"status"`
+	Detail    string               `json:"detail,omitempty"`
+	Instance  string               `json:"instance"`
+	Code      string               `json:"code"`
+	RequestID string               `json:"request_id"`
+	Retryable bool                 `json:"retryable"`
+	Errors    []contract.Violation `json:"errors,omitempty"`
+	Clause    string               `json:"contract_clause,omitempty"`
+	CAIO      caioError            `json:"error"`
+}
+
+type caioError struct {
+	Code    string         `json:"code"`
+	Message string         `json:"message"`
+	Details map[string]any `json:"details"`
+}
+
+func newProblem(e *Error, instance, requestID string) problem {
+	title := http.StatusText(e.status())
+	message := e.Detail
+	if message == "" {
+		message = title
+	}
+	details := map[string]any{"request_id": requestID}
+	if len(e.Fields) > 0 {
+		details["errors"] = e.Fields
+	}
+	return problem{
+		Type:      "about:blank", // RFC 9457: the title is the status's own; code says the rest
+		Title:     title,
+		Status:    e.status(),
+		Detail:    e.Detail,
+		Instance:  instance,
+		Code:      e.code(),
+		RequestID: requestID,
+		Retryable: e.retryable(),
+		Errors:    e.Fields,
+		Clause:    e.Clause,
+		CAIO:      caioError{Code: strings.ToUpper(e.code()), Message: message, Details: details},
+	}
+}
+
+// writeProblem answers with e. Headers that belong to the error (Retry-After, WWW-Authenticate) are set here.
+func writeProblem(w http.ResponseWriter, e *Error, instance, requestID string) error {
+	body, err := encode(newProblem(e, instance, requestID))
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(ceilSeconds(e.RetryAfter)))
+	}
+	if e.status() == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer") // RFC 9110 section 11.6.1
+	}
+	w.WriteHeader(e.status())
+	_, err = w.Write(body)
+	return err
+}

@@ -1,0 +1,41 @@
+package bridge
+
+import (
+	"context"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// A Provider wraps one external service. Its routes are bound to the contract's endpoints once, by [New].
+//
+// A provider may also implement
+//
+//   - [Namer]: the name that GET /health reports; default: the contract's id;
+//   - [HealthChecker]: whether it can work; default: always healthy;
+//   - [TokenCounter]: needed if the contract limits context_length;
+//   - [io.Closer]: called once, after the last call has ended; default: nothing to close.
+type Provider interface {
+	Routes() []Route
+}
+
+// A Namer has a name for GET /health, such as "codex-bridge".
+type Namer interface{ Name() string }
+
+// A HealthChecker says whether the provider can work, for /health and /readyz. The text of its error is logged, not sent.
+// CheckHealth must be quick (it gets two seconds) and must not call a billed API.
+type HealthChecker interface {
+	CheckHealth(ctx context.Context) error
+}
+
+// A TokenCounter counts the tokens of a request, so that the contract's context_length.max_tokens can be enforced before
+// the wrapped service is called. req is the decoded request of one of the provider's routes. If it cannot know, it
+// should err on the large side.
+type TokenCounter interface {
+	CountTokens(req any) int
+}
+
+// An Announcer keeps a service announced to an orchestrator until ctx ends, then withdraws it and returns nil. It retries
+// what may pass and returns an error only for what cannot. *caio.Client is one.
+type Announcer interface {
+	Announce(ctx context.Context, c *contract.Contract) error
+}

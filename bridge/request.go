@@ -1,0 +1,109 @@
+package bridge
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const eventStreamType = "text/event-stream"
+
+func hasBody(method string) bool {
+	return !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions}, method)
+}
+
+// negotiate reports whether the caller wants events (RFC 9110 section 12.5.1). A route that does not stream answers
+// callers of text/event-stream with JSON if they take that too.
+func negotiate(r *http.Request, bound *binding) (stream bool, err error) {
+	accept := strings.Join(r.Header.Values("Accept"), ",")
+	if strings.TrimSpace(accept) == "" {
+		return false, nil
+	}
+	var json, events float64
+	for item := range strings.SplitSeq(accept, ",") {
+		mediaType, params, err := mime.ParseMediaType(item)
+		if err != nil {
+			continue
+		}
+		q := 1.0
+		if s, ok := params["q"]; ok {
+			if q, err = strconv.ParseFloat(s, 64); err != nil {
+				continue
+			}
+		}
+		switch mediaType {
+		case eventStreamType:
+			events = max(events, q)
+		case "application/json", "application/*", "*/*", "application/problem+json":
+			json = max(json, q)
+		}
+	}
+	switch {
+	case bound.streams && events > 0 && events >= json:
+		return true, nil
+	case json > 0:
+		return false, nil
+	}
+	detail := bound.pattern + " answers with application/json."
+	if bound.streams {
+		detail = bound.pattern + " answers with application/json or text/event-stream."
+	}
+	return false, &Error{Code: codeNotAcceptable, Detail: detail + " Say so in the Accept header."}
+}
+
+// readRequest returns the request's JSON: its body, or for methods without one its path and query parameters.
+func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
+	if !hasBody(x.r.Method) {
+		return parameters(x.r, bound.endpoint.Path)
+	}
+	mediaType, params, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json") {
+		return nil, &Error{Code: codeMediaType, Detail: "Send JSON, with Content-Type: application/json."}
+	}
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return nil, &Error{Code: codeMediaType, Detail: "Send JSON in UTF-8 (RFC 8259 section 8.1)."}
+	}
+	if encoding := x.r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, &Error{Code: codeMediaType, Detail: "Send the body uncompressed, without Content-Encoding."}
+	}
+	rc := http.NewResponseController(x.w)
+	if rc.SetReadDeadline(time.Now().Add(b.opts.ReadTimeout)) == nil {
+		defer rc.SetReadDeadline(time.Time{})
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, b.opts.MaxBodyBytes))
+	if err == nil {
+		return body, nil
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, &Error{Code: CodeTooLarge, Detail: "The body is larger than " + strconv.FormatInt(b.opts.MaxBodyBytes, 10) + " bytes.", Cause: err}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, &Error{Code: CodeInvalidRequest, Status: http.StatusRequestTimeout, Detail: "The body did not arrive in " + b.opts.ReadTimeout.String() + ".", Cause: err}
+	}
+	return nil, &Error{Code: codeClientGone, Status: http.StatusBadRequest, Cause: err}
+}
+
+// parameters makes the JSON object of path and query parameters, each as text, or as a list of texts if repeated.
+func parameters(r *http.Request, pattern string) ([]byte, error) {
+	query := map[string]any{}
+	for name, values := range r.URL.Query() {
+		if len(values) == 1 {
+			query[name] = values[0]
+		} else {
+			query[name] = values
+		}
+	}
+	for segment := range strings.SplitSeq(pattern, "/") {
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			name = strings.TrimSuffix(strings.TrimSuffix(name, "}"), "...")
+			query[name] = r.PathValue(name)
+		}
+	}
+	return encode(query)
+}

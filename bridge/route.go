@@ -1,0 +1,95 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
+)
+
+// A Route binds a handler to one endpoint of the contract. Make one with [Unary] or [Streaming].
+type Route struct {
+	pattern string
+	serves  []string
+	timeout time.Duration
+	streams bool
+	decode  func(body []byte) (any, error)
+	handle  func(ctx context.Context, req any, send func(event any) error) (any, error)
+}
+
+// A RouteOption adjusts a [Route].
+type RouteOption func(*Route)
+
+// Serves names the capabilities of the contract that the route serves. Every capability must be served by a route.
+func Serves(capabilities ...string) RouteOption {
+	return func(r *Route) { r.serves = append(r.serves, capabilities...) }
+}
+
+// Timeout bounds one call of the route, events included. Default: [Options.Timeout].
+func Timeout(d time.Duration) RouteOption {
+	return func(r *Route) { r.timeout = d }
+}
+
+// Unary makes a route that answers once. The pattern is a method and a path as in the contract: "POST /review".
+//
+// Requests are decoded as encoding/json does, but names must match exactly and may not repeat, so that what was
+// validated is what is decoded. A request without a body (GET, HEAD, DELETE) decodes from {}.
+func Unary[Req, Res any](pattern string, h Handler[Req, Res], opts ...RouteOption) Route {
+	r := Route{
+		pattern: pattern,
+		decode:  decode[Req],
+		handle: func(ctx context.Context, req any, _ func(any) error) (any, error) {
+			return h.Handle(ctx, req.(Req))
+		},
+	}
+	return r.with(opts)
+}
+
+// Streaming makes a route that also streams: to callers that send Accept: text/event-stream. See [Unary] for the pattern.
+func Streaming[Req, Event, Res any](pattern string, h StreamHandler[Req, Event, Res], opts ...RouteOption) Route {
+	r := Route{
+		pattern: pattern,
+		streams: true,
+		decode:  decode[Req],
+		handle: func(ctx context.Context, req any, send func(any) error) (any, error) {
+			return h.HandleStream(ctx, req.(Req), func(event Event) error { return send(event) })
+		},
+	}
+	return r.with(opts)
+}
+
+func (r Route) with(opts []RouteOption) Route {
+	for _, opt := range opts {
+		opt(&r)
+	}
+	return r
+}
+
+// strictJSON decodes as encoding/json does, except for what would let a body mean something else to the validator than
+// to the handler.
+var strictJSON = jsonv2.JoinOptions(
+	jsonv1.DefaultOptionsV1(),
+	jsonv2.MatchCaseInsensitiveNames(false),
+	jsontext.AllowDuplicateNames(false),
+	jsontext.AllowInvalidUTF8(false),
+)
+
+func decode[Req any](body []byte) (any, error) {
+	var req Req
+	err := jsonv2.Unmarshal(body, &req, strictJSON)
+	return req, err
+}
+
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}

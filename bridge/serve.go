@@ -1,0 +1,155 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+const (
+	withdrawTimeout = 10 * time.Second // for the announcer, when the bridge stops
+	cutTimeout      = 5 * time.Second  // for calls whose context was ended because draining took too long
+)
+
+// Run listens on addr, such as "127.0.0.1:8082", and calls [Bridge.Serve].
+func (b *Bridge) Run(ctx context.Context, addr string) error {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("bridge: %w", err)
+	}
+	return b.Serve(ctx, ln)
+}
+
+// Serve serves HTTP on ln, and announces the service if [Options.Announcer] is set, until ctx ends. Then it withdraws the
+// announcement, takes no more calls, lets those in progress finish for up to [Options.DrainTimeout], cuts off the rest,
+// closes the provider if it is an [io.Closer], and returns nil.
+//
+// Serve returns an error if it must not listen there (see [Options.Authenticate]), if listening or announcing fails for
+// good, or if the provider does not close. It closes ln in any case. Call Serve once.
+func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
+	defer ln.Close()
+	if err := b.guard.checkExposure(ln.Addr(), b.opts.AllowUnauthenticated); err != nil {
+		return err
+	}
+	announced, err := b.announced(ln.Addr())
+	if err != nil {
+		return err
+	}
+	calls, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	srv := &http.Server{
+		Handler:           b,
+		BaseContext:       func(net.Listener) context.Context { return calls },
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	withdraw, announceFailed := b.announce(ctx, announced)
+
+	select {
+	case <-ctx.Done():
+	case err = <-announceFailed:
+	case err = <-served:
+	}
+	b.log.Info("stopping", "calls_in_progress", b.limits.inProgress())
+	withdraw()
+	b.draining.Store(true)
+	b.drain(srv, cut)
+	if err != nil {
+		err = fmt.Errorf("bridge: %w", err)
+	}
+	return errors.Join(err, b.closeProvider())
+}
+
+// announced returns the contract as the orchestrator shall see it: with the address at which callers reach the bridge.
+func (b *Bridge) announced(addr net.Addr) (*contract.Contract, error) {
+	if b.opts.BaseURL != "" {
+		return b.contract.WithBaseURL(b.opts.BaseURL)
+	}
+	base, err := url.Parse(b.contract.API.BaseURL)
+	tcp, ok := addr.(*net.TCPAddr)
+	if err != nil || !ok || !isLoopbackName(base.Hostname()) || base.Port() == strconv.Itoa(tcp.Port) {
+		return b.contract, nil
+	}
+	base.Host = net.JoinHostPort(base.Hostname(), strconv.Itoa(tcp.Port))
+	return b.contract.WithBaseURL(base.String())
+}
+
+// announce keeps the service announced until withdraw is called, which waits for the withdrawal.
+func (b *Bridge) announce(ctx context.Context, c *contract.Contract) (withdraw func(), failed <-chan error) {
+	if b.opts.Announcer == nil {
+		return func() {}, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	failure := make(chan error, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := b.opts.Announcer.Announce(ctx, c)
+		if ctx.Err() != nil {
+			if err != nil {
+				b.log.Warn("the service may still be announced", "cause", err)
+			}
+			return
+		}
+		if err == nil {
+			err = errors.New("the announcer gave up without a reason")
+		}
+		failure <- fmt.Errorf("announce %s: %w", c.ID, err)
+	}()
+	return func() {
+		cancel()
+		select {
+		case <-done:
+		case <-time.After(withdrawTimeout):
+			b.log.Warn("withdrawing the announcement takes too long; the service may still be announced", "timeout", withdrawTimeout)
+		}
+	}, failure
+}
+
+// drain lets calls finish, for a bounded time, and then ends their contexts.
+func (b *Bridge) drain(srv *http.Server, cut context.CancelCauseFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), b.opts.DrainTimeout)
+	defer cancel()
+	if srv.Shutdown(ctx) != nil {
+		b.log.Warn("cutting off calls that did not finish in time", "calls_in_progress", b.limits.inProgress(), "timeout", b.opts.DrainTimeout)
+	}
+	cut(errStopping)
+	ctx, cancel = context.WithTimeout(context.Background(), cutTimeout)
+	defer cancel()
+	_ = srv.Shutdown(ctx) // the calls just cut off get to say so
+	_ = srv.Close()
+	ended := make(chan struct{})
+	go func() {
+		b.calls.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		b.log.Error("handlers ignore that their context has ended", "calls_in_progress", b.limits.inProgress())
+	}
+}
+
+func (b *Bridge) closeProvider() error {
+	closer, ok := b.provider.(io.Closer)
+	if !ok {
+		return nil
+	}
+	if err := closer.Close(); err != nil {
+		return fmt.Errorf("bridge: close provider: %w", err)
+	}
+	return nil
+}

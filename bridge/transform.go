@@ -1,0 +1,46 @@
+package bridge
+
+import "context"
+
+// A RequestTransformer maps a caller's request to what the wrapped service takes. It is pure: no I/O, no clock, safe for
+// concurrent use, and so easy to test with a table.
+type RequestTransformer[Req, SReq any] interface {
+	TransformRequest(req Req) (SReq, error)
+}
+
+// A ResponseTransformer maps the wrapped service's response to what the caller gets. Like a [RequestTransformer] it is pure.
+type ResponseTransformer[Req, SRes, Res any] interface {
+	TransformResponse(req Req, res SRes) (Res, error)
+}
+
+// Transform composes a request transformer, a call and a response transformer into a [Handler]. The first error ends it.
+func Transform[Req, SReq, SRes, Res any](in RequestTransformer[Req, SReq], call Handler[SReq, SRes], out ResponseTransformer[Req, SRes, Res]) Handler[Req, Res] {
+	return HandlerFunc(func(ctx context.Context, req Req) (Res, error) {
+		var none Res
+		sreq, err := in.TransformRequest(req)
+		if err != nil {
+			return none, err
+		}
+		sres, err := call.Handle(ctx, sreq)
+		if err != nil {
+			return none, err
+		}
+		return out.TransformResponse(req, sres)
+	})
+}
+
+// TransformStream is [Transform] for a call that reports events; the events pass as they are.
+func TransformStream[Req, SReq, Event, SRes, Res any](in RequestTransformer[Req, SReq], call StreamHandler[SReq, Event, SRes], out ResponseTransformer[Req, SRes, Res]) StreamHandler[Req, Event, Res] {
+	return StreamHandlerFunc(func(ctx context.Context, req Req, send func(Event) error) (Res, error) {
+		var none Res
+		sreq, err := in.TransformRequest(req)
+		if err != nil {
+			return none, err
+		}
+		sres, err := call.HandleStream(ctx, sreq, send)
+		if err != nil {
+			return none, err
+		}
+		return out.TransformResponse(req, sres)
+	})
+}
