@@ -1,0 +1,132 @@
+package contract
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
+)
+
+// Severity says whether a [Diagnostic] keeps a contract from being used.
+type Severity int
+
+const (
+	// Error makes a contract unusable.
+	Error Severity = iota
+	// Warning is likely a mistake, but the contract can be used.
+	Warning
+)
+
+// String returns "error" or "warning".
+func (s Severity) String() string {
+	if s == Warning {
+		return "warning"
+	}
+	return "error"
+}
+
+// A Diagnostic is one fault of a contract: where it is, what was found and what to write.
+type Diagnostic struct {
+	File         string // the contract, or a schema file that it names
+	Line, Column int    // from 1; Column counts runes
+	Severity     Severity
+	Code         string // names the rule and never changes, for example "schema/unknown-field"; see [Explain]
+	Path         string // as the author wrote it, for example "service.capabilities[0].type"; "" for the whole file
+	Message      string
+	Fix          string // what to do; "" if the message says it all
+	Snippet      string // the line in question with carets below it, two lines of text; "" if there is none
+}
+
+// String returns the diagnostic as compilers print it: a first line "file:line:column: error: message [code]" that
+// editors and CI systems understand, then the snippet, the path and the fix.
+func (d Diagnostic) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:%d:%d: %s: %s [%s]", d.File, d.Line, d.Column, d.Severity, d.Message, d.Code)
+	if d.Snippet != "" {
+		b.WriteString("\n" + d.Snippet)
+	}
+	if d.Path != "" {
+		b.WriteString("\n    = at:  " + d.Path)
+	}
+	if d.Fix != "" {
+		b.WriteString("\n    = fix: " + d.Fix)
+	}
+	return b.String()
+}
+
+// Diagnostics are all faults of a contract in the order of their places, at most 100. As the error of [Load],
+// [LoadFile] and [Parse] they hold at least one [Error]; warnings may stand between.
+type Diagnostics []Diagnostic
+
+// Error returns all diagnostics as text, see [Diagnostic.String].
+func (d Diagnostics) Error() string {
+	texts := make([]string, len(d))
+	for i, diagnostic := range d {
+		texts[i] = diagnostic.String()
+	}
+	return strings.Join(texts, "\n")
+}
+
+// HasErrors reports whether one of the diagnostics is an [Error].
+func (d Diagnostics) HasErrors() bool {
+	return slices.ContainsFunc(d, func(diagnostic Diagnostic) bool { return diagnostic.Severity == Error })
+}
+
+const maxDiagnostics = 100
+
+// A report collects diagnostics.
+type report struct {
+	list Diagnostics
+}
+
+// add reports a fault of a node's value, at its key if it is about that.
+func (r *report) add(n *tree.Node, code, fix, format string, args ...any) {
+	r.at(n, n.At, n.Path(), code, fix, fmt.Sprintf(format, args...))
+}
+
+// addKey is add for a fault of a node's key, or of a list item or the whole document.
+func (r *report) addKey(n *tree.Node, code, fix, format string, args ...any) {
+	r.at(n, n.Label(), n.Path(), code, fix, fmt.Sprintf(format, args...))
+}
+
+func (r *report) at(n *tree.Node, at tree.Position, path, code, fix, message string) {
+	r.put(n.Source(), tree.Problem{At: at, Path: path, Code: code, Message: message, Fix: fix})
+}
+
+// put reports a problem of a document.
+func (r *report) put(source *tree.Source, p tree.Problem) {
+	if len(r.list) >= 10*maxDiagnostics {
+		return
+	}
+	r.list = append(r.list, Diagnostic{File: source.Name, Line: p.At.Line, Column: p.At.Column, Severity: severityOf(p.Code),
+		Code: p.Code, Path: p.Path, Message: p.Message, Fix: p.Fix, Snippet: source.Snippet(p.At)})
+}
+
+// sorted returns what was reported in the order of places: the contract first, then schema files by name.
+func (r *report) sorted(contract string) Diagnostics {
+	slices.SortStableFunc(r.list, func(a, b Diagnostic) int {
+		return cmp.Or(
+			cmp.Compare(btoi(a.File != contract), btoi(b.File != contract)), cmp.Compare(a.File, b.File),
+			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
+			cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message))
+	})
+	list := slices.Compact(r.list)
+	if len(list) <= maxDiagnostics {
+		return list
+	}
+	// Errors go before warnings when not all fit.
+	errors := slices.DeleteFunc(slices.Clone(list), func(d Diagnostic) bool { return d.Severity == Warning })
+	if len(errors) > 0 {
+		list = errors
+	}
+	return list[:min(len(list), maxDiagnostics)]
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,90 @@
+package contract
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"slices"
+
+	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
+)
+
+// A document is what a contract was read from. It is kept as text, which is a tenth of the size of the tree; what needs
+// positions reads it again.
+type document struct {
+	name   string
+	text   []byte // as the author wrote it
+	json   []byte // the same as JSON
+	digest string
+}
+
+func newDocument(l *loader, root *tree.Node, data []byte) *document {
+	canonical := canonicalForm(l.flat)
+	sum := sha256.Sum256(canonical.AppendCanonical(nil))
+	return &document{name: l.name, text: slices.Clone(data), json: root.AppendJSON(nil), digest: "sha256:" + hex.EncodeToString(sum[:])}
+}
+
+// canonicalForm puts lists whose order means nothing into one order.
+func canonicalForm(flat *tree.Node) *tree.Node {
+	guarantees := flat.Get("guarantees")
+	for _, m := range members(guarantees) {
+		if m.Value.Kind == tree.List {
+			sorted := slices.SortedStableFunc(slices.Values(m.Value.Items), func(a, b *tree.Node) int {
+				return compareGuarantees(decodeGuarantee("", a), decodeGuarantee("", b))
+			})
+			guarantees = guarantees.With(m.Key, tree.NewList(m.Value, sorted...))
+		}
+	}
+	if guarantees != flat.Get("guarantees") {
+		flat = flat.With("guarantees", guarantees)
+	}
+	return flat
+}
+
+var errNotLoaded = errors.New("contract: not made by Load, LoadFile or Parse")
+
+// Digest returns "sha256:" and the hash, in hexadecimal, of the contract in a canonical form: it is the same for all
+// contracts that are [Contract.Equal], and changes with every member, x-* included. What schema files hold is not part of
+// it, so that a contract has the same digest where its files cannot be opened.
+func (c *Contract) Digest() string {
+	if c == nil || c.document == nil {
+		return ""
+	}
+	return c.document.digest
+}
+
+// MarshalJSON returns the document as its author wrote it, as JSON: the same shape, members and order. [Parse] makes an
+// equal contract of it.
+func (c *Contract) MarshalJSON() ([]byte, error) {
+	if c == nil || c.document == nil {
+		return nil, errNotLoaded
+	}
+	return slices.Clone(c.document.json), nil
+}
+
+// rewritten reads the document again, lets edit change it, and returns the outcome as JSON.
+func (c *Contract) rewritten(edit func(flat, root *tree.Node) *tree.Node) ([]byte, error) {
+	if c.document == nil {
+		return nil, errNotLoaded
+	}
+	root, problems := tree.Parse(tree.NewSource(c.document.name, c.document.text))
+	if len(problems) > 0 {
+		return nil, errNotLoaded
+	}
+	var ignored report
+	flat := spellOut(findShape(root, &ignored).flat(&ignored), &ignored)
+	return edit(flat, root).AppendJSON(nil), nil
+}
+
+// replace returns root with the node that old was made from exchanged for another.
+func replace(root, old, by *tree.Node) *tree.Node {
+	if root.Same(old) {
+		return by
+	}
+	for _, m := range root.Members {
+		if changed := replace(m.Value, old, by); changed != m.Value {
+			return root.With(m.Key, changed)
+		}
+	}
+	return root
+}

@@ -1,0 +1,267 @@
+package jsonschema
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
+)
+
+// describe words a failure from the schema's keywords and the value rather than from the engine's prose, which names
+// JSON Schema's terms, has no parameters and differs from run to run.
+func (s *Schema) describe(f *failure, value any) []Violation {
+	at := find(value, f.instance)
+	keyword, limit := s.keyword(f.keyword)
+	parent := find(s.document, parentOf(f.keyword))
+	v := Violation{Path: f.instance, Keyword: keyword}
+	object, _ := at.(map[string]any)
+	switch keyword {
+	case "required":
+		return missingMembers(v, limit, object)
+	case "additionalProperties", "unevaluatedProperties":
+		if unknown := unknownMembers(v, parent, object); len(unknown) > 0 {
+			return unknown
+		}
+		v.Detail = "is not allowed here"
+	case "dependentRequired", "dependencies":
+		v.Name = text(limit)
+		v.Detail = fmt.Sprintf("the member %q is missing: another member that is present needs it", tree.Shorten(v.Name))
+	case "enum", "const":
+		v.Known = texts(limit)
+		v.Detail = fmt.Sprintf("must be %s, found %s", choice(limit, keyword), found(at))
+	default:
+		v.Detail = limitWords(keyword, limit, at)
+	}
+	return []Violation{v}
+}
+
+// keyword returns the name and value of the keyword that a location ends in.
+func (s *Schema) keyword(location []string) (name string, value any) {
+	value = find(s.document, location)
+	for i := len(location) - 1; i >= 0; i-- {
+		if isIndex(location[i]) {
+			continue
+		}
+		name = location[i]
+		// …/dependentRequired/<member>/<index>
+		if i > 0 && (location[i-1] == "dependentRequired" || location[i-1] == "dependencies") {
+			name = location[i-1]
+		}
+		break
+	}
+	if allowed, ok := value.(bool); ok && !allowed && name != "uniqueItems" && name != "additionalProperties" && name != "unevaluatedProperties" {
+		return "false", value
+	}
+	return name, value
+}
+
+func parentOf(location []string) []string {
+	return location[:max(0, len(location)-1)]
+}
+
+func missingMembers(v Violation, required any, object map[string]any) []Violation {
+	var list []Violation
+	for _, name := range texts(required) {
+		if _, present := object[name]; !present {
+			v.Name = name
+			v.Detail = fmt.Sprintf("the member %q is missing", tree.Shorten(name))
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+func unknownMembers(v Violation, schema any, object map[string]any) []Violation {
+	keywords, _ := schema.(map[string]any)
+	properties, _ := keywords["properties"].(map[string]any)
+	for name := range properties {
+		v.Known = append(v.Known, name)
+	}
+	slices.Sort(v.Known)
+	patterns, _ := keywords["patternProperties"].(map[string]any)
+	var list []Violation
+	for name := range object {
+		if _, known := properties[name]; known || matchesAny(patterns, name) {
+			continue
+		}
+		v.Name, v.Keyword = name, "additionalProperties"
+		v.Path = append(slices.Clip(v.Path[:len(v.Path):len(v.Path)]), name)
+		v.Detail = fmt.Sprintf("unknown member %q", tree.Shorten(name))
+		list = append(list, v)
+		v.Path = v.Path[:len(v.Path)-1]
+	}
+	return list
+}
+
+func limitWords(keyword string, limit, at any) string {
+	switch keyword {
+	case "type":
+		return fmt.Sprintf("must be %s, found %s", typeWords(limit), found(at))
+	case "minimum":
+		return fmt.Sprintf("must be at least %s, found %s", short(limit), found(at))
+	case "maximum":
+		return fmt.Sprintf("must be at most %s, found %s", short(limit), found(at))
+	case "exclusiveMinimum":
+		return fmt.Sprintf("must be more than %s, found %s", short(limit), found(at))
+	case "exclusiveMaximum":
+		return fmt.Sprintf("must be less than %s, found %s", short(limit), found(at))
+	case "multipleOf":
+		return fmt.Sprintf("must be a multiple of %s, found %s", short(limit), found(at))
+	case "minLength":
+		return fmt.Sprintf("must have at least %s, found %d", plural(limit, "character"), length(at))
+	case "maxLength":
+		return fmt.Sprintf("must have at most %s, found %d", plural(limit, "character"), length(at))
+	case "minItems":
+		return fmt.Sprintf("must have at least %s, found %d", plural(limit, "item"), length(at))
+	case "maxItems":
+		return fmt.Sprintf("must have at most %s, found %d", plural(limit, "item"), length(at))
+	case "minProperties":
+		return fmt.Sprintf("must have at least %s, found %d", plural(limit, "member"), length(at))
+	case "maxProperties":
+		return fmt.Sprintf("must have at most %s, found %d", plural(limit, "member"), length(at))
+	case "pattern":
+		return fmt.Sprintf("must match the pattern %s, found %s", tree.Shorten(text(limit)), found(at))
+	case "format":
+		return fmt.Sprintf("must be %s, found %s", formatWords(text(limit)), found(at))
+	case "uniqueItems":
+		return "must not hold the same item twice"
+	case "contains", "minContains", "maxContains":
+		return "does not hold as many items of the required kind as it must"
+	case "anyOf":
+		return "matches none of the allowed forms, found " + found(at)
+	case "oneOf":
+		return "must match exactly one of the allowed forms, found " + found(at)
+	case "not":
+		return "has a form that is not allowed, found " + found(at)
+	case "false":
+		return "is not allowed here"
+	}
+	return fmt.Sprintf("is not allowed by %q of the schema", tree.Shorten(keyword))
+}
+
+func typeWords(limit any) string {
+	names := map[string]string{"string": "text", "number": "a number", "integer": "a whole number", "boolean": "true or false",
+		"object": "an object", "array": "a list", "null": "null"}
+	var words []string
+	for _, name := range append(texts(limit), text(limit)) {
+		if word, known := names[name]; known {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, " or ")
+}
+
+func formatWords(format string) string {
+	words := map[string]string{"date-time": "a date and time such as 2026-01-07T12:00:00Z", "date": "a date such as 2026-01-07",
+		"time": "a time such as 12:00:00Z", "email": "an e-mail address", "uri": "an absolute URL", "uri-reference": "a URL",
+		"hostname": "a host name", "ipv4": "an IPv4 address", "ipv6": "an IPv6 address", "uuid": "a UUID", "regex": "a regular expression",
+		"json-pointer": "a JSON pointer", "duration": "a duration such as PT5M"}
+	if w, known := words[format]; known {
+		return w
+	}
+	return "of the format " + tree.Shorten(format)
+}
+
+// found names a value, cut to about 40 characters.
+func found(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return strconv.FormatBool(v)
+	case float64:
+		return "the number " + short(v)
+	case string:
+		return "the text " + strconv.Quote(tree.Shorten(v))
+	case []any:
+		return "a list"
+	}
+	return "an object"
+}
+
+// choice lists the values of enum, or names that of const.
+func choice(limit any, keyword string) string {
+	values, _ := limit.([]any)
+	if keyword == "const" {
+		values = []any{limit}
+	}
+	var words []string
+	for i, value := range values {
+		if i == 12 {
+			words = append(words, "…")
+			break
+		}
+		words = append(words, short(value))
+	}
+	if len(words) == 1 {
+		return words[0]
+	}
+	return "one of " + strings.Join(words, ", ")
+}
+
+// short is value as JSON, cut to 40 characters.
+func short(value any) string {
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return "?"
+	}
+	return tree.Shorten(string(encoded))
+}
+
+func plural(limit any, noun string) string {
+	if n, ok := limit.(float64); ok && n != 1 {
+		noun += "s"
+	}
+	return short(limit) + " " + noun
+}
+
+func length(value any) int {
+	switch v := value.(type) {
+	case string:
+		return utf8.RuneCountInString(v)
+	case []any:
+		return len(v)
+	case map[string]any:
+		return len(v)
+	}
+	return 0
+}
+
+func text(value any) string {
+	s, _ := value.(string)
+	return s
+}
+
+func texts(value any) []string {
+	list, _ := value.([]any)
+	var result []string
+	for _, item := range list {
+		if s, ok := item.(string); ok {
+			result = append(result, s)
+		}
+	}
+	return result
+}
+
+// find follows names and indexes into decoded JSON, and returns nil if they lead nowhere.
+func find(value any, path []string) any {
+	for _, token := range path {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[token]
+		case []any:
+			i, err := strconv.Atoi(token)
+			if err != nil || i < 0 || i >= len(v) {
+				return nil
+			}
+			value = v[i]
+		default:
+			return nil
+		}
+	}
+	return value
+}
