@@ -105,7 +105,11 @@ func (e *upstreamError) public() *bridge.Error {
 
 // byCode returns nil for codes that say no more than the status.
 func (e *upstreamError) byCode() *bridge.Error {
-	switch cmp.Or(e.Code, e.Type) {
+	code := cmp.Or(e.Code, e.Type)
+	if e.Type == "insufficient_quota" { // its codes have grown in number
+		code = e.Type
+	}
+	switch code {
 	case "insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded", "project_spend_limit_exceeded", "organization_usage_limit_exceeded":
 		e.hint = "raise the account's quota or spending limit"
 		return &bridge.Error{
@@ -120,9 +124,6 @@ func (e *upstreamError) byCode() *bridge.Error {
 		return &bridge.Error{Code: codeCyberPolicy, Status: 422, Permanent: true, Cause: e, Detail: "The model's server refuses the request under its policy on cyber security. Repeated, such requests can cost the caller access."}
 	case "invalid_prompt", "content_filter", "content_policy_violation":
 		return &bridge.Error{Code: codeContentFiltered, Status: 422, Cause: e, Detail: "The model's server refuses the request under its usage policy."}
-	}
-	if e.Type == "insufficient_quota" { // with a code of its own that is newer than this list
-		return (&upstreamError{apiError{e.Type, e.Code, e.Param, e.Message}, e.status, e.requestID, 0, e.model, ""}).byCode()
 	}
 	return nil
 }
