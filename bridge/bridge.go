@@ -65,7 +65,7 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 			return nil, err
 		}
 	}
-	b.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { exchangeOf(r.Context()).fail(b.unknown(r)) })
+	b.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { exchangeOf(r.Context()).fail(b.unrouted(r)) })
 	return b, nil
 }
 
@@ -111,14 +111,14 @@ func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case preflight:
 		x.w.WriteHeader(http.StatusNoContent)
 	case r.URL.Path != path.Clean("/"+r.URL.Path): // ServeMux would redirect, which turns POST into GET for many clients
-		x.fail(b.unknown(r))
+		x.fail(b.notFound(r))
 	default:
 		b.mux.ServeHTTP(x.w, x.r)
 	}
 }
 
-// unknown words 404 and 405.
-func (b *Bridge) unknown(r *http.Request) error {
+// unrouted words 405 and 404 for a request that no route took.
+func (b *Bridge) unrouted(r *http.Request) error {
 	var allowed []string
 	for _, method := range []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"} {
 		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
@@ -127,16 +127,13 @@ func (b *Bridge) unknown(r *http.Request) error {
 		}
 	}
 	if len(allowed) == 0 {
-		return &Error{Code: CodeNotFound, Detail: fmt.Sprintf("There is nothing at %q. %s", shorten(r.URL.Path), b.offers())}
+		return b.notFound(r)
 	}
-	x := exchangeOf(r.Context())
-	if x != nil {
-		x.w.Header().Set("Allow", strings.Join(allowed, ", "))
-	}
-	return &Error{Code: codeMethod, Detail: fmt.Sprintf("%s takes %s.", shorten(r.URL.Path), strings.Join(allowed, ", "))}
+	exchangeOf(r.Context()).w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return &Error{Code: codeMethod, Detail: fmt.Sprintf("%s takes %s.", r.URL.Path, strings.Join(allowed, ", "))}
 }
 
-func (b *Bridge) offers() string {
+func (b *Bridge) notFound(r *http.Request) error {
 	var offers []string
 	for path, methods := range b.methods {
 		for _, method := range methods {
@@ -144,7 +141,7 @@ func (b *Bridge) offers() string {
 		}
 	}
 	slices.Sort(offers)
-	return "This service has " + strings.Join(offers, ", ") + "."
+	return &Error{Code: CodeNotFound, Detail: fmt.Sprintf("There is nothing at %q. This service has %s.", shorten(r.URL.Path), strings.Join(offers, ", "))}
 }
 
 func shorten(s string) string {

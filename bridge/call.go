@@ -83,7 +83,7 @@ func invalidRequest(err error) error {
 		return &Error{Code: CodeSchemaViolation, Detail: "The request does not fit the endpoint's input_schema; errors says where.", Fields: violations, Clause: "api.endpoints.input_schema", Cause: err}
 	}
 	if syntax, ok := errors.AsType[*contract.SyntaxError](err); ok {
-		return &Error{Code: CodeInvalidRequest, Detail: "The body is not well-formed JSON: " + syntax.Detail + ".", Fields: []contract.Violation{{Pointer: syntax.Pointer, Detail: syntax.Detail}}, Cause: err}
+		return &Error{Code: CodeInvalidRequest, Detail: "The body was not understood: " + syntax.Detail + ".", Fields: []contract.Violation{{Pointer: syntax.Pointer, Detail: syntax.Detail}}, Cause: err}
 	}
 	return &Error{Code: CodeInvalidRequest, Detail: "The body cannot be decoded into what this operation takes.", Cause: err}
 }

@@ -83,7 +83,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		fields             []contract.Violation // pointers only
 		allow              string
 	}{
-		"malformed":         {body: `{"text": `, status: 400, code: "invalid_request", fields: []contract.Violation{{}}},
+		"malformed":         {body: `{"text": `, status: 400, code: "invalid_request", fields: []contract.Violation{{Pointer: "/text"}}},
 		"empty":             {body: ` `, status: 400, code: "invalid_request", fields: []contract.Violation{{}}},
 		"two values":        {body: `{"text": "a"} {}`, status: 400, code: "invalid_request", fields: []contract.Violation{{}}},
 		"duplicate name":    {body: `{"text": "a", "text": "b"}`, status: 400, code: "invalid_request", fields: []contract.Violation{{Pointer: "/text"}}},

@@ -2,9 +2,11 @@ package bridge_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,21 +125,21 @@ func TestRefusedRequestsConsumeNothing(t *testing.T) {
 func TestSlotsComeBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var n int
+		var admitted atomic.Int64
 		random := rand.New(rand.NewPCG(3, 4))
-		b := newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 1"), shouter(func(ctx context.Context, _ shoutRequest, send func(word) error) (shoutResponse, error) {
-			n++
-			switch random.IntN(6) {
-			case 0:
-				panic("no voice")
+		b := newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 1"), shouter(func(ctx context.Context, req shoutRequest, send func(word) error) (shoutResponse, error) {
+			admitted.Add(1)
+			switch req.Times {
 			case 1:
-				return shoutResponse{}, &bridge.Error{Code: bridge.CodeUpstreamFailed}
+				panic("no voice")
 			case 2:
+				return shoutResponse{}, &bridge.Error{Code: bridge.CodeUpstreamFailed}
+			case 3:
 				<-ctx.Done()
 				return shoutResponse{}, ctx.Err()
-			case 3:
-				return shoutResponse{}, send(word{"A"})
 			case 4:
+				return shoutResponse{}, send(word{"A"})
+			case 5:
 				time.Sleep(time.Hour)
 			}
 			return shoutResponse{"A"}, nil
@@ -145,7 +147,7 @@ func TestSlotsComeBack(t *testing.T) {
 		inBubble(t, b, func(client *http.Client) {
 			for range 300 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(3000))*time.Millisecond)
-				req := newRequest(t, "POST", shoutURL, `{"text": "a"}`)
+				req := newRequest(t, "POST", shoutURL, fmt.Sprintf(`{"text": "a", "times": %d}`, 1+random.IntN(6)))
 				if random.IntN(2) == 0 {
 					req.Header.Set("Accept", "text/event-stream")
 				}
@@ -159,7 +161,7 @@ func TestSlotsComeBack(t *testing.T) {
 				t.Errorf("a slot was lost: %s", got.Body)
 			}
 		})
-		if n < 250 {
+		if n := admitted.Load(); n < 250 {
 			t.Errorf("only %d of 300 calls were admitted: slots do not come back", n)
 		}
 	})
