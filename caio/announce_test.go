@@ -35,6 +35,12 @@ func (s *stage) set(change func(*stage)) {
 	change(s)
 }
 
+func (s *stage) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls
+}
+
 func (s *stage) has(t *testing.T, id string) bool {
 	t.Helper()
 	s.mu.Lock()
@@ -105,8 +111,8 @@ func TestAnnounceRegistersAndWithdraws(t *testing.T) {
 			t.Error("not registered at once")
 		}
 		pass(10 * time.Minute)
-		if s.calls < 16 || s.calls > 27 { // one to register, then one each 24 to 36 s
-			t.Errorf("%d calls in ten minutes", s.calls)
+		if calls := s.count(); calls < 16 || calls > 27 { // one to register, then one each 24 to 36 s
+			t.Errorf("%d calls in ten minutes", calls)
 		}
 		a.end(t)
 		if s.has(t, "mine") {
@@ -137,8 +143,8 @@ func TestAnnounceOutlastsFailures(t *testing.T) {
 				s.set(fail)
 				a := announce(t, s, ct)
 				pass(5 * time.Minute)
-				if s.calls < 8 || s.calls > 60 {
-					t.Errorf("%d attempts in five minutes", s.calls)
+				if calls := s.count(); calls < 8 || calls > 60 {
+					t.Errorf("%d attempts in five minutes", calls)
 				}
 				s.set(func(s *stage) { s.down, s.status = false, 0 })
 				pass(time.Minute)
@@ -320,9 +326,9 @@ func TestAnnouncersDoNotStampede(t *testing.T) {
 		s.set(func(s *stage) { s.down = false })
 		most := 0
 		for range 60 {
-			before := s.calls
+			before := s.count()
 			pass(time.Second)
-			most = max(most, s.calls-before)
+			most = max(most, s.count()-before)
 		}
 		if most > 30 {
 			t.Errorf("%d of %d came within one second", most, len(all))

@@ -19,21 +19,23 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 )
 
-// A Client talks to one CAIO. It is safe for concurrent use.
+// A Client talks to one CAIO, and to the services that CAIO decides on. It is safe for concurrent use.
 //
-// Every call is idempotent and therefore sent again, with growing and jittered pauses, when it found no CAIO or a
+// Every question to CAIO is idempotent and therefore sent again, with growing and jittered pauses, when it found no CAIO or a
 // temporary failure (429, 500, 502, 503, 504), at most [Options].Attempts times in all; a Retry-After of up to 30 seconds
 // is honoured, a longer one is left to the caller in [Error].RetryAfter. Answers are read up to 8 MiB. Redirects are
 // followed within the same scheme, host and port only.
 type Client struct {
-	base      *url.URL
-	http      *http.Client
-	dialect   Dialect
-	token     func(context.Context) (string, error)
-	log       *slog.Logger
-	timeout   time.Duration
-	heartbeat time.Duration
-	attempts  int
+	base         *url.URL
+	http         *http.Client
+	dialect      Dialect
+	token        func(context.Context) (string, error)
+	serviceToken func(ctx context.Context, baseURL string) (string, error)
+	tokenInClear bool
+	log          *slog.Logger
+	timeout      time.Duration
+	heartbeat    time.Duration
+	attempts     int
 }
 
 // Options configure a [Client]. Nil and zero values mean the defaults.
@@ -42,14 +44,18 @@ type Options struct {
 	// the token is ignored; "" sends none. Nil: no token is sent. See [StaticToken].
 	Token func(context.Context) (string, error)
 
-	// TokenInClear allows sending the token over plain HTTP to hosts other than this machine. Default: refused.
+	// ServiceToken returns the bearer token for the service at baseURL that [Client.Call] and [Client.Stream] call, ""
+	// for none. Nil: no token is sent to services; CAIO's own never is.
+	ServiceToken func(ctx context.Context, baseURL string) (string, error)
+
+	// TokenInClear allows sending tokens over plain HTTP to hosts other than this machine. Default: refused.
 	TokenInClear bool
 
 	// Dialect chooses CAIO's paths. Default: [ServicesDialect].
 	Dialect Dialect
 
-	// HTTPClient sends the requests; its CheckRedirect is replaced. Default: a client of its own, with the proxy that
-	// the environment names.
+	// HTTPClient sends the requests, to CAIO and to services; its CheckRedirect is replaced. Default: a client of its
+	// own, with the proxy that the environment names.
 	HTTPClient *http.Client
 
 	// Logger receives what [Client.Announce] has to say. Default: nothing is logged.
@@ -100,7 +106,8 @@ func NewClient(baseURL string, opts *Options) (*Client, error) {
 	sender := *o.HTTPClient
 	sender.CheckRedirect = refuseForeignRedirect
 	return &Client{
-		base: base, http: &sender, dialect: o.Dialect, token: o.Token, log: o.Logger,
+		base: base, http: &sender, dialect: o.Dialect, log: o.Logger,
+		token: o.Token, serviceToken: o.ServiceToken, tokenInClear: o.TokenInClear,
 		timeout: o.Timeout, heartbeat: o.Heartbeat, attempts: o.Attempts,
 	}, nil
 }

@@ -20,8 +20,22 @@ import (
 )
 
 const (
+	userAgent     = "caio-bridge-go"
 	maxAnswer     = 8 << 20
 	maxRetryAfter = 30 * time.Second
+)
+
+// The operations, as messages name them.
+const (
+	opRegister   = "register"
+	opUnregister = "unregister"
+	opServices   = "list services"
+	opService    = "read service"
+	opValidate   = "validate"
+	opRoute      = "route"
+	opTrace      = "read trace"
+	opHealth     = "health"
+	opMetrics    = "metrics"
 )
 
 // A call is one question to CAIO, which may have to be sent several times.
@@ -30,7 +44,13 @@ type call struct {
 	method string
 	path   string // already escaped
 	query  url.Values
-	body   any // sent as JSON; nil for none
+	body   any // sent as JSON, a document as it is; nil for none
+}
+
+// A document is a body that is not JSON.
+type document struct {
+	contentType string
+	data        []byte
 }
 
 // A permanentFault is an answer that another attempt would not improve.
@@ -38,7 +58,8 @@ type permanentFault string
 
 func (f permanentFault) Error() string { return string(f) }
 
-// do sends the call until it is answered for good, and decodes the answer into answer unless that is nil.
+// do sends the call until it is answered for good, and decodes the answer into answer: JSON, or text as it is if that is a
+// *string. Nil drops it.
 func (c *Client) do(ctx context.Context, r call, answer any) error {
 	if c.attempts == 1 {
 		return c.attempt(ctx, r, answer)
@@ -104,33 +125,36 @@ func (c *Client) attempt(ctx context.Context, r call, answer any) error {
 	if err != nil {
 		return fmt.Errorf("caio: %s at %s: %w", r.op, c.base.Host, err)
 	}
-	if answer == nil {
+	switch answer := answer.(type) {
+	case nil:
+		return nil
+	case *string:
+		*answer = string(body)
 		return nil
 	}
-	if err := decodeAnswer(response, body, answer); err != nil {
-		return fmt.Errorf("caio: %s at %s: %w", r.op, c.base.Host, permanentFault(redact(err.Error(), token)))
+	if err := decodeAnswer(response, body, answer, token); err != nil {
+		return fmt.Errorf("caio: %s at %s: %w", r.op, c.base.Host, err)
 	}
 	return nil
 }
 
 func (c *Client) newRequest(ctx context.Context, r call) (request *http.Request, token string, err error) {
-	var body io.Reader
-	if r.body != nil {
-		data, err := json.Marshal(r.body)
-		if err != nil {
+	body, isDocument := r.body.(document)
+	if r.body != nil && !isDocument {
+		body.contentType = "application/json"
+		if body.data, err = json.Marshal(r.body); err != nil {
 			return nil, "", permanentFault("the request is not JSON: " + err.Error())
 		}
-		body = bytes.NewReader(data)
 	}
-	request, err = http.NewRequestWithContext(ctx, r.method, c.base.String()+r.path, body)
+	request, err = http.NewRequestWithContext(ctx, r.method, c.base.String()+r.path, bytes.NewReader(body.data))
 	if err != nil {
 		return nil, "", permanentFault("the request cannot be made: check the base URL and the id")
 	}
 	request.URL.RawQuery = r.query.Encode()
-	request.Header.Set("Accept", "application/json")
-	request.Header.Set("User-Agent", "caio-bridge-go")
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json, */*;q=0.1")
+	request.Header.Set("User-Agent", userAgent)
+	if r.body != nil {
+		request.Header.Set("Content-Type", body.contentType)
 	}
 	if c.token == nil {
 		return request, "", nil
@@ -140,13 +164,17 @@ func (c *Client) newRequest(ctx context.Context, r call) (request *http.Request,
 		return nil, "", fmt.Errorf("no token: %w", err)
 	}
 	token = strings.TrimSpace(token)
+	return request, token, setBearer(request, token)
+}
+
+func setBearer(request *http.Request, token string) error {
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return nil, "", permanentFault("the token has characters that no bearer token has")
+		return permanentFault("the token has characters that no bearer token has")
 	}
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	return request, token, nil
+	return nil
 }
 
 // transportFault strips method and URL, which say nothing new, from an error of net/http, and names a timeout.
@@ -175,18 +203,27 @@ func readAnswer(response *http.Response) ([]byte, error) {
 	return body, nil
 }
 
-func decodeAnswer(response *http.Response, body []byte, answer any) error {
+// decodeAnswer decodes a successful answer. Its errors do not show the token, should the answer echo it.
+func decodeAnswer(response *http.Response, body []byte, answer any, token string) error {
 	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	start := bytes.TrimSpace(body)
 	switch {
-	case len(bytes.TrimSpace(body)) == 0:
-		return fmt.Errorf("the answer (HTTP %d) is empty", response.StatusCode)
-	case mediaType == "text/html", bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")):
-		return errors.New("the answer is a web page, not JSON: is the base URL that of CAIO's API?")
+	case len(start) == 0:
+		return permanentFault(fmt.Sprintf("the answer (HTTP %d) is empty", response.StatusCode))
+	case mediaType == "text/html", start[0] == '<':
+		return permanentFault("the answer is a web page, not JSON: is the base URL that of the API?")
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return fmt.Errorf("the answer (%s) is not what CAIO documents: %v", wire.Clip(mediaType, 60), err)
+		what := fmt.Sprintf("the answer (%s) is not what is documented: %v", wire.Clip(mediaType, 60), err)
+		return permanentFault(redact(what, token))
 	}
 	return nil
+}
+
+// unexpected is the error for JSON that is not the answer to the question. what must not repeat the answer, which may
+// echo the token.
+func (c *Client) unexpected(op, what string) error {
+	return fmt.Errorf("caio: %s at %s: %w: is the base URL that of CAIO's API?", op, c.base.Host, permanentFault(what))
 }
 
 // refusal turns an answer of status 400 or more into an [Error].

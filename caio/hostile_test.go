@@ -53,10 +53,10 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"web page as JSON":  {answering(200, "application/json", "  <html>"), "web page"},
 		"empty":             {answering(200, "application/json", ""), "empty"},
 		"no content":        {answering(204, "", ""), "empty"},
-		"wrong type":        {answering(200, "application/json", `{"services": 7}`), "not what CAIO documents"},
-		"wrong member type": {answering(200, "application/json", `{"services": [{"capabilities": [[]]}]}`), "not what CAIO documents"},
+		"wrong type":        {answering(200, "application/json", `{"services": 7}`), "not what is documented"},
+		"wrong member type": {answering(200, "application/json", `{"services": [{"capabilities": [[]]}]}`), "not what is documented"},
 		"something else":    {answering(200, "application/json", `{"hello": "world"}`), `no "services"`},
-		"half of it":        {answering(200, "application/json", `{"services": [`), "not what CAIO documents"},
+		"half of it":        {answering(200, "application/json", `{"services": [`), "not what is documented"},
 		"huge":              {answering(200, "application/json", `{"services": [], "x": "`+strings.Repeat("x", 9<<20)+`"}`), "larger than 8 MiB"},
 		"cut off": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")

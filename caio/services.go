@@ -12,16 +12,6 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-const (
-	opRegister   = "register"
-	opUnregister = "unregister"
-	opServices   = "list services"
-	opService    = "read service"
-	opRoute      = "route"
-	opTrace      = "read trace"
-	opHealth     = "health"
-)
-
 // A Registration confirms that a service is registered.
 type Registration struct {
 	ServiceID string `json:"service_id"`
@@ -76,9 +66,13 @@ func (c *Client) Register(ctx context.Context, ct *contract.Contract) (*Registra
 	if c.dialect == PublishedDialect {
 		path = "/api/v1/register-service"
 	}
+	return c.submit(ctx, ct, call{op: opRegister, method: http.MethodPost, path: path, body: map[string]any{"contract": ct}})
+}
+
+// submit sends ct as r has it.
+func (c *Client) submit(ctx context.Context, ct *contract.Contract, r call) (*Registration, error) {
 	registration := new(Registration)
-	body := map[string]any{"contract": ct}
-	err := c.do(ctx, call{op: opRegister, method: http.MethodPost, path: path, body: body}, registration)
+	err := c.do(ctx, r, registration)
 	if errors.Is(err, ErrAlreadyRegistered) && c.holds(ctx, ct) {
 		return &Registration{ServiceID: ct.ID, Status: "registered", Message: "Service " + ct.ID + " is registered already"}, nil
 	}
@@ -86,7 +80,7 @@ func (c *Client) Register(ctx context.Context, ct *contract.Contract) (*Registra
 		return nil, err
 	}
 	if registration.ServiceID != ct.ID {
-		return nil, c.unexpected(opRegister, fmt.Sprintf("the answer does not confirm service %q", ct.ID))
+		return nil, c.unexpected(r.op, fmt.Sprintf("the answer does not confirm service %q", ct.ID))
 	}
 	return registration, nil
 }
@@ -139,30 +133,4 @@ func (c *Client) Service(ctx context.Context, serviceID string) (*Service, error
 		return nil, c.unexpected(opService, fmt.Sprintf("the answer is not about service %q", serviceID))
 	}
 	return service, nil
-}
-
-// Health is CAIO's word about itself.
-type Health struct {
-	Status        string         `json:"status"` // "healthy"
-	Version       string         `json:"version"`
-	UptimeSeconds float64        `json:"uptime_seconds"`
-	Components    map[string]any `json:"components"` // by name, usually "ok"
-}
-
-// Health asks CAIO how it is.
-func (c *Client) Health(ctx context.Context) (*Health, error) {
-	health := new(Health)
-	if err := c.do(ctx, call{op: opHealth, method: http.MethodGet, path: "/health"}, health); err != nil {
-		return nil, err
-	}
-	if health.Status == "" {
-		return nil, c.unexpected(opHealth, `the answer has no "status"`)
-	}
-	return health, nil
-}
-
-// unexpected is the error for JSON that is not the answer to the question. what must not repeat the answer, which may
-// echo the token.
-func (c *Client) unexpected(op, what string) error {
-	return fmt.Errorf("caio: %s at %s: %w: is the base URL that of CAIO's API?", op, c.base.Host, permanentFault(what))
 }

@@ -98,23 +98,39 @@ func (e *entry) summary() caio.Service {
 	}
 }
 
-// accuracyFor is the accuracy promised for all of the capabilities: that of the weakest.
-func (e *entry) accuracyFor(capabilities []string) float64 {
-	lowest := math.Inf(1)
+// offers reports whether the service has all of the capabilities.
+func (e *entry) offers(capabilities []string) bool {
 	for _, c := range capabilities {
-		lowest = min(lowest, e.accuracy[c])
+		if _, ok := e.accuracy[c]; !ok {
+			return false
+		}
 	}
-	return lowest
+	return true
 }
 
-// prefer compares two services for a request: negative if a goes first. It is the whole rule of choice: the higher
-// promised accuracy for the capabilities, then the lower promised p95 latency, then the lower price, then the id.
-func prefer(a, b *entry, capabilities []string) int {
+// A rank is a service's place in the order of preference for some capabilities.
+type rank struct {
+	accuracy, p95, price float64
+	id                   string
+}
+
+// rank returns the service's rank; its accuracy is that promised for the weakest of the capabilities.
+func (e *entry) rank(capabilities ...string) rank {
+	r := rank{math.Inf(1), e.p95, e.price, e.contract.ID}
+	for _, c := range capabilities {
+		r.accuracy = min(r.accuracy, e.accuracy[c])
+	}
+	return r
+}
+
+// compare is negative if a goes before b. It is the whole rule of choice: the higher promised accuracy, then the lower
+// promised p95 latency, then the lower price, then the id.
+func (a rank) compare(b rank) int {
 	return cmp.Or(
-		cmp.Compare(b.accuracyFor(capabilities), a.accuracyFor(capabilities)),
+		cmp.Compare(b.accuracy, a.accuracy),
 		cmp.Compare(a.p95, b.p95),
 		cmp.Compare(a.price, b.price),
-		strings.Compare(a.contract.ID, b.contract.ID),
+		strings.Compare(a.id, b.id),
 	)
 }
 
@@ -125,7 +141,7 @@ type catalogue struct {
 	mu           sync.RWMutex
 	byID         map[string]*entry
 	all          []*entry            // by id
-	byCapability map[string][]*entry // each in the order of prefer for that capability
+	byCapability map[string][]*entry // each by rank for that capability
 }
 
 func newCatalogue(capacity int) *catalogue {
@@ -153,7 +169,7 @@ func (c *catalogue) add(e *entry) (added bool, err error) {
 	c.byID[id] = e
 	c.all = inserted(c.all, e, byID)
 	for _, capability := range e.capabilities {
-		c.byCapability[capability] = inserted(c.byCapability[capability], e, byPreference(capability))
+		c.byCapability[capability] = inserted(c.byCapability[capability], e, byRank(capability))
 	}
 	return true, nil
 }
@@ -168,7 +184,7 @@ func (c *catalogue) remove(id string) bool {
 	delete(c.byID, id)
 	c.all = removed(c.all, e, byID)
 	for _, capability := range e.capabilities {
-		rest := removed(c.byCapability[capability], e, byPreference(capability))
+		rest := removed(c.byCapability[capability], e, byRank(capability))
 		c.byCapability[capability] = rest
 		if len(rest) == 0 {
 			delete(c.byCapability, capability)
@@ -184,9 +200,15 @@ func (c *catalogue) get(id string) (*entry, bool) {
 	return e, ok
 }
 
-// candidates returns the shortest list that holds every service with all of the capabilities, in the order of prefer for
-// one of them, and by id if there are none. missing are the capabilities that no service has.
-func (c *catalogue) candidates(capabilities []string) (list []*entry, missing []string) {
+func (c *catalogue) count() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.byID)
+}
+
+// candidates returns the shortest list that holds every service with all of the capabilities, and the one capability by
+// rank for which it is sorted; all services by id if there are none. missing are the capabilities that no service has.
+func (c *catalogue) candidates(capabilities []string) (list []*entry, sortedFor string, missing []string) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	list = c.all
@@ -196,10 +218,10 @@ func (c *catalogue) candidates(capabilities []string) (list []*entry, missing []
 			missing = append(missing, capability)
 		}
 		if i == 0 || len(entries) < len(list) {
-			list = entries
+			list, sortedFor = entries, capability
 		}
 	}
-	return list, missing
+	return list, sortedFor, missing
 }
 
 // capabilities lists what is on offer, sorted.
@@ -211,7 +233,7 @@ func (c *catalogue) capabilities() []string {
 
 // list returns every service that meets the requirements, sorted by id.
 func (c *catalogue) list(required contract.Requirements) []caio.Service {
-	entries, _ := c.candidates(required.Capabilities)
+	entries, _, _ := c.candidates(required.Capabilities)
 	services := make([]caio.Service, 0, len(entries))
 	free := len(required.Capabilities) <= 1 && len(required.Guarantees) == 0 && len(required.Constraints) == 0
 	for _, e := range entries {
@@ -225,9 +247,8 @@ func (c *catalogue) list(required contract.Requirements) []caio.Service {
 
 func byID(a, b *entry) int { return strings.Compare(a.contract.ID, b.contract.ID) }
 
-func byPreference(capability string) func(a, b *entry) int {
-	capabilities := []string{capability}
-	return func(a, b *entry) int { return prefer(a, b, capabilities) }
+func byRank(capability string) func(a, b *entry) int {
+	return func(a, b *entry) int { return a.rank(capability).compare(b.rank(capability)) }
 }
 
 // inserted returns a copy of the sorted list with e in its place.

@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// An operation answers a request with a value to be sent as JSON with status 200, or with an error.
+// An operation answers a request with a value to be sent as JSON, or a plainText, with status 200, or with an error.
 type operation func(*http.Request) (any, error)
+
+type plainText string
 
 // newHandler serves both sets of paths that CAIO documents.
 func (r *Registry) newHandler(g *guard) http.Handler {
@@ -23,6 +27,7 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 		"POST /api/v1/register-service":              r.postContract,
 		"POST /api/v1/integration/register-service":  r.postContract,
 		"POST /api/v1/integration/validate-contract": r.postValidate,
+		"POST /api/v1/integration/upload-contract":   r.postUpload,
 		"GET /api/v1/services":                       r.getServices,
 		"POST /api/v1/integration/discover-services": r.postDiscover,
 		"GET /api/v1/services/{id}":                  r.getService,
@@ -31,6 +36,7 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 		"POST /api/v1/orchestrate":                   r.postOrchestrate,
 		"GET /api/v1/trace/{id}":                     r.getTrace,
 		"GET /health":                                r.getHealth,
+		"GET /metrics":                               r.getMetrics,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
 			body, err := answer(req)
@@ -58,6 +64,14 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 
 func (r *Registry) postContract(req *http.Request) (any, error) {
 	ct, err := readContract(req)
+	if err != nil {
+		return nil, err
+	}
+	return r.Register(req.Context(), ct)
+}
+
+func (r *Registry) postUpload(req *http.Request) (any, error) {
+	ct, err := readUpload(req)
 	if err != nil {
 		return nil, err
 	}
@@ -130,15 +144,32 @@ func (r *Registry) getTrace(req *http.Request) (any, error) {
 
 func (r *Registry) getHealth(req *http.Request) (any, error) { return r.Health(req.Context()) }
 
-// send writes value as JSON.
+// getMetrics answers in the text format of Prometheus.
+func (r *Registry) getMetrics(*http.Request) (any, error) {
+	var b strings.Builder
+	metric := func(name, kind, help string, value float64) {
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %[1]s %[3]s\n%[1]s %[4]g\n", name, help, kind, value)
+	}
+	metric("caio_registry_services", "gauge", "Services that are registered.", float64(r.services.count()))
+	metric("caio_registry_decisions_total", "counter", "Requests that were routed to a service.", float64(r.decided.Load()))
+	metric("caio_registry_no_match_total", "counter", "Requests that no service met.", float64(r.unmatched.Load()))
+	metric("caio_registry_uptime_seconds", "gauge", "Seconds since the registry was made.", time.Since(r.started).Seconds())
+	return plainText(b.String()), nil
+}
+
+// send writes value as JSON, or as it is if it is a plainText.
 func (r *Registry) send(w http.ResponseWriter, req *http.Request, status int, value any) {
+	contentType := "application/json"
 	body, err := json.Marshal(value)
+	if text, ok := value.(plainText); ok {
+		contentType, body = "text/plain; version=0.0.4; charset=utf-8", []byte(text)
+	}
 	if err != nil {
 		r.log.Error("the answer is not JSON", "path", req.URL.Path, "error", err)
 		status, body = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL_ERROR","message":"internal error","details":{}}}`)
 	}
 	header := w.Header()
-	header.Set("Content-Type", "application/json")
+	header.Set("Content-Type", contentType)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")

@@ -112,7 +112,7 @@ func TestListForms(t *testing.T) {
 		"discover one missing": {discover(`{"capabilities": ["code_review", "web_search"]}`), none},
 		"discover bound met":   {discover(`{"guarantees": {"p95_latency_ms": {"max": 6000}}, "constraints": {"requires_gpu": false}}`), all},
 		"discover bound unmet": {discover(`{"guarantees": {"p95_latency_ms": {"max": 4000}}}`), none},
-		"discover constraint":  {discover(`{"constraints": {"requires_gpu": true}}`), none},
+		"discover constraint":  {discover(`{"constraints": {"requires_internet": false}}`), none},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -132,21 +132,21 @@ func TestOrchestrateForms(t *testing.T) {
 		t.Fatal(err)
 	}
 	for body, matches := range map[string]bool{
-		`{"requirements": ["code_generation"], "context": {"prompt": "Write a Python function", "language": "python"}}`:   true,
-		`{"requirements": ["code_generation", "web_search"]}`:                                                             false,
-		`{"requirements": [{"type": "code_generation"}]}`:                                                                 true,
-		`{"requirements": {"capability": "code_review"}}`:                                                                 true,
-		`{"requirements": {"capability": "web_search"}}`:                                                                  false,
-		`{"requirements": {"capabilities": ["code_review"], "guarantees": {"p95_latency_ms": {"max": 5000}}}}`:            true,
-		`{"requirements": {"capabilities": ["code_review"], "guarantees": {"p95_latency_ms": {"max": 10}}}}`:              false,
-		`{"requirements": ["code_review"], "guarantees": {"p95_latency_ms": {"max": 10}}}`:                                false,
-		`{"requirements": ["code_review"], "constraints": {"requires_gpu": false}}`:                                       true,
-		`{"requirements": ["code_review"], "constraints": {"requires_gpu": true}}`:                                        false,
-		`{"requirements": {"capabilities": ["code_review"], "constraints": {"requires_gpu": true}}}`:                      false,
-		`{"requirements": ["code_review"], "policies": [{"type": "constraint", "field": "requires_gpu", "value": true}]}`: false,
+		`{"requirements": ["code_generation"], "context": {"prompt": "Write a Python function", "language": "python"}}`:         true,
+		`{"requirements": ["code_generation", "web_search"]}`:                                                                   false,
+		`{"requirements": [{"type": "code_generation"}]}`:                                                                       true,
+		`{"requirements": {"capability": "code_review"}}`:                                                                       true,
+		`{"requirements": {"capability": "web_search"}}`:                                                                        false,
+		`{"requirements": {"capabilities": ["code_review"], "guarantees": {"p95_latency_ms": {"max": 5000}}}}`:                  true,
+		`{"requirements": {"capabilities": ["code_review"], "guarantees": {"p95_latency_ms": {"max": 10}}}}`:                    false,
+		`{"requirements": ["code_review"], "guarantees": {"p95_latency_ms": {"max": 10}}}`:                                      false,
+		`{"requirements": ["code_review"], "constraints": {"requires_gpu": false}}`:                                             true,
+		`{"requirements": ["code_review"], "constraints": {"requires_internet": false}}`:                                        false,
+		`{"requirements": {"capabilities": ["code_review"], "constraints": {"requires_internet": false}}}`:                      false,
+		`{"requirements": ["code_review"], "policies": [{"type": "constraint", "field": "requires_internet", "value": false}]}`: false,
 		`{"request": {"intent": {"type": "code"}, "context": {}, "requirements": {"capabilities": ["code_generation"]}, "constraints": {"requires_gpu": false}, "user": {"trust_level": 1}},
 		  "policies": [{"type": "constraint", "field": "requires_gpu", "value": false}], "context": {}}`: true,
-		`{"request": {"requirements": {"capabilities": ["code_generation"]}, "constraints": {"requires_gpu": true}}}`: false,
+		`{"request": {"requirements": {"capabilities": ["code_generation"]}, "constraints": {"requires_internet": false}}}`: false,
 	} {
 		status, answer := exchange{method: "POST", path: "/api/v1/orchestrate", contentType: asJSON, body: body}.send(t, reg)
 		if !matches {
@@ -205,7 +205,7 @@ func TestRefusals(t *testing.T) {
 		message  string // part of it
 	}{
 		"id taken":               {exchange{"POST", "/api/v1/services", "application/yaml", other, nil}, 409, "SERVICE_ALREADY_REGISTERED", "already registered"},
-		"invalid contract":       {exchange{"POST", "/api/v1/services", asJSON, `{"contract": {"service": {"id": "x"}}}`, nil}, 400, "INVALID_CONTRACT", "name"},
+		"invalid contract":       {exchange{"POST", "/api/v1/services", asJSON, `{"contract": {"service": {"id": "x"}}}`, nil}, 400, "INVALID_CONTRACT", "required"},
 		"invalid YAML":           {exchange{"POST", "/api/v1/services", "application/yaml", "service: [", nil}, 400, "INVALID_CONTRACT", ""},
 		"contract is a text":     {exchange{"POST", "/api/v1/services", asJSON, `{"contract": "service: {}"}`, nil}, 400, "INVALID_CONTRACT", ""},
 		"no JSON":                {exchange{"POST", "/api/v1/services", asJSON, `{"contract": `, nil}, 400, "INVALID_REQUEST", "not valid JSON"},

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
@@ -30,6 +31,8 @@ type Registry struct {
 	log      *slog.Logger
 	version  string
 	started  time.Time
+
+	decided, unmatched atomic.Int64
 }
 
 // Options configure a [Registry]. Nil and zero values mean the defaults.

@@ -35,13 +35,9 @@ func readBody(r *http.Request) (body []byte, isYAML bool, err error) {
 			Message: fmt.Sprintf("Content-Type %s is not read: send application/json, or a contract as application/yaml", wire.Clip(mediaType, 60))}
 	}
 	body, err = io.ReadAll(r.Body)
-	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
-		return nil, false, &caio.Error{Status: http.StatusRequestEntityTooLarge, Code: wire.RequestTooLarge,
-			Message: fmt.Sprintf("the request is larger than %d bytes", tooLarge.Limit)}
 	case err != nil:
-		return nil, false, invalidRequest("the request was cut off")
+		return nil, false, unreadable(err)
 	case len(body) == 0:
 		return nil, false, invalidRequest("the request has no body")
 	}
@@ -92,11 +88,49 @@ func readContract(r *http.Request) (*contract.Contract, error) {
 			return nil, err
 		}
 	}
-	ct, err := contract.Parse("contract", body)
+	return parseContract("contract", body)
+}
+
+func parseContract(name string, text []byte) (*contract.Contract, error) {
+	ct, err := contract.Parse(name, text)
 	if err != nil {
 		return nil, invalidContract(err)
 	}
 	return ct, nil
+}
+
+// readUpload reads the first file of a form, which holds a contract in YAML.
+func readUpload(r *http.Request) (*contract.Contract, error) {
+	form, err := r.MultipartReader()
+	if err != nil {
+		return nil, &caio.Error{Status: http.StatusUnsupportedMediaType, Code: wire.UnsupportedMediaType, Message: "send the contract as a file in multipart/form-data"}
+	}
+	for {
+		part, err := form.NextPart()
+		switch {
+		case err == io.EOF:
+			return nil, invalidRequest("the form has no file")
+		case err != nil:
+			return nil, unreadable(err)
+		case part.FileName() == "":
+			continue
+		}
+		text, err := io.ReadAll(part)
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		return parseContract(wire.Clip(part.FileName(), 100), text)
+	}
+}
+
+// unreadable is the refusal of a body that could not be read to its end.
+func unreadable(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return &caio.Error{Status: http.StatusRequestEntityTooLarge, Code: wire.RequestTooLarge,
+			Message: fmt.Sprintf("the request is larger than %d bytes", tooLarge.Limit)}
+	}
+	return invalidRequest("the request was cut off, or is not what its Content-Type says")
 }
 
 func unwrapContract(body []byte) ([]byte, error) {

@@ -42,9 +42,10 @@ func (r *Registry) route(req caio.Request) (*caio.Trace, error) {
 		return nil, err
 	}
 	required := requirementsOf(req)
-	candidates, missing := r.services.candidates(required.Capabilities)
-	best, match := choose(candidates, required)
+	candidates, sortedFor, missing := r.services.candidates(required.Capabilities)
+	best, match := choose(candidates, sortedFor, required)
 	if best == nil {
+		r.unmatched.Add(1)
 		return nil, r.noMatch(candidates, missing, required)
 	}
 	decision := decide(best, match, len(candidates), required)
@@ -53,6 +54,7 @@ func (r *Registry) route(req caio.Request) (*caio.Trace, error) {
 		Decision: decision, Proofs: decision.Proofs, Guarantees: decision.Guarantees,
 	}
 	r.traces.add(trace)
+	r.decided.Add(1)
 	return trace, nil
 }
 
@@ -79,19 +81,21 @@ func invalidRequest(message string) *caio.Error {
 	return &caio.Error{Op: "route", Status: http.StatusBadRequest, Code: wire.InvalidRequest, Message: message}
 }
 
-// choose returns the candidate that meets the requirements and goes before all others that do; nil if none does. Only
-// candidates that go before the best so far are matched: as the list is in the order of preference for one capability,
-// that is usually the first.
-func choose(candidates []*entry, required contract.Requirements) (best *entry, match contract.Match) {
+// choose returns the candidate of the highest rank that meets the requirements; nil if none does. A candidate's rank is at
+// most that for the one capability by which the list is sorted, so the search ends, usually soon, where no later candidate
+// can go before the best so far.
+func choose(candidates []*entry, sortedFor string, required contract.Requirements) (best *entry, match contract.Match) {
+	var highest rank
 	for _, e := range candidates {
-		if best != nil && prefer(best, e, required.Capabilities) < 0 {
-			if len(required.Capabilities) == 1 {
-				break
-			}
+		if best != nil && highest.compare(e.rank(sortedFor)) < 0 {
+			break
+		}
+		r := e.rank(required.Capabilities...)
+		if best != nil && highest.compare(r) < 0 || !e.offers(required.Capabilities) {
 			continue
 		}
 		if m := e.contract.Match(required); m.OK {
-			best, match = e, m
+			best, highest, match = e, r, m
 		}
 	}
 	return best, match
@@ -117,7 +121,7 @@ func reasons(e *entry, match contract.Match, candidates int, capabilities []stri
 		return append(list, fmt.Sprintf("no other service has %s", strings.Join(capabilities, ", ")))
 	}
 	accuracy := "no accuracy"
-	if promised := e.accuracyFor(capabilities); promised > 0 {
+	if promised := e.rank(capabilities...).accuracy; promised > 0 {
 		accuracy = "accuracy >= " + figure(promised)
 	}
 	p95, price := "no p95 latency", "no price"

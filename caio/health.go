@@ -1,0 +1,33 @@
+package caio
+
+import (
+	"context"
+	"net/http"
+)
+
+// Health is CAIO's word about itself.
+type Health struct {
+	Status        string         `json:"status"` // "healthy"
+	Version       string         `json:"version"`
+	UptimeSeconds float64        `json:"uptime_seconds"`
+	Components    map[string]any `json:"components"` // by name, usually "ok"
+}
+
+// Health asks CAIO how it is.
+func (c *Client) Health(ctx context.Context) (*Health, error) {
+	health := new(Health)
+	if err := c.do(ctx, call{op: opHealth, method: http.MethodGet, path: "/health"}, health); err != nil {
+		return nil, err
+	}
+	if health.Status == "" {
+		return nil, c.unexpected(opHealth, `the answer has no "status"`)
+	}
+	return health, nil
+}
+
+// Metrics returns CAIO's metrics as it gives them, usually in the text format of Prometheus.
+func (c *Client) Metrics(ctx context.Context) (string, error) {
+	var text string
+	err := c.do(ctx, call{op: opMetrics, method: http.MethodGet, path: "/metrics"}, &text)
+	return text, err
+}
