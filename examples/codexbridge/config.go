@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+const help = `codexbridge serves OpenAI Codex over HTTP by its service contract, and registers it with CAIO.
+
+Usage: codexbridge [flags]
+
+Flags:
+  -addr host:port       where the bridge listens (default 127.0.0.1:$CODEX_BRIDGE_PORT)
+  -caio-addr host:port  where the built-in registry listens if CAIO_URL is not set (default 127.0.0.1:8080)
+  -register=false       do not register the service
+  -contract file        use this contract instead of the one that comes with the bridge
+
+Environment:
+  OPENAI_API_KEY        key for OpenAI. If this and OPENAI_BASE_URL are not set, a demo model answers that asks no AI
+  OPENAI_BASE_URL       another server of the Responses API, such as http://localhost:11434/v1
+  CODEX_MODEL           the model to ask (default gpt-6.1-sol)
+  CODEX_BRIDGE_PORT     the bridge's port on 127.0.0.1 (default 8082)
+  CODEX_BRIDGE_TOKEN    bearer token that callers of the bridge must send (default none, on loopback only)
+  CAIO_URL              the CAIO to register with (default: the built-in registry)
+  CAIO_TOKEN            bearer token for CAIO
+`
+
+// A config is what flags and environment say. The library itself reads neither.
+type config struct {
+	addr, caioAddr     string
+	register           bool
+	contractFile       string
+	apiKey, modelURL   string
+	model              string
+	bridgeToken        string
+	caioURL, caioToken string
+}
+
+// A usageError is a fault of the command line.
+type usageError struct{ error }
+
+func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (*config, error) {
+	port := getenv("CODEX_BRIDGE_PORT")
+	if port == "" {
+		port = "8082"
+	}
+	cfg := &config{
+		apiKey: getenv("OPENAI_API_KEY"), modelURL: getenv("OPENAI_BASE_URL"), model: getenv("CODEX_MODEL"),
+		bridgeToken: getenv("CODEX_BRIDGE_TOKEN"),
+		caioURL:     strings.TrimRight(getenv("CAIO_URL"), "/"), caioToken: getenv("CAIO_TOKEN"),
+	}
+	flags := flag.NewFlagSet("codexbridge", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&cfg.addr, "addr", "127.0.0.1:"+port, "")
+	flags.StringVar(&cfg.caioAddr, "caio-addr", "127.0.0.1:8080", "")
+	flags.BoolVar(&cfg.register, "register", true, "")
+	flags.StringVar(&cfg.contractFile, "contract", "", "")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stderr, help)
+		return nil, err
+	case err != nil:
+		return nil, usageError{err}
+	case flags.NArg() > 0:
+		return nil, usageError{fmt.Errorf("%q is not a flag: nothing else is taken", flags.Arg(0))}
+	}
+	if err := checkPort(port); err != nil {
+		return nil, fmt.Errorf("CODEX_BRIDGE_PORT: %w", err)
+	}
+	return cfg, errors.Join(
+		checkAddr("-addr", cfg.addr, "CODEX_BRIDGE_TOKEN", cfg.bridgeToken),
+		checkAddr("-caio-addr", cfg.caioAddr, "CAIO_TOKEN", cfg.caioToken))
+}
+
+// offline reports whether the demo model shall answer.
+func (c *config) offline() bool { return c.apiKey == "" && c.modelURL == "" }
+
+// checkAddr also makes sure that nobody but this machine can call without a token.
+func checkAddr(name, addr, tokenName, token string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s: %q is not host:port, such as 127.0.0.1:8082", name, addr)
+	}
+	if err := checkPort(port); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	ip, err := netip.ParseAddr(host)
+	if loopback := host == "localhost" || err == nil && ip.IsLoopback(); !loopback && token == "" {
+		return fmt.Errorf("%s: other machines can reach %q: set %s, which callers must then send, or listen on 127.0.0.1", name, addr, tokenName)
+	}
+	return nil
+}
+
+func checkPort(port string) error {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q is not a port, a number from 0 to 65535", port)
+	}
+	return nil
+}

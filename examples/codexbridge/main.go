@@ -1,0 +1,139 @@
+// Command codexbridge serves OpenAI Codex by its contract and registers it with CAIO.
+//
+// With nothing but Go on the machine it shows the whole path: it brings a registry of its own unless CAIO_URL names one,
+// and a demo model that asks no AI unless OPENAI_API_KEY or OPENAI_BASE_URL is set. It is meant to be copied: this file is
+// what a bridge needs, config.go reads the environment, and demo_*.go and caio.go can be left out.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/providers/codex"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal ends the program at once
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// run returns the exit code: 0 after a graceful stop, 1 if something is wrong, 2 if the command line is.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	cfg, err := parseConfig(args, getenv, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err == nil {
+		err = serve(ctx, cfg, stdout, slog.New(slog.NewTextHandler(stderr, nil)))
+	}
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "codexbridge:", err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		fmt.Fprintln(stderr, "codexbridge -h explains flags and environment variables.")
+		return 2
+	}
+	return 1
+}
+
+// serve runs the bridge until ctx ends.
+func serve(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger) error {
+	model, stopModel, err := chooseModel(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer stopModel()
+	provider, err := codex.New(model)
+	if err != nil {
+		return err
+	}
+	promised, err := chooseContract(cfg, provider)
+	if err != nil {
+		return err
+	}
+
+	// Listening comes first: whoever reads that the bridge is there can call it.
+	ln, err := listen(cfg.addr, "-addr or CODEX_BRIDGE_PORT")
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	orchestrator, stopCAIO, err := chooseCAIO(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer stopCAIO()
+
+	opts := &bridge.Options{Logger: log}
+	if cfg.bridgeToken != "" {
+		opts.Authenticate = bridge.BearerTokens(map[string]string{"caller": cfg.bridgeToken})
+	}
+	if cfg.register {
+		if opts.Announcer, err = caio.NewClient(orchestrator, &caio.Options{Token: caio.StaticToken(cfg.caioToken), Logger: log}); err != nil {
+			return err
+		}
+	}
+	b, err := bridge.New(promised, provider, opts)
+	if err != nil {
+		return err
+	}
+	welcome(stdout, cfg, urlOf(ln), orchestrator, cmp.Or(model.Model, codex.DefaultModel), promised)
+	return b.Serve(ctx, ln)
+}
+
+// chooseModel returns what to ask: OpenAI, another server, or the demo model.
+func chooseModel(cfg *config, log *slog.Logger) (opts *codex.Options, stop func(), err error) {
+	if !cfg.offline() {
+		return &codex.Options{APIKey: cfg.apiKey, BaseURL: cfg.modelURL, Model: cfg.model}, func() {}, nil
+	}
+	log.Warn("no AI is asked: a demo model answers. Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server", "model", demoModel)
+	ln, err := listen("127.0.0.1:0", "")
+	if err != nil {
+		return nil, nil, err
+	}
+	stop = background(ln, newDemo(), log)
+	return &codex.Options{BaseURL: urlOf(ln) + "/v1", Model: demoModel}, stop, nil
+}
+
+// chooseContract returns the operator's contract, or the one that comes with the provider.
+func chooseContract(cfg *config, provider *codex.Provider) (*contract.Contract, error) {
+	if cfg.contractFile != "" {
+		return contract.LoadFile(cfg.contractFile)
+	}
+	return provider.Contract()
+}
+
+// listen opens a port. setting says how to choose another.
+func listen(addr, setting string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("another program uses %s: stop it, or choose another port with %s", addr, setting)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w; choose another address with %s", addr, err, setting)
+	}
+	return ln, nil
+}
+
+// urlOf returns a URL under which this machine reaches ln.
+func urlOf(ln net.Listener) string {
+	host, port, _ := net.SplitHostPort(ln.Addr().String())
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
