@@ -168,7 +168,8 @@ func (r *Registry) noMatch(candidates []*entry, missing []string, required contr
 	e := &caio.Error{Op: "route", Status: http.StatusBadRequest, Code: wire.NoMatchingService}
 	if len(missing) > 0 {
 		offered := r.services.capabilities()
-		e.Message = fmt.Sprintf("no matching service: none has the capability %s", wire.Clip(strings.Join(missing, ", "), 200))
+		e.Message = fmt.Sprintf("no matching service: none has the capability %s; on offer: %s",
+			wire.Clip(strings.Join(missing, ", "), 200), cmp.Or(wire.Clip(strings.Join(offered, ", "), 300), "nothing"))
 		e.Details = map[string]any{"missing_capabilities": missing, "available_capabilities": offered[:min(len(offered), 50)]}
 		return e
 	}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// A wanted is the requirements of a command line.
+type wanted struct {
+	capabilities, least, most, constraints []string
+}
+
+func (w *wanted) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&w.least, "min", nil, "guarantee with its lowest bound, for example accuracy=0.9; repeatable")
+	flags.StringArrayVar(&w.most, "max", nil, "guarantee with its highest bound, for example p95_latency_ms=500; repeatable")
+	flags.StringArrayVar(&w.constraints, "constraint", nil, "constraint, for example requires_gpu=false; repeatable")
+}
+
+// request returns the requirements. Values of constraints are JSON where they can be read as such, else text.
+func (w *wanted) request() (caio.Request, error) {
+	r := caio.Request{Capabilities: w.capabilities, Guarantees: map[string]contract.Bound{}, Constraints: map[string]any{}}
+	for _, flag := range []struct {
+		name   string
+		bounds []string
+		field  func(*contract.Bound) **float64
+	}{
+		{"--min", w.least, func(b *contract.Bound) **float64 { return &b.Min }},
+		{"--max", w.most, func(b *contract.Bound) **float64 { return &b.Max }},
+	} {
+		for _, text := range flag.bounds {
+			property, value, ok := strings.Cut(text, "=")
+			number, err := strconv.ParseFloat(value, 64)
+			if !ok || err != nil || math.IsNaN(number) || math.IsInf(number, 0) {
+				return r, usageError{fmt.Errorf("%s takes PROPERTY=NUMBER, not %q", flag.name, text)}
+			}
+			bound := r.Guarantees[property]
+			*flag.field(&bound) = &number
+			r.Guarantees[property] = bound
+		}
+	}
+	for _, text := range w.constraints {
+		field, value, ok := strings.Cut(text, "=")
+		if !ok {
+			return r, usageError{fmt.Errorf("--constraint takes FIELD=VALUE, not %q", text)}
+		}
+		var decoded any
+		if json.Unmarshal([]byte(value), &decoded) != nil {
+			decoded = value
+		}
+		r.Constraints[field] = decoded
+	}
+	return r, nil
+}
+
+// route asks for a decision and returns the client with it, for a call.
+func (a *app) route(cmd *cobra.Command, w *wanted) (*caio.Client, *caio.Decision, error) {
+	request, err := w.request()
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := a.client()
+	if err != nil {
+		return nil, nil, err
+	}
+	decision, err := client.Route(cmd.Context(), request)
+	return client, decision, err
+}
+
+func (a *app) routeCommand() *cobra.Command {
+	var w wanted
+	explain := false
+	cmd := &cobra.Command{
+		Use:   "route CAPABILITY...",
+		Short: "Ask CAIO for the service that has the capabilities and meets the requirements best",
+		Example: "  caioctl route code_generation\n" +
+			"  caioctl route code_generation code_review --max p95_latency_ms=5000 --constraint requires_gpu=false --explain",
+		Args: arguments(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, capabilities []string) error {
+			w.capabilities = capabilities
+			_, decision, err := a.route(cmd, &w)
+			if err != nil {
+				return err
+			}
+			return a.print(decision, func(t *tableWriter) { showDecision(t, decision, explain) })
+		},
+	}
+	w.addFlags(cmd)
+	cmd.Flags().BoolVar(&explain, "explain", false, "also show every requirement and how it is met")
+	return cmd
+}
+
+func showDecision(t *tableWriter, d *caio.Decision, explain bool) {
+	t.row("service", d.ServiceID+" ("+d.ServiceName+")")
+	if d.BaseURL != "" {
+		t.row("address", d.BaseURL)
+	}
+	for _, endpoint := range d.Endpoints {
+		t.row("endpoint", endpoint.Method+" "+endpoint.Path)
+	}
+	showGuarantees(t, d.Guarantees)
+	for _, reason := range d.Reasons {
+		t.row("because", reason)
+	}
+	t.row("decision", d.DecisionID)
+	if explain {
+		showProofs(t, d.Proofs)
+	}
+}
+
+func showProofs(t *tableWriter, proofs []caio.Proof) {
+	for _, proof := range proofs {
+		state := "valid"
+		if !proof.Valid {
+			state = "INVALID"
+		}
+		t.row("proof", strings.TrimSuffix(proof.Type+" "+state+": "+proof.Statement, ": "))
+		for _, clause := range proof.Clauses {
+			state := "met"
+			if !clause.Met {
+				state = "FAILED"
+			}
+			t.row("  "+state, clause.Requirement+": "+clause.Detail)
+		}
+	}
+}
+
+func (a *app) callCommand() *cobra.Command {
+	var w wanted
+	var endpoint, data string
+	stream := false
+	cmd := &cobra.Command{
+		Use:   "call CAPABILITY...",
+		Short: "Ask CAIO for a service and call it",
+		Long: "Ask CAIO for a service and call it. The body is JSON: given with --data, read from a file with --data @FILE,\n" +
+			"or from the standard input with --data -. The service's answer is written as it comes.\n" +
+			"A token for the service is taken from $CAIO_SERVICE_TOKEN.",
+		Example: "  caioctl call code_generation --endpoint \"POST /generate\" --data '{\"prompt\": \"add two numbers\"}'\n" +
+			"  caioctl call code_generation --endpoint \"POST /generate\" --data @request.json --stream",
+		Args: arguments(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, capabilities []string) error {
+			w.capabilities = capabilities
+			body, err := a.readData(data)
+			if err != nil {
+				return err
+			}
+			client, decision, err := a.route(cmd, &w)
+			if err != nil {
+				return err
+			}
+			if stream {
+				return a.stream(cmd, client, decision, endpoint, body)
+			}
+			var answer json.RawMessage
+			if err := client.Call(cmd.Context(), decision, endpoint, body, &answer); err != nil {
+				return callError{err}
+			}
+			_, err = fmt.Fprintf(a.stdout, "%s\n", answer)
+			return err
+		},
+	}
+	w.addFlags(cmd)
+	cmd.Flags().StringVar(&endpoint, "endpoint", "", `the service's endpoint, for example "POST /generate"; needed if it has several`)
+	cmd.Flags().StringVar(&data, "data", "", "body of the request")
+	cmd.Flags().BoolVar(&stream, "stream", false, "write what the service reports while it works, one event a line")
+	return cmd
+}
+
+// readData returns nil for no body.
+func (a *app) readData(data string) (any, error) {
+	text := []byte(data)
+	var err error
+	switch {
+	case data == "":
+		return nil, nil
+	case data == "-":
+		text, err = io.ReadAll(io.LimitReader(a.stdin, 64<<20))
+	case strings.HasPrefix(data, "@"):
+		text, err = os.ReadFile(data[1:])
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !json.Valid(text) {
+		return nil, usageError{fmt.Errorf("the body is not JSON")}
+	}
+	return json.RawMessage(text), nil
+}
+
+func (a *app) stream(cmd *cobra.Command, client *caio.Client, decision *caio.Decision, endpoint string, body any) error {
+	for event, err := range client.Stream(cmd.Context(), decision, endpoint, body) {
+		if err != nil {
+			return callError{err}
+		}
+		if _, err := fmt.Fprintf(a.stdout, "%s %s\n", event.Name, strings.ReplaceAll(string(event.Data), "\n", " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) traceCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "trace DECISION",
+		Short:   "Show the record of a decision",
+		Example: "  caioctl trace dec-kq2hv5x...",
+		Args:    arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			trace, err := client.Trace(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.print(trace, func(t *tableWriter) {
+				t.row("decision", trace.DecisionID)
+				if !trace.Timestamp.IsZero() {
+					t.row("at", trace.Timestamp.Format(time.RFC3339))
+				}
+				if trace.Decision != nil {
+					t.row("service", trace.Decision.ServiceID)
+				}
+				showProofs(t, trace.Proofs)
+			})
+		},
+	}
+}
