@@ -9,19 +9,18 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
-// A document is what a contract was read from. It is kept as text, which is a tenth of the size of the tree; what needs
-// positions reads it again.
+// A document is what a contract was read from. It is kept as JSON, which is a tenth of the size of the tree.
 type document struct {
-	name   string
-	text   []byte // as the author wrote it
-	json   []byte // the same as JSON
-	digest string
+	name     string
+	json     []byte // as the author wrote it
+	digest   string
+	warnings Diagnostics
 }
 
-func newDocument(l *loader, root *tree.Node, data []byte) *document {
+func newDocument(l *loader, root *tree.Node) *document {
 	canonical := canonicalForm(l.flat)
 	sum := sha256.Sum256(canonical.AppendCanonical(nil))
-	return &document{name: l.name, text: slices.Clone(data), json: root.AppendJSON(nil), digest: "sha256:" + hex.EncodeToString(sum[:])}
+	return &document{name: l.name, json: root.AppendJSON(nil), digest: "sha256:" + hex.EncodeToString(sum[:]), warnings: l.sorted(root.Source().Name)}
 }
 
 // canonicalForm puts lists whose order means nothing into one order.
@@ -67,7 +66,7 @@ func (c *Contract) rewritten(edit func(flat, root *tree.Node) *tree.Node) ([]byt
 	if c.document == nil {
 		return nil, errNotLoaded
 	}
-	root, problems := tree.Parse(tree.NewSource(c.document.name, c.document.text))
+	root, problems := tree.Parse(tree.NewSource(c.document.name, c.document.json))
 	if len(problems) > 0 {
 		return nil, errNotLoaded
 	}

@@ -136,13 +136,13 @@ func (l *loader) load(data []byte) (*Contract, error) {
 	l.loadSchemas(c)
 	k := newChecker(l, c)
 	k.run(errorChecks)
-	if sound && l.list.HasErrors() {
-		k.run(warningChecks)
+	if sound {
+		k.run(warningChecks) // on half a contract they would mislead
 	}
 	if l.list.HasErrors() {
 		return nil, l.sorted(source.Name)
 	}
-	c.document = newDocument(l, root, data)
+	c.document = newDocument(l, root)
 	return c, nil
 }
 

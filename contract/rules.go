@@ -44,8 +44,16 @@ func (k *checker) run(checks []func(*checker)) {
 var errorChecks = []func(*checker){
 	checkVersion, checkCapabilities,
 	checkBounds, checkGuaranteeNames, checkQuantiles, checkThroughput, checkGuaranteeInvariants,
-	checkCost, checkPrivacy, checkRateLimit, checkInternet,
+	checkCost, checkPrivacy, checkRateLimit, checkInternet, checkSchemaLimits,
 	checkBaseURL, checkEndpoints, checkInvariants,
+}
+
+// warningChecks find what is likely a mistake.
+var warningChecks = []func(*checker){
+	warnReaders, warnCapabilities,
+	warnProperties, warnSeed, warnUnverifiable, warnLittle, warnInvariants,
+	warnCost, warnPrivacy, warnAlignment, warnRateLimit,
+	warnEndpoints, warnSchemas, warnSecrets,
 }
 
 // find returns a node of the contract by the names and indexes of the flat form, nil if it is absent.

@@ -14,19 +14,22 @@ func checkBaseURL(k *checker) {
 	}
 	fault, fix := baseURLFault(n.Scalar)
 	if fault != "" {
-		k.add(n, "api/base-url", fix, "base_url %s", fault)
-		if strings.Contains(n.Scalar, "@") {
-			k.list[len(k.list)-1].Snippet = "" // it would repeat a password
+		code := "api/base-url"
+		if strings.HasPrefix(fault, wrongScheme) {
+			code = "api/protocol-scheme"
 		}
+		k.add(n, code, fix, "base_url %s", fault)
 		return
 	}
 	c := k.contract
 	plain := strings.HasPrefix(strings.ToLower(n.Scalar), "http://")
 	promised := c.Privacy != nil && isTrue(c.Privacy.Encryption) && c.Privacy.EncryptionType != "none"
-	if plain && promised && !isLoopback(hostOf(n.Scalar)) {
+	if plain && promised && !isLoopback(c.API.host()) {
 		k.add(n, "privacy/plain-base-url", "write https://, or  encryption: false", "encryption is promised, but base_url is not encrypted")
 	}
 }
+
+const wrongScheme = "must start with http:// or https://, found "
 
 // baseURLFault says what is wrong with a base URL, and what to write.
 func baseURLFault(raw string) (fault, fix string) {
@@ -38,7 +41,7 @@ func baseURLFault(raw string) (fault, fix string) {
 	case u.Scheme == "":
 		return "must be absolute", example
 	case u.Scheme != "http" && u.Scheme != "https":
-		return "must start with http:// or https://, found " + strconv.Quote(u.Scheme), example
+		return wrongScheme + strconv.Quote(u.Scheme), example
 	case u.Host == "" || u.Hostname() == "":
 		return "names no host", example
 	case u.User != nil:
@@ -58,8 +61,9 @@ func baseURLFault(raw string) (fault, fix string) {
 	return "", ""
 }
 
-func hostOf(rawURL string) string {
-	u, err := url.Parse(rawURL)
+// host is the name or address in the base URL, "" if that is not a URL.
+func (a API) host() string {
+	u, err := url.Parse(a.BaseURL)
 	if err != nil {
 		return ""
 	}

@@ -67,7 +67,22 @@ func (l *loader) compile(root *tree.Node, file string) *Schema {
 	if len(problems) == 0 {
 		compiled, problems = jsonschema.Compile(bundled)
 	}
+	l.addProblems(problems)
+	if compiled == nil {
+		return nil
+	}
+	l.addProblems(jsonschema.Review(bundled))
+	return &Schema{compiled: compiled}
+}
+
+// addProblems reports what is wrong with a schema. Problems without a code were reported already.
+func (l *loader) addProblems(problems []jsonschema.Problem) {
 	for _, p := range problems {
+		if p.Code == "schema/unknown-keyword" {
+			if near := nearest(p.Node.Key(), jsonschema.Vocabulary()); near != "" {
+				p.Fix = fmt.Sprintf("did you mean %q?", near)
+			}
+		}
 		switch {
 		case p.Code == "":
 		case p.AtKey:
@@ -76,10 +91,6 @@ func (l *loader) compile(root *tree.Node, file string) *Schema {
 			l.add(p.Node, p.Code, p.Fix, "%s", p.Message)
 		}
 	}
-	if compiled == nil {
-		return nil
-	}
-	return &Schema{compiled: compiled}
 }
 
 // openReference opens a file that a schema refers to.

@@ -35,12 +35,16 @@ type Node struct {
 	Items   []*Node  // of a List
 	At      Position // of the value
 	KeyAt   Position // of the key in front of it; zero for the root and in lists
-	parent  *Node    // nil for the root
-	key     string   // in parent, if that is a Map
-	index   int      // in parent, if that is a List
-	origin  *Node    // what a derived node was derived from
-	numeric float64  // of a Number
-	source  *Source  // of the root
+
+	// Elsewhere says what other YAML readers take the value for, if that is something else.
+	Elsewhere string
+
+	parent  *Node   // nil for the root
+	key     string  // in parent, if that is a Map
+	index   int     // in parent, if that is a List
+	origin  *Node   // what a derived node was derived from
+	numeric float64 // of a Number
+	source  *Source // of the root
 }
 
 // A Member is one entry of a Map.
@@ -228,4 +232,27 @@ func Shorten(text string) string {
 		return text
 	}
 	return string(runes[:most-1]) + "…"
+}
+
+// Levels returns how many levels of lists and objects n has: 0 for a scalar.
+func (n *Node) Levels() int {
+	if n.Kind != List && n.Kind != Map {
+		return 0
+	}
+	inner := 0
+	for _, item := range n.Items {
+		inner = max(inner, item.Levels())
+	}
+	for _, m := range n.Members {
+		inner = max(inner, m.Value.Levels())
+	}
+	return 1 + inner
+}
+
+// Key returns the name of n in the object around it, "" if there is none.
+func (n *Node) Key() string {
+	for n.origin != nil {
+		n = n.origin
+	}
+	return n.key
 }

@@ -12,6 +12,9 @@ var (
 	looseNumber = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
 	oddNumber   = regexp.MustCompile(`^[-+]?(0[xX][0-9a-fA-F_]+|0[oO]?[0-7_]+|0[bB][01_]+|[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9_]+)?)$`)
 	notFinite   = regexp.MustCompile(`^([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$`)
+	truthWord   = regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$`)
+	sexagesimal = regexp.MustCompile(`^[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$`)
+	date        = regexp.MustCompile(`^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:$|[Tt \t])`)
 	leadingZero = regexp.MustCompile(`^[-+]?0[0-9]+(\.[0-9]*)?$`)
 )
 
@@ -47,12 +50,22 @@ func (b *builder) resolvePlain(n *Node, text string, path func() string) {
 		return
 	}
 	n.Kind, n.Scalar = Text, text
+	if truthWord.MatchString(text) {
+		n.Elsewhere = "true or false"
+	}
 	if !strings.ContainsRune("+-.0123456789", rune(text[0])) {
 		return
 	}
 	switch {
 	case jsonNumber.MatchString(text):
 		b.setNumber(n, text, path)
+		if strings.ContainsAny(text, "eE") && (!strings.Contains(text, ".") || !strings.ContainsAny(text, "+-")) {
+			n.Elsewhere = "text" // PyYAML wants 1.0e+5
+		}
+	case sexagesimal.MatchString(text):
+		n.Elsewhere = "a number"
+	case date.MatchString(text):
+		n.Elsewhere = "a date"
 	case leadingZero.MatchString(text):
 		b.report(n.At, path(), "file/leading-zero", "write "+trimZeros(text)+" for the number, or "+strconv.Quote(Shorten(text))+" for the text",
 			"%s has a leading zero: some YAML readers take it as octal, some as decimal, some as text", Shorten(text))

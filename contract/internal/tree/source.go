@@ -2,6 +2,7 @@ package tree
 
 import (
 	"fmt"
+	"regexp"
 	"sort"
 	"strings"
 	"unicode"
@@ -67,11 +68,19 @@ func (s *Source) Line(number int) string {
 	return strings.TrimRight(s.text[s.lines[number-1]:end], "\r\n\u0085\u2028\u2029")
 }
 
+// userInfo finds the user and password in a URL.
+var userInfo = regexp.MustCompile(`://[^/\s"']*@`)
+
+// mask replaces a user and password by as many stars.
+func mask(info string) string {
+	return "://" + strings.Repeat("*", utf8.RuneCountInString(info)-4) + "@"
+}
+
 // Snippet shows the line of a position with carets under it, as compilers do. Characters that would disturb the
-// alignment or the terminal are replaced, and long lines are cut to what is around the position.
+// alignment or the terminal are replaced, passwords in URLs are masked, and long lines are cut to what is around the position.
 func (s *Source) Snippet(at Position) string {
 	const width = 100
-	line := []rune(s.Line(at.Line))
+	line := []rune(userInfo.ReplaceAllStringFunc(s.Line(at.Line), mask))
 	start := max(0, at.Column-1)
 	if start > len(line) {
 		return ""

@@ -1,0 +1,12 @@
+package contract
+
+import "slices"
+
+// Lint returns the warnings about a valid contract: what is likely a mistake, contradicts itself or cannot be verified,
+// in the order of the places. The contract can be used nonetheless.
+func Lint(c *Contract) Diagnostics {
+	if c == nil || c.document == nil {
+		return nil
+	}
+	return slices.Clone(c.document.warnings)
+}
