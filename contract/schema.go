@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/smarthaus/caio-bridge-go/contract/internal/fast"
 	"github.com/smarthaus/caio-bridge-go/contract/internal/jsonschema"
 )
 
@@ -12,12 +13,20 @@ import (
 // Format is asserted. References stay inside the schema or lead to files beside the contract, which are brought in.
 type Schema struct {
 	compiled *jsonschema.Schema
+	quick    *fast.Schema // nil if the schema is beyond it
+}
+
+func newSchema(compiled *jsonschema.Schema) *Schema {
+	return &Schema{compiled: compiled, quick: fast.Compile(compiled.Document(), compiled.MaxDepth())}
 }
 
 // Validate checks the JSON text data. The error is a *[SyntaxError] if data is not one JSON value in UTF-8 with unique
 // names, at most 64 levels deep (fewer if the schema is recursive), and [Violations] if the schema refuses it.
 // How large data may be is for the caller to limit.
 func (s *Schema) Validate(data []byte) error {
+	if s.quick != nil && s.quick.Valid(data) {
+		return nil
+	}
 	value, syntax := jsonschema.Decode(data, s.compiled.MaxDepth())
 	if syntax != nil {
 		return &SyntaxError{Offset: syntax.Offset, Pointer: syntax.Pointer, Detail: syntax.Detail}
