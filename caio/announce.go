@@ -80,7 +80,7 @@ func (a *announcement) step(ctx context.Context) error {
 		default:
 			return nil
 		}
-		a.registered = false
+		a.registered, a.state = false, "lost"
 	}
 
 	_, err := a.client.Register(ctx, a.contract)

@@ -25,9 +25,9 @@ const maxCall = 10 * time.Minute
 // "" takes the only one that is a POST.
 //
 // A refusal by the service is an [*Error] with its status, code and detail. A call may cost money and is never repeated;
-// it is bounded by ctx, or 10 minutes, and its answer by 8 MiB. CAIO's token is not sent; see [Options].ServiceToken.
+// it is bounded by the deadline of ctx, 10 minutes if that has none, and its answer by 8 MiB. CAIO's token is not sent; see [Options].ServiceToken.
 func (c *Client) Call(ctx context.Context, d *Decision, endpoint string, body, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, maxCall)
+	ctx, cancel := bounded(ctx)
 	defer cancel()
 	s, err := c.startCall(ctx, d, endpoint, body, "application/json")
 	if err != nil {
@@ -54,7 +54,7 @@ type Event struct {
 // without a result. Leaving the loop cancels the call.
 func (c *Client) Stream(ctx context.Context, d *Decision, endpoint string, body any) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		ctx, cancel := context.WithTimeout(ctx, maxCall)
+		ctx, cancel := bounded(ctx)
 		defer cancel()
 		s, err := c.startCall(ctx, d, endpoint, body, "text/event-stream, application/json;q=0.5")
 		if err != nil {
@@ -81,6 +81,14 @@ func (c *Client) Stream(ctx context.Context, d *Decision, endpoint string, body 
 		}
 		yield(Event{}, s.fault(errors.New("the stream ended without a result")))
 	}
+}
+
+// bounded returns ctx with a deadline.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, maxCall)
 }
 
 // A serviceCall is a call that the service has accepted.
@@ -209,7 +217,10 @@ func (s *serviceCall) onlyResult() (Event, error) {
 	if err == nil {
 		err = decodeAnswer(s.response, data, &result, s.token)
 	}
-	return Event{Name: "result", Data: result}, s.fault(err)
+	if err != nil {
+		return Event{}, s.fault(err)
+	}
+	return Event{Name: "result", Data: result}, nil
 }
 
 // failure is what an "error" event says: problem details, as an answer with that status would hold them.

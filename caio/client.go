@@ -40,12 +40,12 @@ type Client struct {
 
 // Options configure a [Client]. Nil and zero values mean the defaults.
 type Options struct {
-	// Token returns the bearer token and is asked before every attempt, so that tokens may rotate. White space around
-	// the token is ignored; "" sends none. Nil: no token is sent. See [StaticToken].
+	// Token returns the bearer token and is asked before every attempt, so that tokens may rotate. It must be safe for
+	// concurrent use. White space around the token is ignored; "" sends none. Nil: no token is sent. See [StaticToken].
 	Token func(context.Context) (string, error)
 
 	// ServiceToken returns the bearer token for the service at baseURL that [Client.Call] and [Client.Stream] call, ""
-	// for none. Nil: no token is sent to services; CAIO's own never is.
+	// for none. It must be safe for concurrent use. Nil: no token is sent to services; CAIO's own never is.
 	ServiceToken func(ctx context.Context, baseURL string) (string, error)
 
 	// TokenInClear allows sending tokens over plain HTTP to hosts other than this machine. Default: refused.

@@ -3,7 +3,9 @@ package caio_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 
@@ -88,6 +90,44 @@ func ExampleClient_Route() {
 	}
 	fmt.Println(decision.ServiceID, decision.Endpoints[0].Method, decision.BaseURL+decision.Endpoints[0].Path)
 	// Output: echo-001 POST http://localhost:9000/echo
+}
+
+// Route finds the service, Call calls it.
+func ExampleClient_Call() {
+	server := startCAIO()
+	defer server.Close()
+	ctx := context.Background()
+
+	// Somewhere, a service runs and is registered.
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(w, r.Body)
+	}))
+	defer service.Close()
+	ct, err := contract.Parse("echo.yaml", []byte(exampleContract))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if ct, err = ct.WithBaseURL(service.URL); err != nil {
+		log.Fatal(err)
+	}
+	client, err := caio.NewClient(server.URL, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.Register(ctx, ct); err != nil {
+		log.Fatal(err)
+	}
+
+	decision, err := client.Route(ctx, caio.Request{Capabilities: []string{"echo"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var answer struct{ Text string }
+	if err := client.Call(ctx, decision, "POST /echo", map[string]string{"text": "hello"}, &answer); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(answer.Text)
+	// Output: hello
 }
 
 func ExampleClient_Announce() {

@@ -48,7 +48,7 @@ func TestTokens(t *testing.T) {
 		})
 	}
 	if _, err := registry.New(&registry.Options{Tokens: []string{"short"}, MaxTraces: -1}); err == nil ||
-		!strings.Contains(err.Error(), "Tokens[0]") || !strings.Contains(err.Error(), "MaxTraces") || strings.Contains(err.Error(), "short\"") {
+		!strings.Contains(err.Error(), "token 1 of Tokens") || !strings.Contains(err.Error(), "MaxTraces") || strings.Contains(err.Error(), "short\"") {
 		t.Errorf("New with two faults: %v", err)
 	}
 }

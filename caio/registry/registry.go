@@ -44,7 +44,7 @@ type Options struct {
 	// most 1,000,000.
 	MaxTraces int
 
-	// Tokens are the bearer tokens that callers may use; every one opens everything. Default: no token is asked for, and
+	// Tokens are the bearer tokens that callers may use, of at least 16 characters; each opens everything. Default: no token is asked for, and
 	// only requests that name this machine as their host are answered (see Hosts).
 	Tokens []string
 
@@ -73,7 +73,7 @@ func New(opts *Options) (*Registry, error) {
 	)
 	for i, token := range o.Tokens {
 		if len(token) < minToken {
-			err = errors.Join(err, fmt.Errorf("Tokens[%d] is shorter than %d characters", i, minToken))
+			err = errors.Join(err, fmt.Errorf("token %d of Tokens is shorter than %d characters", i+1, minToken))
 		}
 	}
 	if err != nil {
