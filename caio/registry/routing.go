@@ -106,7 +106,7 @@ func decide(e *entry, match contract.Match, candidates int, required contract.Re
 		DecisionID: "dec-" + strings.ToLower(rand.Text()),
 		ServiceID:  e.contract.ID, ServiceName: e.contract.Name,
 		Guarantees: e.guarantees, BaseURL: e.contract.API.BaseURL, Endpoints: e.endpoints,
-		Reasons: reasons(e, match, candidates, required.Capabilities),
+		Reasons: reasons(e, candidates, required.Capabilities),
 		Proofs: []caio.Proof{{
 			Type: "contract_matching", Valid: match.OK, Clauses: clauses(match.Clauses, true),
 			Statement: fmt.Sprintf("version %s of the contract of %s meets every requirement", e.contract.Version, e.contract.ID),
@@ -115,8 +115,8 @@ func decide(e *entry, match contract.Match, candidates int, required contract.Re
 }
 
 // reasons says in words why e was chosen, with the figures that decided.
-func reasons(e *entry, match contract.Match, candidates int, capabilities []string) []string {
-	list := []string{fmt.Sprintf("it meets all %d requirements", len(match.Clauses))}
+func reasons(e *entry, candidates int, capabilities []string) []string {
+	list := []string{"it meets every requirement"}
 	if candidates == 1 {
 		return append(list, fmt.Sprintf("no other service has %s", strings.Join(capabilities, ", ")))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,10 +52,23 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	status, hint := a.judge(err)
 	fmt.Fprintln(a.stderr, "caioctl:", strings.TrimPrefix(err.Error(), "caio: "))
+	a.showDetails(err)
 	if hint != "" {
 		fmt.Fprintln(a.stderr, hint)
 	}
 	return status
+}
+
+// showDetails prints what a refusal says beside its message, for example each fault of a contract.
+func (a *app) showDetails(err error) {
+	var refusal *caio.Error
+	if !errors.As(err, &refusal) || refusal.Details == nil {
+		return
+	}
+	details, err := json.MarshalIndent(refusal.Details, "", "  ")
+	if err == nil && len(details) > len("{}") {
+		fmt.Fprintf(a.stderr, "%.4000s\n", details)
+	}
 }
 
 func (a *app) command() *cobra.Command {

@@ -196,6 +196,7 @@ func TestFailures(t *testing.T) {
 		"unknown service":     {term, "service nobody", exitNotFound, "nobody"},
 		"no match":            {term, "route echo --constraint requires_gpu=false", exitNotFound, "requires_gpu"},
 		"no such capability":  {term, "route sing", exitNotFound, "on offer: echo"},
+		"details":             {term, "route echo --max p95_latency_ms=1", exitNotFound, `"service_id": "echo-001"`},
 		"unknown endpoint":    {term, "call echo --endpoint GET", exitFailure, "POST /echo"},
 		"no token":            {closed, "services", exitUnauthorized, "CAIO_TOKEN"},
 		"nobody there":        {nowhere, "services --timeout 1s", exitUnreachable, "caioctl serve"},

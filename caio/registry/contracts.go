@@ -1,0 +1,144 @@
+package registry
+
+import (
+	stdjson "encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// readContract reads a contract in every form that CAIO takes: YAML, {"contract": {...}} or the contract itself as JSON.
+// A "service_id" beside the contract, which CAIO documents for its open path, replaces the contract's own.
+func readContract(r *http.Request) (*contract.Contract, error) {
+	body, isYAML, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	if !isYAML {
+		if body, err = unwrapContract(body); err != nil {
+			return nil, err
+		}
+	}
+	return parseContract("contract", body)
+}
+
+func parseContract(name string, text []byte) (*contract.Contract, error) {
+	ct, err := contract.Parse(name, text)
+	if err != nil {
+		return nil, invalidContract(err)
+	}
+	return ct, nil
+}
+
+// readUpload reads the first file of a form, which holds a contract in YAML.
+func readUpload(r *http.Request) (*contract.Contract, error) {
+	form, err := r.MultipartReader()
+	if err != nil {
+		return nil, &caio.Error{Status: http.StatusUnsupportedMediaType, Code: wire.UnsupportedMediaType, Message: "send the contract as a file in multipart/form-data"}
+	}
+	for {
+		part, err := form.NextPart()
+		switch {
+		case err == io.EOF:
+			return nil, invalidRequest("the form has no file")
+		case err != nil:
+			return nil, unreadable(err)
+		case part.FileName() == "":
+			continue
+		}
+		text, err := io.ReadAll(part)
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		return parseContract(wire.Clip(part.FileName(), 100), text)
+	}
+}
+
+func unwrapContract(body []byte) ([]byte, error) {
+	var members map[string]jsontext.Value
+	if err := decode(body, &members, ""); err != nil {
+		return nil, err
+	}
+	inner, wrapped := members["contract"]
+	if !wrapped {
+		return body, nil
+	}
+	override, ok := members["service_id"]
+	if !ok || override.Kind() == 'n' {
+		return inner, nil
+	}
+	if override.Kind() != '"' {
+		return nil, invalidRequest("/service_id: must be a text")
+	}
+	var document map[string]stdjson.RawMessage
+	if err := decode(inner, &document, "/contract"); err != nil {
+		return nil, err
+	}
+	return withServiceID(document, stdjson.RawMessage(override))
+}
+
+// withServiceID returns the contract with another id, in the shape that it has: nested or flat.
+func withServiceID(document map[string]stdjson.RawMessage, id stdjson.RawMessage) ([]byte, error) {
+	nested, ok := document["service"]
+	if !ok {
+		document["service_id"] = id
+		return stdjson.Marshal(document)
+	}
+	var service map[string]stdjson.RawMessage
+	if err := decode(nested, &service, "/contract/service"); err != nil {
+		return nil, err
+	}
+	service["id"] = id
+	inner, err := stdjson.Marshal(service)
+	if err != nil {
+		return nil, err
+	}
+	document["service"] = inner
+	return stdjson.Marshal(document)
+}
+
+// invalidContract keeps the faults, so that errors.As finds the [contract.Diagnostics] beside the [caio.Error].
+func invalidContract(err error) error {
+	refusal := &caio.Error{Op: "register", Status: http.StatusBadRequest, Code: wire.InvalidContract, Message: wire.Clip(err.Error(), 1000)}
+	var faults contract.Diagnostics
+	if !errors.As(err, &faults) || len(faults) == 0 {
+		return refusal
+	}
+	refusal.Message = wire.Clip(describe(faults[0]), 800)
+	if len(faults) > 1 {
+		refusal.Message += fmt.Sprintf(" (and %d more)", len(faults)-1)
+	}
+	refusal.Details = map[string]any{"diagnostics": diagnosticsBody(faults)}
+	return errors.Join(refusal, faults)
+}
+
+// describe is the diagnostic in one line: where, what, and what to write.
+func describe(d contract.Diagnostic) string {
+	line := d.Message
+	if d.Path != "" {
+		line = d.Path + ": " + line
+	}
+	if d.Fix != "" {
+		line += "; " + d.Fix
+	}
+	return line
+}
+
+func diagnosticsBody(faults contract.Diagnostics) []map[string]any {
+	list := make([]map[string]any, len(faults))
+	for i, d := range faults {
+		severity := "error"
+		if d.Severity == contract.Warning {
+			severity = "warning"
+		}
+		list[i] = map[string]any{"severity": severity, "code": d.Code, "path": d.Path, "line": d.Line, "column": d.Column, "message": d.Message, "fix": d.Fix}
+	}
+	return list
+}
