@@ -35,6 +35,9 @@ const wrongScheme = "must start with http:// or https://, found "
 func baseURLFault(raw string) (fault, fix string) {
 	const example = "write for example http://127.0.0.1:8082"
 	u, err := url.Parse(raw)
+	if host, port, ok := strings.Cut(raw, ":"); ok && isName(host) && isPort(port) {
+		return "must be absolute", "write http://" + raw
+	}
 	switch {
 	case err != nil || strings.ContainsAny(raw, " \t\r\n"):
 		return "is not a URL", example
@@ -172,6 +175,11 @@ func pathFault(path string) (fault, fix string) {
 		names[name] = true
 	}
 	return "", ""
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
 }
 
 func isName(s string) bool {

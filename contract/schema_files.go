@@ -72,7 +72,7 @@ func (l *loader) compile(root *tree.Node, file string) *Schema {
 		return nil
 	}
 	l.addProblems(jsonschema.Review(bundled))
-	return &Schema{compiled: compiled}
+	return newSchema(compiled)
 }
 
 // addProblems reports what is wrong with a schema. Problems without a code were reported already.

@@ -22,6 +22,7 @@ type engine interface {
 type failure struct {
 	instance []string // names and indexes from the root of the value
 	keyword  []string // names and indexes from the root of the schema
+	ofName   bool     // it is about the name of the member at instance rather than its value
 	causes   []*failure
 }
 
@@ -79,7 +80,7 @@ func (e engineV5) check(value any) (found *failure, err error) {
 }
 
 func newFailure(e *jsonschema.ValidationError) *failure {
-	f := &failure{instance: tokens(e.InstanceLocation)}
+	f := &failure{instance: tokens(e.InstanceLocation), ofName: concernsName(tokens(e.KeywordLocation))}
 	if _, fragment, ok := strings.Cut(e.AbsoluteKeywordLocation, "#"); ok {
 		f.keyword = tokens(fragment)
 	}
@@ -87,6 +88,16 @@ func newFailure(e *jsonschema.ValidationError) *failure {
 		f.causes = append(f.causes, newFailure(cause))
 	}
 	return f
+}
+
+// concernsName reports whether a path of keywords leads through propertyNames.
+func concernsName(path []string) bool {
+	for i, token := range path {
+		if token == "propertyNames" && (i == 0 || subschemas[path[i-1]].form != mapForm) {
+			return true
+		}
+	}
+	return false
 }
 
 // tokens splits one of the engine's locations: a JSON pointer that is also escaped as a URL path.

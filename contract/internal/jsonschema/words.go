@@ -15,6 +15,11 @@ import (
 // JSON Schema's terms, has no parameters and differs from run to run.
 func (s *Schema) describe(f *failure, value any) []Violation {
 	at := find(value, f.instance)
+	subject := ""
+	if f.ofName && len(f.instance) > 0 {
+		name := f.instance[len(f.instance)-1]
+		at, subject = name, fmt.Sprintf("the name %q ", tree.Shorten(name))
+	}
 	keyword, limit := s.keyword(f.keyword)
 	parent := find(s.document, parentOf(f.keyword))
 	v := Violation{Path: f.instance, Keyword: keyword}
@@ -32,9 +37,9 @@ func (s *Schema) describe(f *failure, value any) []Violation {
 		v.Detail = fmt.Sprintf("the member %q is missing: another member that is present needs it", tree.Shorten(v.Name))
 	case "enum", "const":
 		v.Known = texts(limit)
-		v.Detail = fmt.Sprintf("must be %s, found %s", choice(limit, keyword), found(at))
+		v.Detail = fmt.Sprintf("%smust be %s, found %s", subject, choice(limit, keyword), found(at))
 	default:
-		v.Detail = limitWords(keyword, limit, at)
+		v.Detail = subject + limitWords(keyword, limit, at)
 	}
 	return []Violation{v}
 }

@@ -1,0 +1,103 @@
+package contract_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+func BenchmarkLoad(b *testing.B) {
+	data := read(b, "testdata/seed_codex.yaml")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := contract.Parse("seed_codex.yaml", data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkLoadJSON(b *testing.B) {
+	data := mustJSON(b, mustParse(b, string(read(b, "testdata/seed_codex.yaml"))))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := contract.Parse("seed_codex.json", data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkLoadBroken(b *testing.B) {
+	data := read(b, "testdata/broken.yaml")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := contract.Parse("broken.yaml", data); err == nil {
+			b.Fatal("it should be refused")
+		}
+	}
+}
+
+// BenchmarkLoadHostile loads files of 256 KiB that are made to be slow.
+func BenchmarkLoadHostile(b *testing.B) {
+	const size = 256 << 10
+	var keys strings.Builder
+	for i := 0; keys.Len() < size-20; i++ {
+		keys.WriteString("x-" + strings.Repeat("k", i%7) + string(rune('a'+i%26)) + ": 1\n")
+	}
+	for name, text := range map[string]string{
+		"values":  "x-a: [" + strings.Repeat("1,", size/2-10) + "]\n",
+		"keys":    keys.String(),
+		"syntax":  strings.Repeat("a: [1, 2]\n", size/10-10) + "b: [\n",
+		"aliases": "x-a: &a [" + strings.Repeat("1,", 190) + "]\nx-b: [" + strings.Repeat("*a,", 1000) + "]\n",
+		"json":    `{"x":[` + strings.Repeat("[],", size/3-10) + `1]}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := contract.Parse("hostile", []byte(text)); err == nil {
+					b.Fatal("it should be refused")
+				}
+			}
+		})
+	}
+}
+
+const requestSchema = `{"type": "object", "required": ["prompt"], "additionalProperties": false, "properties": {
+ "prompt": {"type": "string", "minLength": 1, "maxLength": 100000},
+ "max_tokens": {"type": "integer", "minimum": 1, "maximum": 4096},
+ "context": {"type": "object", "properties": {
+  "language": {"type": "string", "enum": ["go", "python", "rust"]},
+  "files": {"type": "array", "maxItems": 64, "items": {"type": "object", "required": ["path", "content"], "additionalProperties": false,
+   "properties": {"path": {"type": "string", "minLength": 1, "maxLength": 4096}, "content": {"type": "string"}}}}}}}}`
+
+func requestBody(size int) []byte {
+	content := strings.Repeat(`func add(a, b int) int {\n\treturn a + b\n}\n`, (size-200)/45)
+	return []byte(`{"prompt": "Write a function that adds two numbers, and a test", "max_tokens": 512, "context": {"language": "go", "files": [{"path": "add.go", "content": "` + content + `"}]}}`)
+}
+
+func BenchmarkSchemaValidate(b *testing.B) {
+	schema := compile(b, requestSchema)
+	for name, body := range map[string][]byte{"1KB": requestBody(1 << 10), "64KB": requestBody(64 << 10)} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := schema.Validate(body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkMatch(b *testing.B) {
+	c := mustParse(b, promises)
+	r := contract.Requirements{Capabilities: []string{"chat"}, Guarantees: map[string]contract.Bound{"p95_latency_ms": {Max: new(5000.0)}},
+		Constraints: map[string]any{"requires_internet": false}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if !c.Match(r).OK {
+			b.Fatal("it should match")
+		}
+	}
+}

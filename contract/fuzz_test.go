@@ -1,0 +1,110 @@
+package contract_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// FuzzParse demands that no text makes Parse panic or take long, that errors have a place and an explanation, and that a
+// contract survives being written and read.
+func FuzzParse(f *testing.F) {
+	f.Add(string(read(f, "testdata/seed_codex.yaml")))
+	f.Add(string(read(f, "testdata/broken.yaml")))
+	f.Add(promises)
+	for _, text := range shapes {
+		f.Add(text)
+	}
+	for _, c := range ruleCases {
+		if len(c.new) < 1000 {
+			f.Add(plain + c.new)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		start := time.Now()
+		c, err := contract.Parse("fuzz", []byte(text))
+		if taken := time.Since(start); taken > slow {
+			t.Fatalf("took %s", taken)
+		}
+		if err != nil {
+			checkDiagnostics(t, err)
+			return
+		}
+		data, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := contract.Parse("fuzz.json", data)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, data)
+		}
+		if !again.Equal(c) {
+			t.Fatalf("written and read, the contract differs:\n%s", data)
+		}
+	})
+}
+
+func checkDiagnostics(t *testing.T, err error) {
+	found, ok := errors.AsType[contract.Diagnostics](err)
+	if !ok || !found.HasErrors() || len(found) > 100 {
+		t.Fatalf("not an error of diagnostics: %v", err)
+	}
+	for _, d := range found {
+		if d.Line < 1 || d.Column < 1 || d.Message == "" || contract.Explain(d.Code) == "" {
+			t.Fatalf("incomplete: %+v", d)
+		}
+	}
+}
+
+// FuzzSchema demands that no schema and no value make compiling or validating panic or take long.
+func FuzzSchema(f *testing.F) {
+	for _, seed := range [][2]string{
+		{`{"type": "object", "properties": {"a": {"type": "string", "pattern": "^a"}}, "required": ["a"]}`, `{"a": "b"}`},
+		{`{"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}}`, `[[[]]]`},
+		{`{"anyOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}, "required": ["b"]}]}`, `{"a": {"a": {}}}`},
+		{`{"oneOf": [{"const": 1e300}, {"multipleOf": 0.01}], "not": {"enum": [null]}}`, `1e308`},
+		{`{"if": {"required": ["a"]}, "then": {"propertyNames": {"format": "date"}}, "dependentRequired": {"a": ["b"]}}`, `{"a": 1}`},
+		{`{"$id": "?"}`, `1`},
+		{`{"contains": {"type": "integer"}, "minContains": 2, "uniqueItems": true, "unevaluatedItems": false}`, `[1, 1.0, "a"]`},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, schema, value string) {
+		if !json.Valid([]byte(schema)) {
+			return
+		}
+		start := time.Now()
+		c, err := contract.Parse("fuzz", []byte(withSchema(schema)))
+		if err == nil {
+			err = c.API.Endpoints[0].InputSchema.Validate([]byte(value))
+			checkVerdict(t, err)
+		}
+		if taken := time.Since(start); taken > slow {
+			t.Fatalf("took %s: %v", taken, err)
+		}
+	})
+}
+
+func checkVerdict(t *testing.T, err error) {
+	if err == nil {
+		return
+	}
+	if syntax, ok := errors.AsType[*contract.SyntaxError](err); ok {
+		if syntax.Detail == "" {
+			t.Fatal("a syntax error without a detail")
+		}
+		return
+	}
+	violations, ok := errors.AsType[contract.Violations](err)
+	if !ok || len(violations) == 0 {
+		t.Fatalf("neither a syntax error nor violations: %v", err)
+	}
+	for _, v := range violations {
+		if v.Detail == "" || len(v.Detail) > 2000 {
+			t.Fatalf("bad detail: %+v", v)
+		}
+	}
+}
