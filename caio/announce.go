@@ -15,8 +15,12 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// withdrawTimeout bounds the withdrawal after the announcement's context has ended.
-const withdrawTimeout = 5 * time.Second
+// What follows the end of an announcement's context is bounded: first the attempt to register that may be under way, which
+// could otherwise arrive after the withdrawal, then the withdrawal.
+const (
+	finishTimeout   = 2 * time.Second
+	withdrawTimeout = 3 * time.Second
+)
 
 // Announce registers ct and keeps it registered until ctx ends; then it withdraws the registration.
 //
@@ -83,7 +87,10 @@ func (a *announcement) step(ctx context.Context) error {
 		a.registered, a.state = false, "lost"
 	}
 
-	_, err := a.client.Register(ctx, a.contract)
+	attempt, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(finishTimeout, cancel) })()
+	_, err := a.client.Register(attempt, a.contract)
 	a.registered = err == nil
 	a.unsure = err != nil && (a.unsure || mayHaveArrived(err))
 	return err

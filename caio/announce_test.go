@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -290,6 +291,68 @@ type discard struct{ header http.Header }
 func (d discard) Header() http.Header         { return d.header.Clone() }
 func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d discard) WriteHeader(int)             {}
+
+// The announcement ends while CAIO still works on the registration: it must not be left behind.
+func TestAnnounceEndsDuringRegistration(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	for name, test := range map[string]struct {
+		delay   time.Duration // until CAIO looks at the registration
+		atMost  time.Duration // until Announce has returned
+		remains bool
+	}{
+		"slow":    {delay: time.Second, atMost: time.Second},
+		"hanging": {delay: time.Hour, atMost: 5 * time.Second, remains: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				reg := newRegistry(t, nil)
+				ctx, cancel := context.WithCancel(t.Context())
+				client, err := caio.NewClient("http://localhost:8080", &caio.Options{HTTPClient: &http.Client{Transport: busy{reg, test.delay}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				done := make(chan error, 1)
+				go func() { done <- client.Announce(ctx, ct) }()
+				synctest.Wait()
+				start := time.Now()
+				cancel()
+				if err := <-done; err != nil || time.Since(start) > test.atMost {
+					t.Errorf("Announce after %v: %v", time.Since(start), err)
+				}
+				pass(2 * time.Hour)
+				if _, err := reg.Service(t.Context(), "mine"); (err == nil) != test.remains {
+					t.Errorf("the registration afterwards: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// busy is a transport to a handler that takes its time before each POST, and serves it even if the client has gone.
+type busy struct {
+	handler http.Handler
+	delay   time.Duration
+}
+
+func (b busy) RoundTrip(r *http.Request) (*http.Response, error) {
+	answered := make(chan *http.Response, 1)
+	go func() {
+		if r.Method == http.MethodPost {
+			time.Sleep(b.delay)
+		}
+		recorder := httptest.NewRecorder()
+		b.handler.ServeHTTP(recorder, r.WithContext(context.WithoutCancel(r.Context())))
+		answered <- recorder.Result()
+	}()
+	select {
+	case response := <-answered:
+		return response, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
 
 // The end is bounded even if CAIO has become unreachable, and says that the registration may have remained.
 func TestAnnounceEndsWithoutCAIO(t *testing.T) {

@@ -80,6 +80,10 @@ func TestAnswersToOtherQuestions(t *testing.T) {
 	if _, err := client.Service(t.Context(), "mine"); err == nil {
 		t.Error("Service accepted another service")
 	}
+	anonymous := newClient(t, answering(200, "application/json", `{"services": []}`), nil)
+	if _, err := anonymous.Service(t.Context(), ""); err == nil {
+		t.Error("Service accepted a list as the service without an id")
+	}
 	if _, err := client.Register(t.Context(), newContract(t, "mine", "1.0.0")); err == nil {
 		t.Error("Register accepted the confirmation of another service")
 	}

@@ -150,7 +150,7 @@ func (c *Client) Trace(ctx context.Context, decisionID string) (*Trace, error) {
 	if err := c.do(ctx, call{op: opTrace, method: http.MethodGet, path: path}, trace); err != nil {
 		return nil, err
 	}
-	if trace.DecisionID != decisionID {
+	if trace.DecisionID != decisionID || decisionID == "" {
 		return nil, c.unexpected(opTrace, fmt.Sprintf("the answer is not about decision %q", decisionID))
 	}
 	return trace, nil

@@ -92,7 +92,8 @@ func (c *Client) holds(ctx context.Context, ct *contract.Contract) bool {
 	return err == nil && service.Contract != nil && service.Contract.Equal(ct)
 }
 
-// Unregister removes a service. It answers [ErrNotFound] if CAIO does not have it.
+// Unregister removes a service. It answers [ErrNotFound] if CAIO does not have it; that may be the work of an earlier
+// attempt of the same call, whose answer was lost.
 func (c *Client) Unregister(ctx context.Context, serviceID string) error {
 	path := "/api/v1/services/" + url.PathEscape(serviceID)
 	return c.do(ctx, call{op: opUnregister, method: http.MethodDelete, path: path}, nil)
@@ -129,7 +130,7 @@ func (c *Client) Service(ctx context.Context, serviceID string) (*Service, error
 	if err := c.do(ctx, call{op: opService, method: http.MethodGet, path: path + url.PathEscape(serviceID)}, service); err != nil {
 		return nil, err
 	}
-	if service.ID != serviceID {
+	if service.ID != serviceID || serviceID == "" {
 		return nil, c.unexpected(opService, fmt.Sprintf("the answer is not about service %q", serviceID))
 	}
 	return service, nil

@@ -41,14 +41,14 @@ func (c *Client) Validate(ctx context.Context, ct *contract.Contract) (faults []
 	return faults, nil
 }
 
-// Upload registers the service that the YAML document describes by sending it as a file of the given name, comments and
-// all. It succeeds and fails like [Client.Register].
-func (c *Client) Upload(ctx context.Context, name string, document []byte) (*Registration, error) {
-	ct, err := contract.Parse(name, document)
+// Upload registers the service that text, a contract in YAML, describes by sending it as a file of the given name, comments
+// and all. It succeeds and fails like [Client.Register].
+func (c *Client) Upload(ctx context.Context, name string, text []byte) (*Registration, error) {
+	ct, err := contract.Parse(name, text)
 	if err != nil {
 		return nil, fmt.Errorf("caio: upload: %w: %w", ErrInvalidContract, err)
 	}
-	body, err := asFile(name, document)
+	body, err := asFile(name, text)
 	if err != nil {
 		return nil, fmt.Errorf("caio: upload: %w", err)
 	}

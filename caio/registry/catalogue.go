@@ -47,7 +47,7 @@ func (c *catalogue) add(e *entry) (added bool, err error) {
 	}
 	c.byID[id] = e
 	c.all = inserted(c.all, e, byID)
-	for _, capability := range e.capabilities {
+	for _, capability := range e.summary.Capabilities {
 		c.byCapability[capability] = inserted(c.byCapability[capability], e, byRank(capability))
 	}
 	return true, nil
@@ -62,7 +62,7 @@ func (c *catalogue) remove(id string) bool {
 	}
 	delete(c.byID, id)
 	c.all = removed(c.all, e, byID)
-	for _, capability := range e.capabilities {
+	for _, capability := range e.summary.Capabilities {
 		rest := removed(c.byCapability[capability], e, byRank(capability))
 		c.byCapability[capability] = rest
 		if len(rest) == 0 {
@@ -111,17 +111,17 @@ func (c *catalogue) capabilities() []string {
 }
 
 // list returns every service that meets the requirements, sorted by id.
-func (c *catalogue) list(required contract.Requirements) []caio.Service {
-	entries, _, _ := c.candidates(required.Capabilities)
-	services := make([]caio.Service, 0, len(entries))
-	free := len(required.Capabilities) <= 1 && len(required.Guarantees) == 0 && len(required.Constraints) == 0
-	for _, e := range entries {
-		if free || e.contract.Match(required).OK {
-			services = append(services, e.summary())
+func (c *catalogue) list(required contract.Requirements) []*entry {
+	candidates, _, _ := c.candidates(required.Capabilities)
+	entries := make([]*entry, 0, len(candidates))
+	met := len(required.Capabilities) <= 1 && len(required.Guarantees) == 0 && len(required.Constraints) == 0
+	for _, e := range candidates {
+		if met || e.contract.Match(required).OK {
+			entries = append(entries, e)
 		}
 	}
-	slices.SortFunc(services, func(a, b caio.Service) int { return strings.Compare(a.ID, b.ID) })
-	return services
+	slices.SortFunc(entries, byID)
+	return entries
 }
 
 func byID(a, b *entry) int { return strings.Compare(a.contract.ID, b.contract.ID) }

@@ -2,8 +2,8 @@ package registry
 
 import (
 	"cmp"
+	"encoding/json"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
@@ -15,29 +15,29 @@ const statusActive = "active"
 
 // An entry is one registered service, prepared for listing and routing. It is immutable.
 type entry struct {
-	contract     *contract.Contract
-	capabilities []string
-	guarantees   map[string]any
-	endpoints    []caio.Endpoint
+	contract  *contract.Contract
+	summary   caio.Service // as lists show it
+	listed    []byte       // the summary as JSON
+	endpoints []caio.Endpoint
 
 	accuracy map[string]float64 // promised minimum by capability; 0 if none is promised
 	p95      float64            // promised milliseconds; +Inf if none are promised
 	price    float64            // of a call of 1,000 tokens as the contract states it; +Inf if it does not
 }
 
-func newEntry(ct *contract.Contract) *entry {
-	e := &entry{contract: ct, accuracy: make(map[string]float64), guarantees: guaranteesOf(ct), p95: math.Inf(1), price: priceOf(ct.Cost)}
+func newEntry(ct *contract.Contract) (*entry, error) {
+	e := &entry{contract: ct, accuracy: make(map[string]float64), p95: math.Inf(1), price: priceOf(ct.Cost)}
+	e.summary = caio.Service{ID: ct.ID, Name: ct.Name, Version: ct.Version, Guarantees: guaranteesOf(ct), Status: statusActive}
 	for _, c := range ct.Capabilities {
 		promised := 0.0
 		if c.Accuracy != nil && c.Accuracy.Min != nil {
 			promised = *c.Accuracy.Min
 		}
-		if known, ok := e.accuracy[c.Type]; !ok || promised > known {
-			e.accuracy[c.Type] = promised
+		known, ok := e.accuracy[c.Type]
+		if !ok {
+			e.summary.Capabilities = append(e.summary.Capabilities, c.Type)
 		}
-		if !slices.Contains(e.capabilities, c.Type) {
-			e.capabilities = append(e.capabilities, c.Type)
-		}
+		e.accuracy[c.Type] = max(known, promised)
 	}
 	for _, g := range ct.Guarantees {
 		if g.Property == "p95_latency_ms" && g.Bound.Max != nil {
@@ -47,7 +47,9 @@ func newEntry(ct *contract.Contract) *entry {
 	for _, endpoint := range ct.API.Endpoints {
 		e.endpoints = append(e.endpoints, caio.Endpoint{Method: endpoint.Method, Path: endpoint.Path})
 	}
-	return e
+	var err error
+	e.listed, err = json.Marshal(e.summary)
+	return e, err
 }
 
 // guaranteesOf returns the guarantees in CAIO's form. Further ones of the same name go by their property.
@@ -84,14 +86,6 @@ func priceOf(cost *contract.Cost) float64 {
 		price += 1000 * *cost.TokenCost
 	}
 	return price
-}
-
-// summary is the entry as lists show it.
-func (e *entry) summary() caio.Service {
-	return caio.Service{
-		ID: e.contract.ID, Name: e.contract.Name, Version: e.contract.Version,
-		Capabilities: e.capabilities, Guarantees: e.guarantees, Status: statusActive,
-	}
 }
 
 // offers reports whether the service has all of the capabilities.

@@ -14,10 +14,16 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// An operation answers a request with a value to be sent as JSON, or a plainText, with status 200, or with an error.
+// An operation answers a request with a value to be sent as JSON, or an encoded one, with status 200, or with an error.
 type operation func(*http.Request) (any, error)
 
-type plainText string
+// An encoded is a body as it is to be sent.
+type encoded struct {
+	contentType string
+	body        []byte
+}
+
+const asJSON = "application/json"
 
 // newHandler serves both sets of paths that CAIO documents.
 func (r *Registry) newHandler(g *guard) http.Handler {
@@ -95,8 +101,7 @@ func (r *Registry) postValidate(req *http.Request) (any, error) {
 
 func (r *Registry) getServices(req *http.Request) (any, error) {
 	query := req.URL.Query()
-	services, err := r.Services(req.Context(), caio.Query{Capability: query.Get("capability"), Status: query.Get("status")})
-	return servicesBody(services), err
+	return servicesBody(r.query(caio.Query{Capability: query.Get("capability"), Status: query.Get("status")})), nil
 }
 
 func (r *Registry) postDiscover(req *http.Request) (any, error) {
@@ -107,8 +112,20 @@ func (r *Registry) postDiscover(req *http.Request) (any, error) {
 	return servicesBody(r.services.list(required)), nil
 }
 
-func servicesBody(services []caio.Service) any {
-	return map[string]any{"services": services, "count": len(services)}
+// servicesBody puts {"services","count"} together from JSON that was made at registration.
+func servicesBody(entries []*entry) encoded {
+	size := 64
+	for _, e := range entries {
+		size += len(e.listed) + 1
+	}
+	body := append(make([]byte, 0, size), `{"services":[`...)
+	for i, e := range entries {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, e.listed...)
+	}
+	return encoded{asJSON, fmt.Appendf(body, `],"count":%d}`, len(entries))}
 }
 
 func (r *Registry) getService(req *http.Request) (any, error) {
@@ -154,27 +171,27 @@ func (r *Registry) getMetrics(*http.Request) (any, error) {
 	metric("caio_registry_decisions_total", "counter", "Requests that were routed to a service.", float64(r.decided.Load()))
 	metric("caio_registry_no_match_total", "counter", "Requests that no service met.", float64(r.unmatched.Load()))
 	metric("caio_registry_uptime_seconds", "gauge", "Seconds since the registry was made.", time.Since(r.started).Seconds())
-	return plainText(b.String()), nil
+	return encoded{"text/plain; version=0.0.4; charset=utf-8", []byte(b.String())}, nil
 }
 
-// send writes value as JSON, or as it is if it is a plainText.
+// send writes value as JSON, or as it is if it is encoded.
 func (r *Registry) send(w http.ResponseWriter, req *http.Request, status int, value any) {
-	contentType := "application/json"
-	body, err := json.Marshal(value)
-	if text, ok := value.(plainText); ok {
-		contentType, body = "text/plain; version=0.0.4; charset=utf-8", []byte(text)
-	}
-	if err != nil {
-		r.log.Error("the answer is not JSON", "path", req.URL.Path, "error", err)
-		status, body = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL_ERROR","message":"internal error","details":{}}}`)
+	answer, ok := value.(encoded)
+	if !ok {
+		body, err := json.Marshal(value)
+		if err != nil {
+			r.log.Error("the answer is not JSON", "path", req.URL.Path, "error", err)
+			status, body = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL_ERROR","message":"internal error","details":{}}}`)
+		}
+		answer = encoded{asJSON, body}
 	}
 	header := w.Header()
-	header.Set("Content-Type", contentType)
-	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("Content-Type", answer.contentType)
+	header.Set("Content-Length", strconv.Itoa(len(answer.body)))
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	w.Write(body)
+	w.Write(answer.body)
 }
 
 // refuse answers with CAIO's error envelope. Errors that are not meant for the caller are logged and answered with 500.

@@ -106,7 +106,11 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.handl
 // Register registers the service that ct describes. It succeeds if that very contract is registered already, and fails
 // with [caio.ErrAlreadyRegistered] if another holds the id.
 func (r *Registry) Register(_ context.Context, ct *contract.Contract) (*caio.Registration, error) {
-	added, err := r.services.add(newEntry(ct))
+	e, err := newEntry(ct)
+	if err != nil {
+		return nil, fmt.Errorf("registry: the contract of %s is not JSON: %w", ct.ID, err)
+	}
+	added, err := r.services.add(e)
 	if err != nil {
 		return nil, err
 	}
@@ -127,14 +131,23 @@ func (r *Registry) Unregister(_ context.Context, serviceID string) error {
 
 // Services lists the services that q asks for, sorted by id, without their contracts. All services are "active".
 func (r *Registry) Services(_ context.Context, q caio.Query) ([]caio.Service, error) {
+	entries := r.query(q)
+	services := make([]caio.Service, len(entries))
+	for i, e := range entries {
+		services[i] = e.summary
+	}
+	return services, nil
+}
+
+func (r *Registry) query(q caio.Query) []*entry {
 	if q.Status != "" && q.Status != statusActive {
-		return []caio.Service{}, nil
+		return nil
 	}
 	var required contract.Requirements
 	if q.Capability != "" {
 		required.Capabilities = []string{q.Capability}
 	}
-	return r.services.list(required), nil
+	return r.services.list(required)
 }
 
 // Service returns one service with its contract. It fails with [caio.ErrNotFound] if there is none.
@@ -143,7 +156,7 @@ func (r *Registry) Service(_ context.Context, serviceID string) (*caio.Service, 
 	if !ok {
 		return nil, unknownService("read service", serviceID)
 	}
-	service := e.summary()
+	service := e.summary
 	service.Contract = e.contract
 	return &service, nil
 }

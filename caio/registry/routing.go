@@ -105,7 +105,7 @@ func decide(e *entry, match contract.Match, candidates int, required contract.Re
 	return &caio.Decision{
 		DecisionID: "dec-" + strings.ToLower(rand.Text()),
 		ServiceID:  e.contract.ID, ServiceName: e.contract.Name,
-		Guarantees: e.guarantees, BaseURL: e.contract.API.BaseURL, Endpoints: e.endpoints,
+		Guarantees: e.summary.Guarantees, BaseURL: e.contract.API.BaseURL, Endpoints: e.endpoints,
 		Reasons: reasons(e, candidates, required.Capabilities),
 		Proofs: []caio.Proof{{
 			Type: "contract_matching", Valid: match.OK, Clauses: clauses(match.Clauses, true),
