@@ -27,16 +27,33 @@ func (s Severity) String() string {
 	return "error"
 }
 
+// MarshalText returns "error" or "warning".
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (s *Severity) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "error":
+		*s = Error
+	case "warning":
+		*s = Warning
+	default:
+		return fmt.Errorf("contract: severity %q is neither error nor warning", tree.Shorten(string(text)))
+	}
+	return nil
+}
+
 // A Diagnostic is one fault of a contract: where it is, what was found and what to write.
 type Diagnostic struct {
-	File         string // the contract, or a schema file that it names
-	Line, Column int    // from 1; Column counts runes
-	Severity     Severity
-	Code         string // names the rule and never changes, for example "schema/unknown-field"; see [Explain]
-	Path         string // as the author wrote it, for example "service.capabilities[0].type"; "" for the whole file
-	Message      string
-	Fix          string // what to do; "" if the message says it all
-	Snippet      string // the line in question with carets below it, two lines of text; "" if there is none
+	File     string   `json:"file"`              // the contract, or a schema file that it names
+	Line     int      `json:"line"`              // from 1
+	Column   int      `json:"column"`            // from 1, in runes
+	Severity Severity `json:"severity"`          // "error" or "warning" in JSON
+	Code     string   `json:"code"`              // names the rule and never changes, for example "schema/unknown-field"; see [Explain]
+	Path     string   `json:"path,omitempty"`    // as the author wrote it, for example "service.capabilities[0].type"; "" for the whole file
+	Message  string   `json:"message"`           // what was found and what is wanted
+	Fix      string   `json:"fix,omitempty"`     // what to do; "" if the message says it all
+	Snippet  string   `json:"snippet,omitempty"` // the line in question with carets below it, two lines of text; "" if there is none
 }
 
 // String returns the diagnostic as compilers print it: a first line "file:line:column: error: message [code]" that
@@ -67,6 +84,30 @@ func (d Diagnostics) Error() string {
 		texts[i] = diagnostic.String()
 	}
 	return strings.Join(texts, "\n")
+}
+
+// GitHub returns all diagnostics as workflow commands of GitHub Actions, one a line, which show up as annotations of the
+// lines in question.
+func (d Diagnostics) GitHub() string {
+	var b strings.Builder
+	for _, diagnostic := range d {
+		message := diagnostic.Message
+		if diagnostic.Fix != "" {
+			message += "\n" + diagnostic.Fix
+		}
+		fmt.Fprintf(&b, "::%s file=%s,line=%d,col=%d,title=%s::%s\n", diagnostic.Severity, escapeProperty(diagnostic.File),
+			diagnostic.Line, diagnostic.Column, escapeProperty(diagnostic.Code), escapeCommand(message))
+	}
+	return b.String()
+}
+
+// escapeCommand escapes what would end a workflow command.
+func escapeCommand(text string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(text)
+}
+
+func escapeProperty(text string) string {
+	return strings.NewReplacer(":", "%3A", ",", "%2C").Replace(escapeCommand(text))
 }
 
 // HasErrors reports whether one of the diagnostics is an [Error].

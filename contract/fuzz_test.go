@@ -78,7 +78,7 @@ func FuzzSchema(f *testing.F) {
 		}
 		start := time.Now()
 		c, err := contract.Parse("fuzz", []byte(withSchema(schema)))
-		if err == nil {
+		if err == nil && c.API.Endpoints[0].InputSchema != nil { // a text is the name of a file
 			err = c.API.Endpoints[0].InputSchema.Validate([]byte(value))
 			checkVerdict(t, err)
 		}
