@@ -45,7 +45,7 @@ type config struct {
 // A usageError is a fault of the command line.
 type usageError struct{ error }
 
-func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (*config, error) {
+func parseConfig(args []string, getenv func(string) string) (*config, error) {
 	port := getenv("CODEX_BRIDGE_PORT")
 	if port == "" {
 		port = "8082"
@@ -64,7 +64,6 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (*
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stderr, help)
 		return nil, err
 	case err != nil:
 		return nil, usageError{err}

@@ -32,8 +32,9 @@ func main() {
 
 // run returns the exit code: 0 after a graceful stop, 1 if something is wrong, 2 if the command line is.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	cfg, err := parseConfig(args, getenv, stderr)
+	cfg, err := parseConfig(args, getenv)
 	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, help)
 		return 0
 	}
 	if err == nil {
@@ -78,14 +79,17 @@ func serve(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger)
 	}
 	defer stopCAIO()
 
+	client, err := caio.NewClient(orchestrator, &caio.Options{Token: caio.StaticToken(cfg.caioToken), Logger: log})
+	if err != nil {
+		return err
+	}
+
 	opts := &bridge.Options{Logger: log}
+	if cfg.register {
+		opts.Announcer = client
+	}
 	if cfg.bridgeToken != "" {
 		opts.Authenticate = bridge.BearerTokens(map[string]string{"caller": cfg.bridgeToken})
-	}
-	if cfg.register {
-		if opts.Announcer, err = caio.NewClient(orchestrator, &caio.Options{Token: caio.StaticToken(cfg.caioToken), Logger: log}); err != nil {
-			return err
-		}
 	}
 	b, err := bridge.New(promised, provider, opts)
 	if err != nil {

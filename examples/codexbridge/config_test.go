@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWhatIsWrongIsSaid(t *testing.T) {
+	t.Parallel()
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() })
+	broken := filepath.Join(t.TempDir(), "broken.yaml")
+	if err := os.WriteFile(broken, []byte("service:\n  id: x\n  nmae: y\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		args string
+		env  map[string]string
+		code int
+		want []string // in what is said
+	}{
+		{"unknown flag", "-adr :1", nil, 2, []string{"-adr", "codexbridge -h"}},
+		{"an argument", "serve", nil, 2, []string{`"serve"`, "codexbridge -h"}},
+		{"bad port", "", map[string]string{"CODEX_BRIDGE_PORT": "80820"}, 1, []string{"CODEX_BRIDGE_PORT", "80820", "65535"}},
+		{"bad address", "-addr 8082", nil, 1, []string{"-addr", "host:port"}},
+		{"open to others", "-addr 0.0.0.0:0", nil, 1, []string{"CODEX_BRIDGE_TOKEN"}},
+		{"registry open to others", "-caio-addr :0", nil, 1, []string{"CAIO_TOKEN"}},
+		{"port in use", "-addr " + taken.Addr().String(), nil, 1, []string{taken.Addr().String(), "-addr", "CODEX_BRIDGE_PORT"}},
+		{"registry's port in use", "-addr 127.0.0.1:0 -caio-addr " + taken.Addr().String(), nil, 1, []string{taken.Addr().String(), "-caio-addr", "CAIO_URL"}},
+		{"bad CAIO_URL", "-addr 127.0.0.1:0 -register=false", map[string]string{"CAIO_URL": "localhost"}, 1, []string{"base URL"}},
+		{"bad OPENAI_BASE_URL", "", map[string]string{"OPENAI_BASE_URL": "localhost"}, 1, []string{"BaseURL"}},
+		{"no such contract", "-contract nowhere.yaml", nil, 1, []string{"nowhere.yaml"}},
+		{"broken contract", "-contract " + broken, nil, 1, []string{"broken.yaml:3:", "nmae", "name"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // should it start after all
+			defer cancel()
+			var stdout, stderr bytes.Buffer
+			code := run(ctx, strings.Fields(test.args), func(name string) string { return test.env[name] }, &stdout, &stderr)
+			if code != test.code {
+				t.Errorf("exit code = %d, want %d", code, test.code)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(stderr.String(), want) {
+					t.Errorf("it does not say %q:\n%s", want, &stderr)
+				}
+			}
+		})
+	}
+}
+
+func TestHelpNamesEverySetting(t *testing.T) {
+	t.Parallel()
+	asked := map[string]bool{}
+	var help bytes.Buffer
+	if code := run(t.Context(), []string{"-h"}, func(name string) string { asked[name] = true; return "" }, &help, t.Output()); code != 0 {
+		t.Errorf("exit code = %d, want 0", code)
+	}
+	for name := range asked {
+		if !strings.Contains(help.String(), "  "+name+" ") {
+			t.Errorf("-h does not explain %s", name)
+		}
+	}
+	for _, flag := range []string{"-addr", "-caio-addr", "-register", "-contract"} {
+		if !strings.Contains(help.String(), "  "+flag) {
+			t.Errorf("-h does not explain %s", flag)
+		}
+	}
+}
+
+func TestOperatorsContract(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../../providers/codex")); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "contract.yaml")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stricter := strings.Replace(string(data), "version: 1.0.0", "version: 1.1.0", 1)
+	if err := os.WriteFile(file, []byte(stricter), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, nil, "-contract", file)
+	if _, got := call(t, "GET", r.bridge+"/health", nil); got["version"] != "1.1.0" {
+		t.Errorf("health = %v, want the version of the operator's contract", got)
+	}
+}

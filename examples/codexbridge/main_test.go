@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// web does not keep connections, which would outlive a test.
+var web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+// A running is the example started in this process.
+type running struct {
+	bridge, caio string // URLs as printed
+	output       string // all that was printed
+}
+
+// start runs the example with ports of its own until the test ends, and checks that it ends well.
+func start(t *testing.T, env map[string]string, args ...string) running {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	printed, stdout := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		args := append([]string{"-addr", "127.0.0.1:0", "-caio-addr", "127.0.0.1:0"}, args...)
+		ended <- run(ctx, args, func(name string) string { return env[name] }, stdout, t.Output())
+		stdout.Close()
+	}()
+	t.Cleanup(func() {
+		stop()
+		if code := <-ended; code != 0 {
+			t.Errorf("exit code = %d, want 0", code)
+		}
+	})
+	return readWelcome(t, printed)
+}
+
+// readWelcome reads what is printed at the start.
+func readWelcome(t *testing.T, from io.Reader) (r running) {
+	t.Helper()
+	lines := bufio.NewScanner(from)
+	for lines.Scan() {
+		line := lines.Text()
+		r.output += line + "\n"
+		switch fields := strings.Fields(line); {
+		case strings.HasPrefix(line, "Codex bridge "):
+			r.bridge = fields[2]
+		case strings.HasPrefix(line, "CAIO "):
+			r.caio = fields[1]
+		case strings.HasPrefix(line, "Ctrl-C"):
+			go io.Copy(io.Discard, from) // until it closes
+			return r
+		}
+	}
+	t.Fatalf("it ended early, having printed:\n%s", r.output)
+	return r
+}
+
+// call sends body as JSON, or nothing if it is nil, and decodes the answer.
+func call(t *testing.T, method, url string, body any) (status int, answer map[string]any) {
+	t.Helper()
+	var content io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content = strings.NewReader(string(encoded))
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, url, content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+		t.Fatalf("%s %s: %v", method, url, err)
+	}
+	return res.StatusCode, answer
+}
+
+// need skips the test for want of a tool, except in CI, where everything must be there.
+func need(t *testing.T, sentence string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(sentence)
+	}
+	t.Skip(sentence)
+}
