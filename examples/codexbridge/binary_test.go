@@ -5,12 +5,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,24 +32,32 @@ type process struct {
 	stderr *bytes.Buffer // read it after wait
 }
 
-// build makes the binary, in a folder that goes away with the test.
+// build makes the binary, once for all tests.
 func build(t *testing.T) string {
 	t.Helper()
 	if _, err := exec.LookPath("go"); err != nil {
 		need(t, "the go command is needed to build the example")
 	}
-	file := filepath.Join(t.TempDir(), "codexbridge")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", file, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	file, err := binary()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return file
 }
 
-// launch starts the binary with ports of its own unless args say otherwise, and nothing in its environment but env.
-func launch(t *testing.T, binary string, env []string, args ...string) *process {
+var binary = sync.OnceValues(func() (string, error) {
+	file := filepath.Join(scratch, "codexbridge")
+	if out, err := exec.Command("go", "build", "-o", file, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return file, nil
+})
+
+// launch starts the binary with nothing in its environment but env.
+func launch(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{stderr: new(bytes.Buffer)}
-	p.cmd = exec.Command(binary, append([]string{"-addr", "127.0.0.1:0", "-caio-addr", "127.0.0.1:0"}, args...)...)
+	p.cmd = exec.Command(build(t), args...)
 	p.cmd.Env = append([]string{}, env...)
 	p.cmd.Stderr = p.stderr
 	stdout, err := p.cmd.StdoutPipe()
@@ -99,7 +109,6 @@ func TestPrintedCommandsWorkWhenPasted(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		need(t, "curl is needed to run the commands that the example prints")
 	}
-	binary := build(t)
 	const bridgeToken, caioToken = "canary-bridge-0123456789", "canary-caio-0123456789"
 	for _, test := range []struct {
 		name string
@@ -107,14 +116,14 @@ func TestPrintedCommandsWorkWhenPasted(t *testing.T) {
 		args []string
 		last string // member of the third answer
 	}{
-		{"as it comes", nil, nil, "service_id"},
-		{"with tokens", []string{"CODEX_BRIDGE_TOKEN=" + bridgeToken, "CAIO_TOKEN=" + caioToken}, nil, "service_id"},
+		{"as it comes", nil, ownPorts, "service_id"},
+		{"with tokens", []string{"CODEX_BRIDGE_TOKEN=" + bridgeToken, "CAIO_TOKEN=" + caioToken}, ownPorts, "service_id"},
 		{"open to others, with tokens", []string{"CODEX_BRIDGE_TOKEN=" + bridgeToken, "CAIO_TOKEN=" + caioToken}, []string{"-addr", ":0", "-caio-addr", ":0"}, "service_id"},
-		{"not registered", nil, []string{"-register=false"}, "services"},
+		{"not registered", nil, append(slices.Clone(ownPorts), "-register=false"), "services"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			p := launch(t, binary, test.env, test.args...)
+			p := launch(t, test.env, test.args...)
 			if test.last == "service_id" {
 				client, err := caio.NewClient(p.caio, &caio.Options{HTTPClient: web, Token: caio.StaticToken(caioToken)})
 				if err != nil {
@@ -186,7 +195,7 @@ func launchBusy(t *testing.T) (p *process, client *caio.Client, m *slowModel, st
 	orchestrator := httptest.NewServer(handler)
 	t.Cleanup(orchestrator.Close)
 	client = newClient(t, orchestrator.URL)
-	p = launch(t, build(t), []string{"CAIO_URL=" + orchestrator.URL, "OPENAI_BASE_URL=" + m.URL + "/v1"})
+	p = launch(t, []string{"CAIO_URL=" + orchestrator.URL, "OPENAI_BASE_URL=" + m.URL + "/v1"}, ownPorts...)
 	discover(t, client, "code_generation")
 	answered := make(chan int, 1)
 	go func() {

@@ -4,19 +4,37 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// scratch is a folder for what all tests share.
+var scratch string
+
+func TestMain(m *testing.M) {
+	var err error
+	if scratch, err = os.MkdirTemp("", "codexbridge-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(scratch)
+		os.Exit(code)
+	}))
+}
 
 // web does not keep connections, which would outlive a test.
 var web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+// ownPorts are flags for ports that nobody else uses.
+var ownPorts = []string{"-addr", "127.0.0.1:0", "-caio-addr", "127.0.0.1:0"}
 
 // A running is the example started in this process.
 type running struct {
@@ -31,8 +49,7 @@ func start(t *testing.T, env map[string]string, args ...string) running {
 	printed, stdout := io.Pipe()
 	ended := make(chan int, 1)
 	go func() {
-		args := append([]string{"-addr", "127.0.0.1:0", "-caio-addr", "127.0.0.1:0"}, args...)
-		ended <- run(ctx, args, func(name string) string { return env[name] }, stdout, t.Output())
+		ended <- run(ctx, slices.Concat(ownPorts, args), func(name string) string { return env[name] }, stdout, t.Output())
 		stdout.Close()
 	}()
 	t.Cleanup(func() {

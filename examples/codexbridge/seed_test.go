@@ -1,0 +1,70 @@
+//go:build unix
+
+package main
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const pythonMissing = "Python 3 with pytest, requests and PyYAML is needed for this test: apt-get install python3-pytest python3-requests python3-yaml"
+
+// testdata/seed/test_integration.py is the acceptance test that the integration of Codex with CAIO was planned with. It
+// runs unchanged, against the program as it starts by default but for -register=false, since it registers the service
+// itself. It fixes the ports 8080 and 8082, so no other test may use them, and this one is not parallel.
+func TestSeedsPythonTests(t *testing.T) {
+	python := findPython(t)
+	for _, addr := range []string{"127.0.0.1:8080", "127.0.0.1:8082"} {
+		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
+		if err != nil {
+			need(t, "the Python tests need "+addr+", which another program uses: "+err.Error())
+		}
+		ln.Close()
+	}
+	contract, err := os.ReadFile("../../providers/codex/contract.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	file := filepath.Join(folder, "configs", "services", "external", "codex.yaml")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, contract, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seed, err := filepath.Abs("testdata/seed")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	p := launch(t, nil, "-register=false")
+	pytest := exec.CommandContext(t.Context(), python, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--rootdir", folder, filepath.Join(seed, "test_integration.py"))
+	pytest.Dir = folder
+	pytest.Env = append(os.Environ(), "PYTHONPATH="+seed, "PYTHONDONTWRITEBYTECODE=1", "NO_PROXY=localhost")
+	out, err := pytest.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), " 5 passed") {
+		t.Errorf("pytest: %v\n%s", err, out)
+	}
+	p.signal(t, syscall.SIGTERM)
+	if status := p.wait(t); status.ExitStatus() != 0 {
+		t.Errorf("exit code = %d, want 0", status.ExitStatus())
+	}
+}
+
+// findPython returns a Python that has what the tests import. Where there are several, the first need not be it.
+func findPython(t *testing.T) string {
+	t.Helper()
+	for _, candidate := range []string{os.Getenv("PYTHON"), "python3", "/usr/bin/python3"} {
+		if candidate != "" && exec.CommandContext(t.Context(), candidate, "-c", "import pytest, requests, yaml").Run() == nil {
+			return candidate
+		}
+	}
+	need(t, pythonMissing)
+	return ""
+}
