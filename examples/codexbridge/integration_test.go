@@ -117,11 +117,7 @@ func newClient(t *testing.T, url string) *caio.Client {
 
 func embedded(t *testing.T) *contract.Contract {
 	t.Helper()
-	p, err := codex.New(&codex.Options{BaseURL: "http://localhost"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ct, err := p.Contract()
+	ct, err := codex.Contract()
 	if err != nil {
 		t.Fatal(err)
 	}

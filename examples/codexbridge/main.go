@@ -2,7 +2,7 @@
 //
 // With nothing but Go on the machine it shows the whole path: it brings a registry of its own unless CAIO_URL names one,
 // and a demo model that asks no AI unless OPENAI_API_KEY or OPENAI_BASE_URL is set. It is meant to be copied: this file is
-// what a bridge needs, config.go reads the environment, and demo_*.go and caio.go can be left out.
+// what a bridge needs, config.go reads flags and environment, and demo*.go and caio.go can be left out.
 package main
 
 import (
@@ -62,7 +62,7 @@ func serve(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	promised, err := chooseContract(cfg, provider)
+	promised, err := chooseContract(cfg)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func chooseModel(cfg *config, log *slog.Logger) (opts *codex.Options, stop func(
 		return &codex.Options{APIKey: cfg.apiKey, BaseURL: cfg.modelURL, Model: cfg.model}, func() {}, nil
 	}
 	log.Warn("no AI is asked: a demo model answers. Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server", "model", demoModel)
-	ln, err := listen("127.0.0.1:0", "")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -114,11 +114,11 @@ func chooseModel(cfg *config, log *slog.Logger) (opts *codex.Options, stop func(
 }
 
 // chooseContract returns the operator's contract, or the one that comes with the provider.
-func chooseContract(cfg *config, provider *codex.Provider) (*contract.Contract, error) {
+func chooseContract(cfg *config) (*contract.Contract, error) {
 	if cfg.contractFile != "" {
 		return contract.LoadFile(cfg.contractFile)
 	}
-	return provider.Contract()
+	return codex.Contract()
 }
 
 // listen opens a port. setting says how to choose another.

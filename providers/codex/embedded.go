@@ -10,6 +10,6 @@ import (
 var embedded embed.FS
 
 // Contract returns the contract that the provider is built for, codex-bridge-001.
-func (p *Provider) Contract() (*contract.Contract, error) {
+func Contract() (*contract.Contract, error) {
 	return contract.Load(embedded, "contract.yaml")
 }

@@ -65,7 +65,7 @@ func TestPromptPartsCannotForgeMarkers(t *testing.T) {
 	if again := strings.Fields(forged)[2]; again == mark {
 		t.Errorf("mark %s did not change with the content that copies it", mark)
 	}
-	if prompt("x") != prompt("x") {
+	if again := prompt("x"); again != prompt("x") {
 		t.Error("the same request gives different prompts, which defeats the server's cache")
 	}
 }

@@ -1,11 +1,6 @@
 // Package codex bridges OpenAI Codex: code generation and code review by a model behind the Responses API of OpenAI, or
-// of any server that speaks it.
-//
-//	p, err := codex.New(&codex.Options{APIKey: key})
-//	c, err := p.Contract()
-//	b, err := bridge.New(c, p, nil)
-//
-// The contract it is built for is embedded; an operator may write a stricter one for the same endpoints and capabilities.
+// of any server that speaks it. [New] makes the provider, [Contract] the contract to go with it; an operator may write
+// another contract for the same endpoints and capabilities.
 package codex
 
 import (

@@ -157,11 +157,7 @@ func compare(t *testing.T, at string, schema jsonSchema, typ reflect.Type) {
 
 func TestSchemaExamplesAreValid(t *testing.T) {
 	t.Parallel()
-	p, err := codex.New(&codex.Options{APIKey: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := p.Contract()
+	c, err := codex.Contract()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +190,7 @@ func TestSchemaExamplesAreValid(t *testing.T) {
 func newBridge(t *testing.T, handler http.HandlerFunc) *bridge.Bridge {
 	t.Helper()
 	p, _ := newProvider(t, handler)
-	c, err := p.Contract()
+	c, err := codex.Contract()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +267,7 @@ func TestCallersArePseudonymous(t *testing.T) {
 		sent = append(sent, body.SafetyIdentifier)
 		writeJSON(200, completed(`{"code":"a","explanation":"e","language":"go"}`))(w, r)
 	})
-	c, err := p.Contract()
+	c, err := codex.Contract()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,13 @@
 package codex_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -305,11 +307,12 @@ func TestTheKeyStaysInside(t *testing.T) {
 	})
 	_, err := ask(t, p)
 	opts := codex.Options{APIKey: key}
-	encoded, _ := json.Marshal(opts)
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("options", "o", opts, "error", err)
 	_, invalid := codex.New(&codex.Options{APIKey: key + "\n", BaseURL: "http://user:" + key + "@host/?" + key})
 	for _, text := range []string{
 		fmt.Sprintf("%v %+v %#v %s", err, err, errors.Unwrap(err), err),
-		fmt.Sprintf("%v %+v %#v", opts, &opts, opts), string(encoded),
+		fmt.Sprintf("%v %+v %#v", opts, &opts, opts), log.String(),
 		fmt.Sprintf("%v %+v %#v", p, p, *p), fmt.Sprint(invalid),
 	} {
 		if strings.Contains(text, key) {
