@@ -14,13 +14,13 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge"
 )
 
-// DefaultModel is asked if [Options.Model] names none. It is the model that Codex itself runs by default (2026-11). The
-// models whose names contain "codex" have been shut down one after the other; models retire, so watch OpenAI's list.
+// DefaultModel is asked if [Options.Model] names none. It is the model that Codex itself runs by default (2026-11); of
+// those whose names contain "codex" nearly all have been shut down. Models retire, so watch OpenAI's list.
 const DefaultModel = "gpt-6.1-sol"
 
 const (
 	defaultBaseURL = "https://api.openai.com/v1"
-	defaultEffort  = "low" // of DefaultModel, which answers within the contract's latency with no more than this
+	defaultEffort  = "low" // of DefaultModel, as Codex sets it; more would not go with the contract's latency
 )
 
 // Options adjust a [Provider]. Nothing is read from the environment, apart from the proxy settings that net/http honours.

@@ -2,6 +2,7 @@ package codex_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -97,4 +98,35 @@ func TestReviewsThatAreNone(t *testing.T) {
 			wantError(t, err, test.code, test.status, test.detail)
 		})
 	}
+}
+
+// Whatever a server answers, callers get a review that is in order, or an error that was meant for them.
+func FuzzAnswers(f *testing.F) {
+	f.Add(completed(`{"findings":[{"title":"t","body":"b","confidence_score":1,"priority":0,"code_location":{"file":"","line_range":{"start":9,"end":-1}}}],"overall_correctness":"patch is correct","overall_confidence_score":1}`))
+	f.Add(completed(`{"code":"c","explanation":"e","language":"go"}`))
+	f.Add(`{"status":"incomplete","incomplete_details":{"reason":"content_filter"},"usage":{"input_tokens":-1}}`)
+	f.Add(`{"status":"completed","output":[null,{"type":"message","content":[null,{"type":"refusal","refusal":"\u0000"}]}]}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		var a codex.Answer
+		if json.Unmarshal([]byte(body), &a) != nil {
+			return
+		}
+		if _, err := (codex.Generation{}).TransformResponse(codex.GenerateRequest{}, a); err != nil {
+			if _, ok := errors.AsType[*bridge.Error](err); !ok {
+				t.Errorf("error %v is not meant for callers", err)
+			}
+		}
+		got, err := codex.Review{}.TransformResponse(codex.ReviewRequest{}, a)
+		if err != nil {
+			if _, ok := errors.AsType[*bridge.Error](err); !ok {
+				t.Errorf("error %v is not meant for callers", err)
+			}
+			return
+		}
+		for _, finding := range got.Findings {
+			if at := finding.Location; at.LineStart < 1 || at.LineEnd < at.LineStart || finding.Title == "" {
+				t.Errorf("finding = %+v", finding)
+			}
+		}
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -192,6 +193,8 @@ func TestServerErrors(t *testing.T) {
 		{"overloaded", 503, "Retry-After: 2", apiError("server_is_overloaded"), bridge.CodeUpstreamFailed, 0, "failed", 2 * time.Second, false, ""},
 		{"error as text", 500, "", `{"error":"boom"}`, bridge.CodeUpstreamFailed, 0, "failed", 0, false, "boom"},
 		{"code as number", 404, "", `{"error":{"message":"no model","code":404}}`, bridge.CodeUpstreamFailed, 0, "", 0, true, "no model"},
+		{"a date that has passed", 429, "Retry-After: Mon, 02 Jan 2006 15:04:05 GMT", `{}`, bridge.CodeRateLimited, 0, "", 0, false, ""},
+		{"lines in the message", 500, "", `{"error":{"message":"two\nlines\u0000"}}`, bridge.CodeUpstreamFailed, 0, "failed", 0, false, "two lines"},
 		{"detail", 422, "", `{"detail":"bad input"}`, bridge.CodeUpstreamFailed, 0, "", 0, true, "bad input"},
 		{"empty", 502, "", ``, bridge.CodeUpstreamFailed, 0, "failed", 0, false, "502"},
 	} {
@@ -280,6 +283,21 @@ func TestServerOutOfReach(t *testing.T) {
 	wantError(t, err, bridge.CodeUpstreamFailed, 0, "cannot be reached")
 }
 
+func TestServerThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body) // or the server does not notice that the client left
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	p, err := codex.New(&codex.Options{BaseURL: server.URL, HTTPClient: &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: 10 * time.Millisecond}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = ask(t, p)
+	wantError(t, err, bridge.CodeTimeout, 0, "in time")
+}
+
 func TestCancellationReachesTheServer(t *testing.T) {
 	t.Parallel()
 	left := make(chan struct{})
@@ -297,6 +315,32 @@ func TestCancellationReachesTheServer(t *testing.T) {
 		t.Errorf("error = %v, want context.Canceled", err)
 	}
 	<-left
+}
+
+// One provider serves all callers: their answers must not mix.
+func TestConcurrentCalls(t *testing.T) {
+	t.Parallel()
+	p, _ := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
+		var asked struct{ Input string }
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+			t.Error(err)
+		}
+		sse(events(textDelta(asked.Input), `{"type":"response.completed","response":`+completed(asked.Input)+`}`))(w, r)
+	})
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			asked, err := codex.Generation{}.TransformRequest(codex.GenerateRequest{Prompt: fmt.Sprint("number ", i)})
+			if err != nil {
+				t.Error(err)
+			}
+			a, err := p.Stream(t.Context(), asked, func(codex.Delta) error { return nil })
+			if err != nil || !strings.Contains(a.Output[1].Content[0].Text, fmt.Sprintf("number %d\n", i)) {
+				t.Errorf("call %d got %+v, %v", i, a, err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // The key must not get out: not in errors, not by printing what holds it, and not when a server repeats it.
