@@ -22,15 +22,16 @@ import (
 // Beside the contract's endpoints it serves GET /livez (the process answers), /readyz (it takes calls) and /health (the
 // same with details); none of them calls the wrapped service's billed API.
 type Bridge struct {
-	contract *contract.Contract
-	provider Provider
-	opts     Options
-	log      *slog.Logger
-	guard    *guard
-	limits   *limits
-	health   *health
-	mux      *http.ServeMux
-	methods  map[string][]string // by path as the contract writes it, for 405
+	contract  *contract.Contract
+	provider  Provider
+	opts      Options
+	log       *slog.Logger
+	guard     *guard
+	limits    *limits
+	health    *health
+	telemetry *telemetry
+	mux       *http.ServeMux
+	methods   map[string][]string // by path as the contract writes it, for 405
 
 	draining atomic.Bool
 	calls    sync.WaitGroup // handlers in progress, also those whose caller has been answered
@@ -51,6 +52,9 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	b.guard = newGuard(&b.opts, c.API.BaseURL)
 	b.limits = newLimits(c.Constraints)
 	b.health = newHealth(b)
+	if b.telemetry, err = newTelemetry(&b.opts, c); err != nil {
+		return nil, fmt.Errorf("bridge: %w", err)
+	}
 	for _, own := range []struct {
 		path string
 		f    func(*exchange)

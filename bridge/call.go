@@ -44,6 +44,7 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 		return err
 	}
 	release, refused := b.limits.admit()
+	b.telemetry.admitted(x.r.Context(), x.route, refused)
 	b.limits.setHeaders(x.w.Header())
 	if refused != nil {
 		return refused
@@ -115,13 +116,16 @@ func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to
 	done := make(chan outcome, 1)
 	b.calls.Go(func() {
 		defer release()
-		done <- handle(ctx, bound, req, func(event any) error {
+		ctx, ended := b.telemetry.call(ctx, x.route)
+		o := handle(ctx, bound, req, func(event any) error {
 			err := to.send(event)
 			if errors.Is(err, errClientGone) {
 				cancel(err) // nobody reads: the wrapped service need not go on
 			}
 			return err
 		})
+		ended(o.err)
+		done <- o
 	})
 	o, err := b.await(ctx, done, to)
 	if err == nil {

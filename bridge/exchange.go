@@ -6,7 +6,10 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // An exchange is one request and its response: what the log says of it, and what handlers may ask of it.
@@ -21,13 +24,19 @@ type exchange struct {
 	route     string // the contract's path, "" if the request matched none
 	quiet     bool   // a health check: they come every few seconds
 	failure   *Error // why the call failed, whether or not the caller could be told
+	span      trace.Span
+
+	mu    sync.Mutex
+	usage Usage // the sum of what the handler reported
 }
 
 type exchangeKey struct{}
 
 func newExchange(b *Bridge, w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{bridge: b, w: &responseWriter{ResponseWriter: w}, start: time.Now(), id: requestID(r)}
-	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	ctx, span := b.telemetry.begin(r, x.id, b.contract.ID)
+	x.span = span
+	x.r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	return x
 }
 
@@ -87,47 +96,103 @@ func (x *exchange) extendWrite() {
 	_ = rc.SetWriteDeadline(time.Now().Add(x.bridge.opts.WriteTimeout)) // not supported outside of a server: nothing to bound
 }
 
-// end logs the request. Bodies and headers are never logged.
+// addUsage may be called by a handler whose caller has been answered.
+func (x *exchange) addUsage(u Usage) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	u.InputTokens += x.usage.InputTokens
+	u.OutputTokens += x.usage.OutputTokens
+	x.usage = u
+}
+
+// end tells traces, metrics, the log and the audit what became of the request. None of them sees bodies or headers.
 func (x *exchange) end() {
-	status := x.w.status
-	level := slog.LevelInfo
-	if x.quiet && x.failure == nil {
-		level = slog.LevelDebug
+	call := Call{
+		RequestID: x.id, Principal: x.principal, Method: x.r.Method, Route: x.route,
+		Status: x.w.status, Start: x.start, Duration: time.Since(x.start),
 	}
-	attrs := []slog.Attr{
-		slog.String("request_id", x.id),
-		slog.String("method", x.r.Method),
-		slog.String("route", x.route),
+	x.mu.Lock()
+	call.Usage = x.usage
+	x.mu.Unlock()
+	if x.failure != nil {
+		call.Code = x.failure.code()
+		if call.Code == codeClientGone && call.Status == 0 {
+			call.Status = statusClientGone
+		}
 	}
-	if x.route == "" {
+	x.bridge.telemetry.end(x.r.Context(), x.span, x, call.Status)
+	x.log(&call)
+	if x.bridge.opts.Audit != nil && !x.quiet {
+		x.bridge.opts.Audit(context.WithoutCancel(x.r.Context()), call)
+	}
+}
+
+// log writes the one record that each request has.
+func (x *exchange) log(call *Call) {
+	level := x.level()
+	if !x.bridge.log.Enabled(x.r.Context(), level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 16)
+	attrs = append(attrs, slog.String("request_id", call.RequestID), slog.String("method", call.Method), slog.String("route", call.Route))
+	if call.Route == "" {
 		attrs = append(attrs, slog.String("path", shorten(x.r.URL.Path)))
 	}
-	if x.principal != "" {
-		attrs = append(attrs, slog.String("principal", x.principal))
+	if call.Principal != "" {
+		attrs = append(attrs, slog.String("principal", call.Principal))
+	}
+	if call.Usage.Model != "" {
+		attrs = append(attrs, slog.String("model", call.Usage.Model), slog.Int64("input_tokens", call.Usage.InputTokens), slog.Int64("output_tokens", call.Usage.OutputTokens))
 	}
 	if x.failure != nil {
-		if x.failure.code() == codeClientGone && status == 0 {
-			status = statusClientGone
-		}
-		if x.failure.status() >= 500 && x.failure.code() != codeClientGone {
-			level = slog.LevelWarn
-		}
-		if x.failure.code() == CodeInternal {
-			level = slog.LevelError
-		}
-		attrs = append(attrs, slog.String("code", x.failure.code()))
-		if x.failure.Clause != "" {
-			attrs = append(attrs, slog.String("contract_clause", x.failure.Clause))
-		}
-		if cause := x.failure.Cause; cause != nil {
-			attrs = append(attrs, slog.String("cause", cause.Error()))
-			if p, ok := errors.AsType[*panicError](cause); ok {
-				attrs = append(attrs, slog.String("stack", p.stack))
-			}
-		}
+		attrs = append(attrs, x.failure.attrs()...)
 	}
-	attrs = append(attrs, slog.Int("status", status), slog.Duration("duration", time.Since(x.start)))
+	if span := x.span.SpanContext(); span.IsValid() {
+		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
+	}
+	attrs = append(attrs, slog.Int("status", call.Status), slog.Duration("duration", call.Duration))
 	x.bridge.log.LogAttrs(x.r.Context(), level, "request", attrs...)
+}
+
+func (x *exchange) level() slog.Level {
+	switch {
+	case x.failure == nil && x.quiet:
+		return slog.LevelDebug
+	case x.failure == nil, x.failure.status() < 500, x.failure.code() == codeClientGone:
+		return slog.LevelInfo
+	case x.failure.code() == CodeInternal:
+		return slog.LevelError
+	}
+	return slog.LevelWarn
+}
+
+// attrs returns what the log says of an error: all of it.
+func (e *Error) attrs() []slog.Attr {
+	attrs := []slog.Attr{slog.String("code", e.code())}
+	if e.Clause != "" {
+		attrs = append(attrs, slog.String("contract_clause", e.Clause))
+	}
+	if e.Cause == nil {
+		return attrs
+	}
+	attrs = append(attrs, slog.String("cause", e.Cause.Error()))
+	if p, ok := errors.AsType[*panicError](e.Cause); ok {
+		attrs = append(attrs, slog.String("stack", p.stack))
+	}
+	return attrs
+}
+
+// A Call is what [Options.Audit] is told of one request when it has ended.
+type Call struct {
+	RequestID string
+	Principal string // "" if nobody authenticates
+	Method    string
+	Route     string // the endpoint's path in the contract; "" if the request matched none
+	Status    int    // HTTP; 499 if the caller left before an answer
+	Code      string // of the [Error] that ended it; "" if it succeeded
+	Usage     Usage  // the sum of what the handler reported with [ReportUsage]; the names are those of its last report
+	Start     time.Time
+	Duration  time.Duration
 }
 
 // responseWriter remembers the status. Unwrap lets http.ResponseController reach the connection.

@@ -1,9 +1,13 @@
 package bridge
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Options adjust a [Bridge]. Nil and zero fields mean the defaults, all of them bounded.
@@ -34,6 +38,16 @@ type Options struct {
 	// BaseURL is announced as the contract's api.base_url: where callers reach the bridge. Default: what the contract
 	// says; if that is on loopback, the address that is really listened on.
 	BaseURL string
+
+	// TracerProvider and MeterProvider receive OpenTelemetry traces and metrics: the HTTP server and generative AI
+	// conventions, and what the contract's limits admitted and refused. Default: nothing is recorded. To use the global
+	// ones, set otel.GetTracerProvider() and otel.GetMeterProvider().
+	TracerProvider trace.TracerProvider
+	MeterProvider  metric.MeterProvider
+
+	// Audit is told of every request but health checks, once, when it has ended. It is called on the request's own
+	// goroutine, so it should be quick. Its context keeps the request's values and does not end with it. Default: none.
+	Audit func(context.Context, Call)
 
 	MaxBodyBytes     int64 // of a request; default 1 MiB
 	MaxResponseBytes int64 // of a result or a single event; default 8 MiB

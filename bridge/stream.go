@@ -109,6 +109,7 @@ func (s *eventStream) begin() {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	s.x.w.WriteHeader(http.StatusOK)
+	s.x.bridge.telemetry.began(s.x.r.Context(), s.x)
 }
 
 // put writes and flushes within Options.WriteTimeout. A caller that cannot keep up is as good as gone.

@@ -1,0 +1,250 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// Names of the OpenTelemetry semantic conventions (HTTP 1.43.0, GenAI 1.41.0), and the bridge's own under caio.bridge.
+// They stand in this file only, for those of GenAI still change.
+const (
+	scopeName = "github.com/smarthaus/caio-bridge-go/bridge"
+
+	keyMethod    = attribute.Key("http.request.method")
+	keyRoute     = attribute.Key("http.route")
+	keyStatus    = attribute.Key("http.response.status_code")
+	keyErrorType = attribute.Key("error.type")
+	keyScheme    = attribute.Key("url.scheme")
+	keyPath      = attribute.Key("url.path")
+	keyRequestID = attribute.Key("caio.bridge.request_id")
+	keyService   = attribute.Key("caio.bridge.service_id")
+	keyOutcome   = attribute.Key("caio.bridge.outcome")
+	keyClause    = attribute.Key("caio.bridge.contract_clause")
+	keyCurrency  = attribute.Key("caio.bridge.currency")
+
+	keyGenAIOperation = attribute.Key("gen_ai.operation.name")
+	keyGenAIProvider  = attribute.Key("gen_ai.provider.name")
+	keyGenAIModel     = attribute.Key("gen_ai.response.model")
+	keyGenAIInput     = attribute.Key("gen_ai.usage.input_tokens")
+	keyGenAIOutput    = attribute.Key("gen_ai.usage.output_tokens")
+	keyGenAITokenType = attribute.Key("gen_ai.token.type")
+)
+
+// Boundaries of histograms: seconds as the HTTP conventions have them, longer for models; tokens as GenAI's.
+var (
+	secondBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160}
+	tokenBounds  = []float64{1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864}
+)
+
+// telemetry holds what is measured of calls. Without a MeterProvider and a TracerProvider everything in it does nothing.
+type telemetry struct {
+	tracer    trace.Tracer
+	propagate propagation.TraceContext // W3C trace context; baggage of callers is not passed on
+	cost      contract.Cost
+
+	requests   metric.Float64Histogram
+	active     metric.Int64UpDownCounter
+	admissions metric.Int64Counter
+	provider   metric.Float64Histogram
+	firstEvent metric.Float64Histogram
+	tokens     metric.Int64Histogram
+	spent      metric.Float64Counter
+}
+
+func newTelemetry(opts *Options, c *contract.Contract) (*telemetry, error) {
+	tracers, meters := opts.TracerProvider, opts.MeterProvider
+	if tracers == nil {
+		tracers = tracenoop.NewTracerProvider()
+	}
+	if meters == nil {
+		meters = metricnoop.NewMeterProvider()
+	}
+	t := &telemetry{tracer: tracers.Tracer(scopeName)}
+	if c.Cost != nil {
+		t.cost = *c.Cost
+	}
+	meter := meters.Meter(scopeName)
+	seconds := func(name, description string) (metric.Float64Histogram, error) {
+		return meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(secondBounds...))
+	}
+	var errs [7]error
+	t.requests, errs[0] = seconds("http.server.request.duration", "Duration of HTTP requests, the wrapped service included.")
+	t.provider, errs[1] = seconds("caio.bridge.provider.duration", "Time that calls spent in the provider; what is left of the request's duration is the bridge's own.")
+	t.firstEvent, errs[2] = seconds("caio.bridge.time_to_first_event", "Time from a request to the first event of its stream.")
+	t.active, errs[3] = meter.Int64UpDownCounter("http.server.active_requests", metric.WithUnit("{request}"), metric.WithDescription("HTTP requests in progress."))
+	t.admissions, errs[4] = meter.Int64Counter("caio.bridge.admissions", metric.WithUnit("{call}"), metric.WithDescription("Calls that the contract's limits admitted or refused, by clause."))
+	t.tokens, errs[5] = meter.Int64Histogram("gen_ai.client.token.usage", metric.WithUnit("{token}"), metric.WithDescription("Tokens per call of a model."), metric.WithExplicitBucketBoundaries(tokenBounds...))
+	t.spent, errs[6] = meter.Float64Counter("caio.bridge.cost", metric.WithUnit("1"), metric.WithDescription("What calls cost by the contract's prices, in the currency that the attribute names."))
+	return t, errors.Join(errs[:]...)
+}
+
+// begin starts the server span of a request, as a child of the caller's.
+func (t *telemetry) begin(r *http.Request, requestID, serviceID string) (context.Context, trace.Span) {
+	ctx := t.propagate.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	ctx, span := t.tracer.Start(ctx, methodName(r), trace.WithSpanKind(trace.SpanKindServer))
+	if span.IsRecording() {
+		scheme := "http"
+		if r.TLS != nil {
+			scheme = "https"
+		}
+		span.SetAttributes(keyMethod.String(methodName(r)), keyScheme.String(scheme), keyPath.String(shorten(r.URL.Path)), keyRequestID.String(requestID), keyService.String(serviceID))
+	}
+	if t.active.Enabled(ctx) {
+		t.active.Add(ctx, 1, metric.WithAttributes(keyMethod.String(methodName(r))))
+	}
+	return ctx, span
+}
+
+// end records what became of a request.
+func (t *telemetry) end(ctx context.Context, span trace.Span, x *exchange, status int) {
+	code := ""
+	if x.failure != nil {
+		code = x.failure.code()
+	}
+	if span.IsRecording() {
+		if x.route != "" {
+			span.SetName(methodName(x.r) + " " + x.route)
+			span.SetAttributes(keyRoute.String(x.route))
+		}
+		span.SetAttributes(keyStatus.Int(status))
+		if code != "" {
+			span.SetAttributes(keyErrorType.String(code))
+		}
+		if status >= 500 {
+			span.SetStatus(codes.Error, code) // never the cause: spans leave the process
+		}
+	}
+	span.End()
+	if t.active.Enabled(ctx) {
+		t.active.Add(ctx, -1, metric.WithAttributes(keyMethod.String(methodName(x.r))))
+	}
+	if t.requests.Enabled(ctx) {
+		attrs := []attribute.KeyValue{keyMethod.String(methodName(x.r)), keyRoute.String(x.route), keyStatus.Int(status)}
+		if code != "" {
+			attrs = append(attrs, keyErrorType.String(code))
+		}
+		t.requests.Record(ctx, time.Since(x.start).Seconds(), metric.WithAttributes(attrs...))
+	}
+}
+
+// admitted counts a call that the limits let through, or the one that clause refused.
+func (t *telemetry) admitted(ctx context.Context, route string, refused *Error) {
+	if !t.admissions.Enabled(ctx) {
+		return
+	}
+	attrs := []attribute.KeyValue{keyRoute.String(route), keyOutcome.String("admitted")}
+	if refused != nil {
+		attrs = []attribute.KeyValue{keyRoute.String(route), keyOutcome.String("refused"), keyClause.String(refused.Clause)}
+	}
+	t.admissions.Add(ctx, 1, metric.WithAttributes(attrs...))
+}
+
+// call starts the client span of a call to the wrapped service. [ReportUsage] gives it its GenAI name.
+func (t *telemetry) call(ctx context.Context, route string) (context.Context, func(error)) {
+	start := time.Now()
+	ctx, span := t.tracer.Start(ctx, "call provider", trace.WithSpanKind(trace.SpanKindClient))
+	return ctx, func(err error) {
+		if err != nil && span.IsRecording() {
+			code := classify(err).code()
+			span.SetAttributes(keyErrorType.String(code))
+			span.SetStatus(codes.Error, code)
+		}
+		span.End()
+		if t.provider.Enabled(ctx) {
+			t.provider.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(keyRoute.String(route)))
+		}
+	}
+}
+
+// began records that the first event of a stream went out.
+func (t *telemetry) began(ctx context.Context, x *exchange) {
+	if t.firstEvent.Enabled(ctx) {
+		t.firstEvent.Record(ctx, time.Since(x.start).Seconds(), metric.WithAttributes(keyRoute.String(x.route)))
+	}
+}
+
+// used records what a call of a model took.
+func (t *telemetry) used(ctx context.Context, u Usage) {
+	about := []attribute.KeyValue{keyGenAIOperation.String(u.Operation), keyGenAIProvider.String(u.Provider), keyGenAIModel.String(u.Model)}
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetName(u.Operation + " " + u.Model)
+		span.SetAttributes(append(slices.Clip(about), keyGenAIInput.Int64(u.InputTokens), keyGenAIOutput.Int64(u.OutputTokens))...)
+	}
+	if t.tokens.Enabled(ctx) {
+		t.tokens.Record(ctx, u.InputTokens, metric.WithAttributes(append(slices.Clip(about), keyGenAITokenType.String("input"))...))
+		t.tokens.Record(ctx, u.OutputTokens, metric.WithAttributes(append(slices.Clip(about), keyGenAITokenType.String("output"))...))
+	}
+	if spent, ok := t.price(u); ok && t.spent.Enabled(ctx) {
+		t.spent.Add(ctx, spent, metric.WithAttributes(append(slices.Clip(about), keyCurrency.String(t.cost.Currency))...))
+	}
+}
+
+// price returns what a call costs by the contract, if the contract says.
+func (t *telemetry) price(u Usage) (amount float64, stated bool) {
+	if t.cost.BaseCost != nil {
+		amount, stated = *t.cost.BaseCost, true
+	}
+	if t.cost.TokenCost != nil {
+		amount, stated = amount+*t.cost.TokenCost*float64(u.InputTokens+u.OutputTokens), true
+	}
+	return amount, stated
+}
+
+// methodName keeps the names of methods few, whatever callers send.
+func methodName(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return r.Method
+	}
+	return "_OTHER"
+}
+
+// Usage is what one call of a model took, as the wrapped service counted it. Names are those of the OpenTelemetry
+// conventions for generative AI.
+type Usage struct {
+	Provider     string // gen_ai.provider.name, such as "openai"
+	Operation    string // gen_ai.operation.name, such as "chat"
+	Model        string // that answered
+	InputTokens  int64  // cached ones included
+	OutputTokens int64  // those of reasoning included
+}
+
+// ReportUsage tells the bridge what a call of a model took, for traces, metrics, the log and [Options.Audit]. A handler
+// calls it once for each such call, with its own ctx. Outside of a handler it does nothing. Negative counts count as 0.
+func ReportUsage(ctx context.Context, u Usage) {
+	x := exchangeOf(ctx)
+	if x == nil {
+		return
+	}
+	u.InputTokens, u.OutputTokens = max(0, u.InputTokens), max(0, u.OutputTokens)
+	x.addUsage(u)
+	x.bridge.telemetry.used(ctx, u)
+}
+
+// PropagateTrace returns a transport that sends the trace context of a request's ctx to the wrapped service (W3C
+// traceparent and tracestate), and otherwise does what base does. Nothing else of the caller's request is passed on.
+func PropagateTrace(base http.RoundTripper) http.RoundTripper { return propagatingTransport{base} }
+
+type propagatingTransport struct{ base http.RoundTripper }
+
+func (t propagatingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !trace.SpanContextFromContext(r.Context()).IsValid() {
+		return t.base.RoundTrip(r)
+	}
+	r = r.Clone(r.Context()) // a transport must not change its request
+	propagation.TraceContext{}.Inject(r.Context(), propagation.HeaderCarrier(r.Header))
+	return t.base.RoundTrip(r)
+}
