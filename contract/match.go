@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -18,6 +17,9 @@ type Requirements struct {
 	// Capabilities are types of capabilities, all of which are required.
 	Capabilities []string
 
+	// AnyOf are types of capabilities, at least one of which is required if there are any.
+	AnyOf []string
+
 	// Guarantees are bounds that the service must promise at least as strictly: a minimum at least as high, a maximum at
 	// least as low. Keys are properties ("p95_latency_ms") or names of guarantees ("accuracy").
 	Guarantees map[string]Bound
@@ -27,12 +29,16 @@ type Requirements struct {
 	// not require it; numbers for max_concurrent_requests, max_context_tokens and rate limits ("rate_limit.per_minute")
 	// mean at least that many; everything else must be equal.
 	Constraints map[string]any
+
+	// TrustLevel is how far the caller is trusted. It must not be below the service's required_trust_level, a member of its
+	// constraints, privacy or alignment. nil is not compared.
+	TrustLevel *float64
 }
 
 // A Match says whether a contract meets requirements, clause by clause.
 type Match struct {
 	OK      bool
-	Clauses []Clause // one per requirement: capabilities as given, then guarantees and constraints by name
+	Clauses []Clause // one per requirement: capabilities as given, then guarantees and constraints by name, then trust
 }
 
 // A Clause is the answer to one requirement.
@@ -50,16 +56,30 @@ func (c *Contract) Match(r Requirements) Match {
 		m.Clauses = append(m.Clauses, Clause{Requirement: requirement, Met: met, Detail: detail})
 	}
 	for _, typ := range r.Capabilities {
-		met, detail := c.matchCapability(typ)
-		add("capabilities: "+typ, met, detail)
+		met := c.offers(typ)
+		add("capabilities: "+typ, met, c.offerDetail(met, typ))
+	}
+	if len(r.AnyOf) > 0 {
+		i := slices.IndexFunc(r.AnyOf, c.offers)
+		add("capabilities: any of "+strings.Join(r.AnyOf, ", "), i >= 0, c.offerDetail(i >= 0, r.AnyOf[max(i, 0)]))
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Guarantees)) {
-		met, detail := c.matchGuarantee(key, r.Guarantees[key])
-		add("guarantees."+key, met, detail)
+		want := r.Guarantees[key]
+		met, decisive := c.guarantees(key, &want)
+		add("guarantees."+key, met, boundDetail(key, decisive, &want))
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Constraints)) {
-		met, detail := c.matchConstraint(key, r.Constraints[key])
-		add("constraints."+key, met, detail)
+		d := newDemand(key, r.Constraints[key])
+		met, have := d.heldBy(c)
+		add("constraints."+key, met, demandDetail(&d, met, have))
+	}
+	if r.TrustLevel != nil {
+		met, needed := c.trusts(*r.TrustLevel)
+		detail := "trusts callers of level " + number(*r.TrustLevel)
+		if !met {
+			detail = fmt.Sprintf("requires trust level %s, the caller has %s", needed, number(*r.TrustLevel))
+		}
+		add("trust_level", met, detail)
 	}
 	return m
 }
@@ -69,9 +89,18 @@ func (m Match) Unmet() []Clause {
 	return slices.DeleteFunc(slices.Clone(m.Clauses), func(clause Clause) bool { return clause.Met })
 }
 
-func (c *Contract) matchCapability(typ string) (met bool, detail string) {
-	if _, ok := c.Capability(typ); ok {
-		return true, "offers " + typ
+func (c *Contract) offers(typ string) bool {
+	for i := range c.Capabilities {
+		if c.Capabilities[i].Type == typ {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Contract) offerDetail(met bool, typ string) string {
+	if met {
+		return "offers " + typ
 	}
 	var offered []string
 	for _, capability := range c.Capabilities {
@@ -82,75 +111,101 @@ func (c *Contract) matchCapability(typ string) (met bool, detail string) {
 	if len(offered) > 8 {
 		offered = append(offered[:8], "…")
 	}
-	return false, fmt.Sprintf("does not offer %s, offers %s", tree.Shorten(typ), strings.Join(offered, ", "))
+	return fmt.Sprintf("does not offer %s, offers %s", tree.Shorten(typ), strings.Join(offered, ", "))
 }
 
-// matchGuarantee looks for a guarantee of that property, or of that name, whose bound is at least as strict.
-func (c *Contract) matchGuarantee(key string, want Bound) (met bool, detail string) {
-	var candidates []Guarantee
-	for _, g := range c.Guarantees {
-		if g.Property == key {
-			candidates = append(candidates, g)
+// trusts reports whether callers of a trust level are served, and which level is required.
+func (c *Contract) trusts(level float64) (met bool, needed term) {
+	needed = c.term("", "required_trust_level")
+	return needed.kind == absentTerm || needed.kind == numberTerm && needed.number <= level, needed
+}
+
+// guarantees reports whether c promises a bound on a property, or by the guarantee of that name, and which guarantee
+// decides; nil if none is about it.
+//
+// A guarantee of a higher quantile of latency implies the lower ones: what 99 % of calls stay below, 95 % do, too.
+func (c *Contract) guarantees(key string, want *Bound) (met bool, decisive *Guarantee) {
+	byProperty := false
+	for i := range c.Guarantees {
+		byProperty = byProperty || c.Guarantees[i].Property == key
+	}
+	for i := range c.Guarantees {
+		g := &c.Guarantees[i]
+		if byProperty && g.Property != key || !byProperty && g.Name != key {
+			continue
+		}
+		if g.Bound.within(want) {
+			return true, g
+		}
+		if decisive == nil {
+			decisive = g
 		}
 	}
-	if candidates == nil {
-		for _, g := range c.Guarantees {
-			if g.Name == key {
-				candidates = append(candidates, g)
+	for rank := latencyRank(key) + 1; rank > 0 && rank < len(latencies); rank++ {
+		for i := range c.Guarantees {
+			g := &c.Guarantees[i]
+			if g.Property != latencies[rank] {
+				continue
+			}
+			if g.Bound.within(want) {
+				return true, g
+			}
+			if decisive == nil {
+				decisive = g
 			}
 		}
 	}
-	candidates = append(candidates, c.implied(key)...)
-	if len(candidates) == 0 {
-		return false, "promises nothing about " + tree.Shorten(key)
-	}
-	for _, g := range candidates {
-		if met, detail := matchBound(g, want); met {
-			return true, detail
-		}
-	}
-	_, detail = matchBound(candidates[0], want)
-	return false, detail
+	return false, decisive
 }
 
-// implied returns guarantees of higher latency quantiles: what 99 % of calls stay below, 95 % do, too.
-func (c *Contract) implied(property string) []Guarantee {
-	order := []string{"p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "max_latency_ms"}
-	i := slices.Index(order, property)
-	if i < 0 {
-		return nil
+// latencies are the properties of latency; each bounds those before it.
+var latencies = [...]string{"p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "max_latency_ms"}
+
+// latencyRank returns the index in latencies, or -1.
+func latencyRank(property string) int {
+	if !strings.HasSuffix(property, "_latency_ms") {
+		return -1
 	}
-	var list []Guarantee
-	for _, higher := range order[i+1:] {
-		for _, g := range c.Guarantees {
-			if g.Property == higher {
-				list = append(list, g)
-			}
-		}
-	}
-	return list
+	return slices.Index(latencies[:], property)
 }
 
-// matchBound compares a promise with a bound, member by member. The detail is about the first that is not met.
-func matchBound(g Guarantee, want Bound) (met bool, detail string) {
+// within reports whether a promised bound is at least as strict as want.
+func (b *Bound) within(want *Bound) bool {
+	switch {
+	case want.Min != nil && (b.Min == nil || *b.Min < *want.Min),
+		want.Max != nil && (b.Max == nil || *b.Max > *want.Max),
+		isFalse(want.SeedRequired) && !isFalse(b.SeedRequired):
+		return false
+	}
+	for name, value := range want.Other {
+		if !equalJSON(b.Other[name], value) {
+			return false
+		}
+	}
+	return true
+}
+
+// boundDetail says what is promised, and what was required if that is more.
+func boundDetail(key string, g *Guarantee, want *Bound) string {
+	if g == nil {
+		return "promises nothing about " + tree.Shorten(key)
+	}
 	var promised []string
-	compare := func(have, limit *float64, sign string, enough func(have, limit float64) bool) string {
-		if limit == nil {
+	compare := func(have, limit *float64, sign string, enough bool) string {
+		switch {
+		case limit == nil:
 			return ""
-		}
-		required := fmt.Sprintf("%s %s was required", sign, number(*limit))
-		if have == nil {
-			return fmt.Sprintf("promises no bound %s on %s, %s", sign, g.Property, required)
+		case have == nil:
+			return fmt.Sprintf("promises no bound %s on %s, %s %s was required", sign, g.Property, sign, number(*limit))
+		case !enough:
+			return fmt.Sprintf("promises %s %s %s, %s %s was required", g.Property, sign, number(*have), sign, number(*limit))
 		}
 		promised = append(promised, fmt.Sprintf("promises %s %s %s", g.Property, sign, number(*have)))
-		if !enough(*have, *limit) {
-			return promised[len(promised)-1] + ", " + required
-		}
 		return ""
 	}
-	atLeast := func(have, limit float64) bool { return have >= limit }
-	atMost := func(have, limit float64) bool { return have <= limit }
-	unmet := cmp.Or(compare(g.Bound.Min, want.Min, ">=", atLeast), compare(g.Bound.Max, want.Max, "<=", atMost))
+	unmet := cmp.Or(
+		compare(g.Bound.Min, want.Min, ">=", g.Bound.within(&Bound{Min: want.Min})),
+		compare(g.Bound.Max, want.Max, "<=", g.Bound.within(&Bound{Max: want.Max})))
 	if unmet == "" && isFalse(want.SeedRequired) && !isFalse(g.Bound.SeedRequired) {
 		unmet = fmt.Sprintf("%s needs a seed, or does not say; none was required", g.Property)
 	}
@@ -159,135 +214,33 @@ func matchBound(g Guarantee, want Bound) (met bool, detail string) {
 			unmet = fmt.Sprintf("states %s %s for %s, %s was required", name, describe(have), g.Property, describe(want.Other[name]))
 		}
 	}
-	if unmet != "" {
-		return false, unmet
-	}
-	return true, cmp.Or(strings.Join(promised, ", "), "promises "+g.Property)
+	return cmp.Or(unmet, strings.Join(promised, ", "), "promises "+g.Property)
 }
 
-// matchConstraint compares one member of constraints, privacy or alignment.
-func (c *Contract) matchConstraint(key string, want any) (met bool, detail string) {
-	have, known := c.term(key)
-	name := key[strings.LastIndexByte(key, '.')+1:]
-	switch name {
-	case "requires_gpu", "requires_internet":
-		required, ok := want.(bool)
-		if !ok {
-			return false, fmt.Sprintf("%s must be required as true or false, found %s", key, describe(want))
-		}
-		does := have == true
-		if does && !required {
-			return false, fmt.Sprintf("%s is true, false was required", key)
-		}
-		return true, fmt.Sprintf("%s is %t", key, does)
-	case "max_concurrent_requests", "max_context_tokens", "max_tokens", "per_second", "per_minute", "per_hour", "per_day":
-		limit, ok := toFloat(want)
-		if !ok {
-			return false, fmt.Sprintf("%s must be required as a number, found %s", key, describe(want))
-		}
-		if !known {
-			return true, fmt.Sprintf("%s is not limited", key)
-		}
-		admitted, _ := toFloat(have)
-		if admitted < limit {
-			return false, fmt.Sprintf("%s is %s, at least %s was required", key, describe(have), number(limit))
-		}
-		return true, fmt.Sprintf("%s is %s", key, describe(have))
-	}
+// demandDetail says how a contract stands to a demand.
+func demandDetail(d *demand, met bool, have term) string {
 	switch {
-	case !known:
-		return false, fmt.Sprintf("does not state %s, %s was required", tree.Shorten(key), describe(want))
-	case !equalJSON(have, want):
-		return false, fmt.Sprintf("%s is %s, %s was required", key, describe(have), describe(want))
+	case !d.sound() && d.compare == forbids:
+		return fmt.Sprintf("%s must be required as true or false, found %s", d.key, d.want)
+	case !d.sound():
+		return fmt.Sprintf("%s must be required as a number, found %s", d.key, d.want)
+	case d.compare == forbids && !met:
+		return fmt.Sprintf("%s is true, false was required", d.key)
+	case d.compare == forbids:
+		return fmt.Sprintf("%s is %t", d.key, have.truth)
+	case d.compare == atLeast && have.kind == absentTerm:
+		return fmt.Sprintf("%s is not limited", d.key)
+	case d.compare == atLeast && !met:
+		return fmt.Sprintf("%s is %s, at least %s was required", d.key, have, d.want)
+	case have.kind == absentTerm:
+		return fmt.Sprintf("does not state %s, %s was required", tree.Shorten(d.key), d.want)
+	case !met:
+		return fmt.Sprintf("%s is %s, %s was required", d.key, have, d.want)
 	}
-	return true, fmt.Sprintf("%s is %s", key, describe(have))
+	return fmt.Sprintf("%s is %s", d.key, have)
 }
 
-// term returns a member of constraints, privacy or alignment by its name, with or without the section in front.
-func (c *Contract) term(key string) (value any, known bool) {
-	section, name, qualified := strings.Cut(key, ".")
-	switch {
-	case qualified && section == "constraints":
-		return lookup(c.constraintTerms(), name)
-	case qualified && section == "privacy":
-		return lookup(c.privacyTerms(), name)
-	case qualified && section == "alignment":
-		return lookup(c.alignmentTerms(), name)
-	}
-	for _, terms := range []map[string]any{c.constraintTerms(), c.privacyTerms(), c.alignmentTerms()} {
-		if value, known := lookup(terms, key); known {
-			return value, true
-		}
-	}
-	return nil, false
-}
-
-func lookup(terms map[string]any, name string) (value any, known bool) {
-	value, known = terms[name]
-	return value, known
-}
-
-func (c *Contract) constraintTerms() map[string]any {
-	terms := maps.Clone(c.Constraints.Other)
-	if terms == nil {
-		terms = map[string]any{}
-	}
-	r := c.Constraints.RateLimit
-	for name, limit := range map[string]int{
-		"max_concurrent_requests": c.Constraints.MaxConcurrentRequests,
-		"max_context_tokens":      c.Constraints.MaxContextTokens, "context_length.max_tokens": c.Constraints.MaxContextTokens,
-		"rate_limit.per_second": r.PerSecond, "rate_limit.per_minute": r.PerMinute, "rate_limit.per_hour": r.PerHour, "rate_limit.per_day": r.PerDay,
-	} {
-		if limit > 0 {
-			terms[name] = limit
-		}
-	}
-	putBool(terms, "requires_internet", c.Constraints.RequiresInternet)
-	putBool(terms, "requires_gpu", c.Constraints.RequiresGPU)
-	return terms
-}
-
-func (c *Contract) privacyTerms() map[string]any {
-	if c.Privacy == nil {
-		return nil
-	}
-	terms := map[string]any{}
-	maps.Copy(terms, c.Privacy.Other)
-	putText(terms, "data_locality", c.Privacy.DataLocality)
-	putText(terms, "encryption_type", c.Privacy.EncryptionType)
-	putText(terms, "data_retention", c.Privacy.DataRetention)
-	putBool(terms, "encryption", c.Privacy.Encryption)
-	putBool(terms, "gdpr_compliant", c.Privacy.GDPRCompliant)
-	putBool(terms, "hipaa_compliant", c.Privacy.HIPAACompliant)
-	return terms
-}
-
-func (c *Contract) alignmentTerms() map[string]any {
-	if c.Alignment == nil {
-		return nil
-	}
-	terms := map[string]any{}
-	maps.Copy(terms, c.Alignment.Other)
-	putText(terms, "safety_level", c.Alignment.SafetyLevel)
-	putBool(terms, "content_filtering", c.Alignment.ContentFiltering)
-	putBool(terms, "bias_mitigation", c.Alignment.BiasMitigation)
-	putBool(terms, "toxicity_filtering", c.Alignment.ToxicityFiltering)
-	return terms
-}
-
-func putBool(terms map[string]any, name string, value *bool) {
-	if value != nil {
-		terms[name] = *value
-	}
-}
-
-func putText(terms map[string]any, name, value string) {
-	if value != "" {
-		terms[name] = value
-	}
-}
-
-// equalJSON compares values as JSON does: all numbers by value.
+// equalJSON compares values as JSON does: numbers by value.
 func equalJSON(a, b any) bool {
 	if x, ok := toFloat(a); ok {
 		y, ok := toFloat(b)
@@ -296,23 +249,9 @@ func equalJSON(a, b any) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-func toFloat(value any) (float64, bool) {
-	switch v := reflect.ValueOf(value); {
-	case !v.IsValid():
-		return 0, false
-	case v.CanInt():
-		return float64(v.Int()), true
-	case v.CanUint():
-		return float64(v.Uint()), true
-	case v.CanFloat():
-		return v.Float(), !math.IsNaN(v.Float())
-	}
-	return 0, false
-}
-
 func number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 
-// describe names a term for people, cut to 40 characters.
+// describe names a value for people, cut to 40 characters.
 func describe(value any) string {
 	if f, ok := toFloat(value); ok {
 		return number(f)

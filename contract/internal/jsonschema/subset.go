@@ -24,7 +24,13 @@ const (
 type Relation struct {
 	Verdict Verdict
 	Path    []string // names of members, "*" for any item or member
-	Reason  string
+	reason  string   // with \x01 for the one schema and \x02 for the other
+}
+
+// Reason says why the verdict is not Yes. left and right are what the two schemas are called, for example "before" and
+// "after".
+func (r Relation) Reason(left, right string) string {
+	return strings.NewReplacer("\x01", left, "\x02", right).Replace(r.reason)
 }
 
 // Subset reports whether all values that s allows are allowed by other.
@@ -47,11 +53,11 @@ type comparison struct {
 const maxSteps = 20_000
 
 func unknown(format string, args ...any) Relation {
-	return Relation{Verdict: Unknown, Reason: fmt.Sprintf(format, args...)}
+	return Relation{Verdict: Unknown, reason: fmt.Sprintf(format, args...)}
 }
 
 func no(format string, args ...any) Relation {
-	return Relation{Verdict: No, Reason: fmt.Sprintf(format, args...)}
+	return Relation{Verdict: No, reason: fmt.Sprintf(format, args...)}
 }
 
 // below moves a relation one level down.
@@ -294,11 +300,11 @@ func (c *comparison) one(m map[string]any, kinds types, keyword string, b map[st
 	switch keyword {
 	case "type":
 		if extra := kinds &^ typesOf([]map[string]any{{"type": limit}}); extra != 0 {
-			return no("%s is allowed before, but not after", extra)
+			return no("%s is allowed \x01, but not \x02", extra)
 		}
 		return Relation{}
 	case "enum", "const":
-		return no("before, other values than %s are allowed", choice(limit, keyword))
+		return no("other values than %s are allowed \x01", choice(limit, keyword))
 	case "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum":
 		return numberBound(m, keyword, limit)
 	case "minLength", "minItems", "maxLength", "maxItems", "maxProperties", "minProperties":
@@ -317,7 +323,7 @@ func (c *comparison) one(m map[string]any, kinds types, keyword string, b map[st
 		if limit == false || m["uniqueItems"] == true {
 			return Relation{}
 		}
-		return no("before, the same item may stand twice")
+		return no("the same item may stand twice \x01")
 	case "multipleOf":
 		if step, ok := m["multipleOf"].(float64); ok && wholeMultiple(step, limit) || limit == 1.0 && kinds&fractions == 0 {
 			return Relation{}
@@ -403,7 +409,7 @@ func (c *comparison) additional(m, b map[string]any) Relation {
 		}
 		r := c.subset(member(m, name), limit).below(name)
 		if r.Verdict == No && limit == false {
-			r.Reason = "the member is allowed before, but not after"
+			r.reason = "the member is allowed \x01, but not \x02"
 		}
 		result = worse(result, r)
 	}
@@ -420,7 +426,7 @@ func (c *comparison) additional(m, b map[string]any) Relation {
 		r.Verdict = Unknown
 	}
 	if r.Verdict == No && limit == false {
-		r.Reason = "further members are allowed before, but not after"
+		r.reason = "further members are allowed \x01, but not \x02"
 	}
 	return worse(result, r)
 }
@@ -429,7 +435,7 @@ func requiredMembers(m map[string]any, limit any) Relation {
 	own := texts(m["required"])
 	for _, name := range texts(limit) {
 		if !slices.Contains(own, name) {
-			return no("%q is required after, but not before", name)
+			return no("%q is required \x02, but not \x01", name)
 		}
 	}
 	return Relation{}

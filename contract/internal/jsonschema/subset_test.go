@@ -65,7 +65,7 @@ func TestSubset(t *testing.T) {
 		{`{}`, `false`, jsonschema.No, ""},
 	} {
 		got := compile(t, c.a).Subset(compile(t, c.b))
-		if got.Verdict != c.want || strings.Join(got.Path, "/") != c.path || (got.Verdict == jsonschema.Yes) != (got.Reason == "") {
+		if got.Verdict != c.want || strings.Join(got.Path, "/") != c.path || (got.Verdict == jsonschema.Yes) != (got.Reason("before", "after") == "") {
 			t.Errorf("%s within %s: %+v", c.a, c.b, got)
 		}
 	}

@@ -120,10 +120,10 @@ func eachValue(values []any, keyword string, b map[string]any) Relation {
 		}
 		allowed, certain := allows(value, keyword, b[keyword])
 		if !certain {
-			return unknown("%q cannot be compared with the values before", keyword)
+			return unknown("%q cannot be compared with the values \x01", keyword)
 		}
 		if !allowed {
-			return no("%s is allowed before, but not after", short(value))
+			return no("%s is allowed \x01, but not \x02", short(value))
 		}
 	}
 	return Relation{}
@@ -186,9 +186,9 @@ func numberBound(m map[string]any, keyword string, limit any) Relation {
 		return Relation{}
 	}
 	if !found {
-		return no("there is a %s of %s after, but none before", inclusive, short(limit))
+		return no("there is a %s of %s \x02, but none \x01", inclusive, short(limit))
 	}
-	return no("the %s is %s after, %s before", inclusive, short(limit), short(sign*low))
+	return no("the %s is %s \x02, %s \x01", inclusive, short(limit), short(sign*low))
 }
 
 // sizeBound compares bounds of lengths and counts.
@@ -205,7 +205,7 @@ func sizeBound(m map[string]any, keyword string, limit any) Relation {
 		if own >= bound {
 			return Relation{}
 		}
-		return no("%s is %s after, %s before", keyword, short(limit), short(own))
+		return no("%s is %s \x02, %s \x01", keyword, short(limit), short(own))
 	}
 	if properties, _ := m["properties"].(map[string]any); keyword == "maxProperties" && m["additionalProperties"] == false && m["patternProperties"] == nil && (!stated || own > float64(len(properties))) {
 		own, stated = float64(len(properties)), true
@@ -214,9 +214,9 @@ func sizeBound(m map[string]any, keyword string, limit any) Relation {
 	case stated && own <= bound:
 		return Relation{}
 	case !stated:
-		return no("%s is %s after, unlimited before", keyword, short(limit))
+		return no("%s is %s \x02, unlimited \x01", keyword, short(limit))
 	}
-	return no("%s is %s after, %s before", keyword, short(limit), short(own))
+	return no("%s is %s \x02, %s \x01", keyword, short(limit), short(own))
 }
 
 func unique(list []string) []string {
