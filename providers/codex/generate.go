@@ -3,6 +3,7 @@ package codex
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
@@ -74,7 +75,7 @@ func (generation) TransformResponse(_ generateRequest, a answer) (generateRespon
 		return generateResponse{}, misshapen(err)
 	}
 	if written.Code == nil || written.Language == nil || written.Explanation == nil {
-		return generateResponse{}, misshapen(fmt.Errorf("code, language or explanation is missing"))
+		return generateResponse{}, misshapen(errors.New("code, language or explanation is missing"))
 	}
 	if *written.Code == "" && *written.Explanation == "" {
 		return generateResponse{}, &bridge.Error{Code: codeEmptyAnswer, Status: 502, Detail: "The model answered with neither code nor explanation."}
