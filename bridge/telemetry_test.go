@@ -1,0 +1,209 @@
+package bridge_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/smarthaus/caio-bridge-go/bridge"
+)
+
+// instruments collect what a bridge reports.
+type instruments struct {
+	spans  *tracetest.SpanRecorder
+	reader *sdkmetric.ManualReader
+	opts   bridge.Options
+	mu     sync.Mutex
+	calls  []bridge.Call
+}
+
+func instrument(t *testing.T) *instruments {
+	i := &instruments{spans: tracetest.NewSpanRecorder(), reader: sdkmetric.NewManualReader()}
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(i.spans))
+	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(i.reader))
+	t.Cleanup(func() {
+		_ = tracers.Shutdown(context.Background())
+		_ = meters.Shutdown(context.Background())
+	})
+	i.opts = bridge.Options{TracerProvider: tracers, MeterProvider: meters, Audit: func(_ context.Context, c bridge.Call) {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.calls = append(i.calls, c)
+	}}
+	return i
+}
+
+// sums returns the metric's value per set of attributes: counts of histograms, sums of counters.
+func (i *instruments) sums(t *testing.T, name string) map[string]float64 {
+	t.Helper()
+	var collected metricdata.ResourceMetrics
+	if err := i.reader.Collect(t.Context(), &collected); err != nil {
+		t.Fatal(err)
+	}
+	sums := map[string]float64{}
+	for _, scope := range collected.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if m.Name != name {
+				continue
+			}
+			switch data := m.Data.(type) {
+			case metricdata.Histogram[float64]:
+				for _, p := range data.DataPoints {
+					sums[words(p.Attributes)] = float64(p.Count)
+				}
+			case metricdata.Histogram[int64]:
+				for _, p := range data.DataPoints {
+					sums[words(p.Attributes)] = float64(p.Sum)
+				}
+			case metricdata.Sum[int64]:
+				for _, p := range data.DataPoints {
+					sums[words(p.Attributes)] = float64(p.Value)
+				}
+			case metricdata.Sum[float64]:
+				for _, p := range data.DataPoints {
+					sums[words(p.Attributes)] = p.Value
+				}
+			}
+		}
+	}
+	return sums
+}
+
+func words(set attribute.Set) string {
+	var all []string
+	for _, kv := range set.ToSlice() {
+		all = append(all, fmt.Sprintf("%s=%s", kv.Key, kv.Value.Emit()))
+	}
+	slices.Sort(all)
+	return strings.Join(all, " ")
+}
+
+func TestTelemetryOfCalls(t *testing.T) {
+	t.Parallel()
+	i := instrument(t)
+	c := loadContract(t,
+		"max_concurrent_requests: 2", "rate_limit: {per_hour: 2}",
+		"  constraints:", "  cost: {model: per_token, token_cost: 0.5, currency: USD}\n  constraints:")
+	srv := serve(t, newBridge(t, c, shouter(func(ctx context.Context, req shoutRequest, _ func(word) error) (shoutResponse, error) {
+		if req.Text == "fail" {
+			return shoutResponse{}, &bridge.Error{Code: bridge.CodeUpstreamFailed, Cause: errors.New("sk-secret")}
+		}
+		bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", Model: "m-1", InputTokens: 10, OutputTokens: 4})
+		return shoutResponse{"A"}, nil
+	}), &i.opts))
+	for _, body := range []string{`{"text": "a"}`, `{"text": "fail"}`, `{"text": "a"}`} { // the third is one too many
+		post(t, srv, "/shout", body, "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	}
+	srv.Close() // the last record is made after the answer
+
+	for name, want := range map[string]map[string]float64{
+		"http.server.request.duration": {
+			"http.request.method=POST http.response.status_code=200 http.route=/shout":                            1,
+			"error.type=upstream_failed http.request.method=POST http.response.status_code=502 http.route=/shout": 1,
+			"error.type=rate_limited http.request.method=POST http.response.status_code=429 http.route=/shout":    1,
+		},
+		"http.server.active_requests":   {"http.request.method=POST": 0},
+		"caio.bridge.provider.duration": {"http.route=/shout": 2},
+		"caio.bridge.admissions": {
+			"caio.bridge.outcome=admitted http.route=/shout":                                                            2,
+			"caio.bridge.contract_clause=constraints.rate_limit.per_hour caio.bridge.outcome=refused http.route=/shout": 1,
+		},
+		"gen_ai.client.token.usage": {
+			"gen_ai.operation.name=chat gen_ai.provider.name=openai gen_ai.response.model=m-1 gen_ai.token.type=input":  10,
+			"gen_ai.operation.name=chat gen_ai.provider.name=openai gen_ai.response.model=m-1 gen_ai.token.type=output": 4,
+		},
+		"caio.bridge.cost": {"caio.bridge.currency=USD gen_ai.operation.name=chat gen_ai.provider.name=openai gen_ai.response.model=m-1": 7},
+	} {
+		if diff := gocmp.Diff(want, i.sums(t, name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+
+	var spans []string
+	for _, s := range i.spans.Ended() {
+		spans = append(spans, fmt.Sprintf("%s %s %s", s.Name(), s.SpanKind(), s.Status().Code))
+		if s.SpanContext().TraceID().String() != "0af7651916cd43dd8448eb211c80319c" {
+			t.Errorf("span %s is not part of the caller's trace", s.Name())
+		}
+		if s.Status().Code == codes.Error && strings.Contains(s.Status().Description, "sk-secret") {
+			t.Error("a span shows the cause of an error")
+		}
+	}
+	slices.Sort(spans)
+	want := []string{"POST /shout server Error", "POST /shout server Unset", "POST /shout server Unset", "call provider client Error", "chat m-1 client Unset"}
+	if diff := gocmp.Diff(want, spans); diff != "" {
+		t.Errorf("spans (-want +got):\n%s", diff)
+	}
+
+	slices.SortFunc(i.calls, func(a, b bridge.Call) int { return cmp.Compare(a.Status, b.Status) })
+	var audit []string
+	for _, call := range i.calls {
+		audit = append(audit, fmt.Sprintf("%s %s %d %q %d+%d %v", call.Method, call.Route, call.Status, call.Code, call.Usage.InputTokens, call.Usage.OutputTokens, call.Duration > 0 && !call.Start.IsZero() && call.RequestID != ""))
+	}
+	want = []string{`POST /shout 200 "" 10+4 true`, `POST /shout 429 "rate_limited" 0+0 true`, `POST /shout 502 "upstream_failed" 0+0 true`}
+	if diff := gocmp.Diff(want, audit); diff != "" {
+		t.Errorf("audit (-want +got):\n%s", diff)
+	}
+}
+
+func TestTimeToFirstEvent(t *testing.T) {
+	t.Parallel()
+	i := instrument(t)
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &i.opts))
+	post(t, srv, "/shout", `{"text": "a"}`, wantEvents...)
+	post(t, srv, "/shout", `{"text": "a"}`)
+	if diff := gocmp.Diff(map[string]float64{"http.route=/shout": 1}, i.sums(t, "caio.bridge.time_to_first_event")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// The trace goes on to the wrapped service; what else the caller sent does not.
+func TestPropagateTrace(t *testing.T) {
+	t.Parallel()
+	var seen http.Header
+	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }))
+	t.Cleanup(upstream.Close)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Transport: bridge.PropagateTrace(transport)}
+	i := instrument(t)
+	srv := serve(t, newBridge(t, loadContract(t), shouter(func(ctx context.Context, _ shoutRequest, _ func(word) error) (shoutResponse, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, upstream.URL, nil)
+		if err != nil {
+			return shoutResponse{}, err
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			return shoutResponse{}, err
+		}
+		return shoutResponse{"A"}, res.Body.Close()
+	}), &i.opts))
+	got := post(t, srv, "/shout", `{"text": "a"}`, "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		"tracestate", "a=b", "Baggage", "user=secret", "Authorization", "Bearer secret", "X-Forwarded-For", "1.2.3.4")
+	if got.Status != 200 {
+		t.Fatalf("%d %s", got.Status, got.Body)
+	}
+	if parent := seen.Get("Traceparent"); !strings.HasPrefix(parent, "00-0af7651916cd43dd8448eb211c80319c-") || strings.Contains(parent, "b7ad6b7169203331") {
+		t.Errorf("traceparent = %q, want the caller's trace and a span of the bridge", parent)
+	}
+	for name := range seen {
+		if !slices.Contains([]string{"Traceparent", "Tracestate", "User-Agent", "Accept-Encoding"}, name) {
+			t.Errorf("header %s: %s reached the wrapped service", name, seen.Get(name))
+		}
+	}
+}
