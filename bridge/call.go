@@ -69,7 +69,7 @@ func (b *Bridge) checkRequest(body []byte, bound *binding) (any, error) {
 	if limit := b.contract.Constraints.MaxContextTokens; limit > 0 {
 		if n := b.provider.(TokenCounter).CountTokens(req); n > limit {
 			return nil, &Error{
-				Code:   codeContextLength,
+				Code:   CodeContextLength,
 				Detail: fmt.Sprintf("The request has about %d tokens, the contract allows %d. Send less context.", n, limit),
 				Clause: "constraints.context_length.max_tokens",
 			}

@@ -13,23 +13,23 @@ import (
 // Codes of [Error] that the bridge itself uses, each with its HTTP status. A provider may use them too, or codes of its
 // own together with [Error.Status].
 const (
-	CodeInvalidRequest  = "invalid_request"    // 400: not well-formed, or not HTTP as the bridge speaks it
-	CodeUnauthenticated = "unauthenticated"    // 401
-	CodeForbidden       = "forbidden"          // 403
-	CodeNotFound        = "not_found"          // 404
-	CodeTooLarge        = "request_too_large"  // 413
-	CodeSchemaViolation = "schema_violation"   // 422: the body is JSON, but not what input_schema allows
-	CodeRateLimited     = "rate_limited"       // 429: a limit of the contract or of the wrapped service
-	CodeInternal        = "internal"           // 500: nobody classified the error
-	CodeInvalidResponse = "invalid_response"   // 502: the answer is not what output_schema promises
-	CodeUpstreamFailed  = "upstream_failed"    // 502: the wrapped service failed
-	CodeUnavailable     = "unavailable"        // 503: not ready, or shutting down
-	CodeTimeout         = "timeout"            // 504: no answer within the time allowed
-	codeMethod          = "method_not_allowed" // 405
-	codeNotAcceptable   = "not_acceptable"     // 406
+	CodeInvalidRequest  = "invalid_request"         // 400: not well-formed, or not HTTP as the bridge speaks it
+	CodeUnauthenticated = "unauthenticated"         // 401
+	CodeForbidden       = "forbidden"               // 403
+	CodeNotFound        = "not_found"               // 404
+	CodeTooLarge        = "request_too_large"       // 413
+	CodeSchemaViolation = "schema_violation"        // 422: the body is JSON, but not what input_schema allows
+	CodeContextLength   = "context_length_exceeded" // 422: more tokens than the contract or the model takes
+	CodeRateLimited     = "rate_limited"            // 429: a limit of the contract or of the wrapped service
+	CodeInternal        = "internal"                // 500: nobody classified the error
+	CodeInvalidResponse = "invalid_response"        // 502: the answer is not what output_schema promises
+	CodeUpstreamFailed  = "upstream_failed"         // 502: the wrapped service failed
+	CodeUnavailable     = "unavailable"             // 503: not ready, or shutting down
+	CodeTimeout         = "timeout"                 // 504: no answer within the time allowed
+	codeMethod          = "method_not_allowed"      // 405
+	codeNotAcceptable   = "not_acceptable"          // 406
 	codeMediaType       = "unsupported_media_type"
 	codeClientGone      = "client_closed_request" // 499: seen in logs only
-	codeContextLength   = "context_length_exceeded"
 )
 
 const statusClientGone = 499 // as nginx logs it; never sent, for there is nobody to read it
@@ -38,7 +38,7 @@ var statusOfCode = map[string]int{
 	CodeInvalidRequest: http.StatusBadRequest, CodeUnauthenticated: http.StatusUnauthorized, CodeForbidden: http.StatusForbidden,
 	CodeNotFound: http.StatusNotFound, codeMethod: http.StatusMethodNotAllowed, codeNotAcceptable: http.StatusNotAcceptable,
 	CodeTooLarge: http.StatusRequestEntityTooLarge, codeMediaType: http.StatusUnsupportedMediaType,
-	CodeSchemaViolation: http.StatusUnprocessableEntity, codeContextLength: http.StatusUnprocessableEntity,
+	CodeSchemaViolation: http.StatusUnprocessableEntity, CodeContextLength: http.StatusUnprocessableEntity,
 	CodeRateLimited: http.StatusTooManyRequests, codeClientGone: statusClientGone, CodeInternal: http.StatusInternalServerError,
 	CodeInvalidResponse: http.StatusBadGateway, CodeUpstreamFailed: http.StatusBadGateway,
 	CodeUnavailable: http.StatusServiceUnavailable, CodeTimeout: http.StatusGatewayTimeout,

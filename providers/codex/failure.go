@@ -15,12 +15,11 @@ import (
 
 // Codes of errors beside the bridge's own.
 const (
-	codeModelRefused     = "model_refused"           // 422
-	codeContentFiltered  = "content_filtered"        // 422
-	codeContextLength    = "context_length_exceeded" // 422
-	codeCyberPolicy      = "cyber_policy"            // 422
-	codeOutputIncomplete = "output_incomplete"       // 422
-	codeEmptyAnswer      = "empty_answer"            // 502
+	codeModelRefused     = "model_refused"     // 422
+	codeContentFiltered  = "content_filtered"  // 422
+	codeCyberPolicy      = "cyber_policy"      // 422
+	codeOutputIncomplete = "output_incomplete" // 422
+	codeEmptyAnswer      = "empty_answer"      // 502
 )
 
 // An apiError is the error object of the Responses API, in any of the forms that servers give it: an object, whose code may
@@ -119,7 +118,7 @@ func (e *upstreamError) byCode() *bridge.Error {
 	case "rate_limit_exceeded", "slow_down":
 		return e.slowDown()
 	case "context_length_exceeded":
-		return &bridge.Error{Code: codeContextLength, Status: 422, Cause: e, Detail: "The request is too long for the model: send fewer or shorter files."}
+		return &bridge.Error{Code: bridge.CodeContextLength, Status: 422, Cause: e, Detail: "The request is too long for the model: send fewer or shorter files."}
 	case "cyber_policy":
 		return &bridge.Error{Code: codeCyberPolicy, Status: 422, Permanent: true, Cause: e, Detail: "The model's server refuses the request under its policy on cyber security. Repeated, such requests can cost the caller access."}
 	case "invalid_prompt", "content_filter", "content_policy_violation":

@@ -39,7 +39,8 @@ type Options struct {
 	ReasoningEffort string
 
 	// HTTPClient sends the requests. Its Timeout should be 0, for a stream may last; calls are bounded by their context.
-	// Default: a client of the provider's own, with 128 idle connections to the server and 5 minutes for an answer to begin.
+	// Default: a client of the provider's own, with 128 idle connections to the server, 5 minutes for an answer to begin,
+	// and the trace context sent along (see [bridge.PropagateTrace]).
 	HTTPClient *http.Client
 }
 
@@ -78,7 +79,7 @@ func New(opts *Options) (*Provider, error) {
 	p := &Provider{close: func() {}}
 	if o.HTTPClient == nil {
 		transport := newTransport()
-		o.HTTPClient = &http.Client{Transport: transport}
+		o.HTTPClient = &http.Client{Transport: bridge.PropagateTrace(transport)}
 		p.close = transport.CloseIdleConnections
 	}
 	p.upstream = newUpstream(&o)

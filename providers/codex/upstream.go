@@ -177,6 +177,12 @@ func (u *upstream) decode(ctx context.Context, body []byte) (answer, error) {
 		a.Model = u.model
 	}
 	a.requestID = bridge.RequestID(ctx)
+	if used := a.usage(); used != nil {
+		bridge.ReportUsage(ctx, bridge.Usage{
+			Provider: "openai", Operation: "chat", Model: a.Model,
+			InputTokens: used.InputTokens, OutputTokens: used.OutputTokens,
+		})
+	}
 	return *a, nil
 }
 
