@@ -17,8 +17,33 @@ type Index struct {
 
 // A snapshot is the content of an index at one time. It is not modified.
 type snapshot struct {
-	all      []*Contract            // sorted by id
-	offering map[string][]*Contract // by type of capability, each sorted by id
+	all      []entry            // sorted by id
+	offering map[string][]entry // by type of capability, each sorted by id
+}
+
+// An entry is a contract with a mark in which bits are set for each type of capability (a Bloom filter), so that most
+// contracts that lack a type are passed over without being touched.
+type entry struct {
+	contract *Contract
+	mark     uint64
+}
+
+// markOf returns the two bits that stand for a type.
+func markOf(typ string) uint64 {
+	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a
+	h := uint64(offset)
+	for i := range len(typ) {
+		h = (h ^ uint64(typ[i])) * prime
+	}
+	return 1<<(h>>32&63) | 1<<(h>>48&63)
+}
+
+func newEntry(c *Contract) entry {
+	e := entry{contract: c}
+	for i := range c.Capabilities {
+		e.mark |= markOf(c.Capabilities[i].Type)
+	}
+	return e
 }
 
 var empty snapshot
@@ -30,14 +55,28 @@ func (x *Index) snapshot() *snapshot {
 	return &empty
 }
 
-// Put adds c, and replaces the contract of the same id if there is one.
-func (x *Index) Put(c *Contract) {
+// Put adds contracts; each replaces the one of the same id if there is one. One call for many is far cheaper than many.
+func (x *Index) Put(contracts ...*Contract) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	next := x.snapshot().without(c.ID)
-	next.all = inserted(next.all, c)
-	for _, typ := range typesOf(c) {
-		next.offering[typ] = inserted(next.offering[typ], c)
+	if len(contracts) == 1 {
+		x.current.Store(x.snapshot().with(contracts[0]))
+		return
+	}
+	byID := map[string]*Contract{}
+	for _, e := range x.snapshot().all {
+		byID[e.contract.ID] = e.contract
+	}
+	for _, c := range contracts {
+		byID[c.ID] = c
+	}
+	next := &snapshot{offering: map[string][]entry{}}
+	for _, id := range slices.Sorted(maps.Keys(byID)) {
+		e := newEntry(byID[id])
+		next.all = append(next.all, e)
+		for _, typ := range typesOf(e.contract) {
+			next.offering[typ] = append(next.offering[typ], e)
+		}
 	}
 	x.current.Store(next)
 }
@@ -57,52 +96,78 @@ func (x *Index) Remove(id string) bool {
 func (x *Index) Get(id string) (*Contract, bool) {
 	all := x.snapshot().all
 	if i, found := position(all, id); found {
-		return all[i], true
+		return all[i].contract, true
 	}
 	return nil, false
 }
 
 // All returns all contracts, sorted by id.
-func (x *Index) All() []*Contract { return slices.Clone(x.snapshot().all) }
+func (x *Index) All() []*Contract {
+	all := x.snapshot().all
+	contracts := make([]*Contract, len(all))
+	for i, e := range all {
+		contracts[i] = e.contract
+	}
+	return contracts
+}
 
 // Find returns the contracts that meet r, sorted by id.
 func (x *Index) Find(r Requirements) []*Contract {
-	q := newQuery(r)
+	candidates, rest := x.snapshot().candidates(r)
+	q := newQuery(rest)
 	var found []*Contract
-	for _, c := range x.snapshot().candidates(r) {
-		if q.metBy(c) {
-			found = append(found, c)
+	for _, e := range candidates {
+		if q.mayBeMetBy(e.mark) && q.metBy(e.contract) {
+			found = append(found, e.contract)
 		}
 	}
 	return found
 }
 
-// candidates returns the shortest list that holds all contracts with the capabilities.
-func (s *snapshot) candidates(r Requirements) []*Contract {
-	shortest := s.all
-	for _, typ := range r.Capabilities {
-		if offering := s.offering[typ]; len(offering) < len(shortest) {
-			shortest = offering
+// candidates returns the shortest list that holds all contracts with the capabilities, and the requirements that are
+// left to be checked.
+func (s *snapshot) candidates(r Requirements) (list []entry, rest Requirements) {
+	list = s.all
+	rarest := -1
+	for i, typ := range r.Capabilities {
+		if offering := s.offering[typ]; rarest < 0 || len(offering) < len(list) {
+			list, rarest = offering, i
 		}
 	}
-	if len(r.AnyOf) == 1 && len(s.offering[r.AnyOf[0]]) < len(shortest) {
-		shortest = s.offering[r.AnyOf[0]]
+	if rarest >= 0 {
+		rest = r
+		rest.Capabilities = slices.Concat(r.Capabilities[:rarest], r.Capabilities[rarest+1:])
+		return list, rest
 	}
-	return shortest
+	if len(r.AnyOf) == 1 {
+		list, r.AnyOf = s.offering[r.AnyOf[0]], nil
+	}
+	return list, r
+}
+
+// with returns a copy of s that has c.
+func (s *snapshot) with(c *Contract) *snapshot {
+	next := s.without(c.ID)
+	e := newEntry(c)
+	next.all = inserted(next.all, e)
+	for _, typ := range typesOf(c) {
+		next.offering[typ] = inserted(next.offering[typ], e)
+	}
+	return next
 }
 
 // without returns a copy of s that lacks the contract with an id and whose map may be modified.
 func (s *snapshot) without(id string) *snapshot {
 	next := &snapshot{all: s.all, offering: maps.Clone(s.offering)}
 	if next.offering == nil {
-		next.offering = map[string][]*Contract{}
+		next.offering = map[string][]entry{}
 	}
 	i, found := position(s.all, id)
 	if !found {
 		return next
 	}
 	next.all = removed(s.all, id)
-	for _, typ := range typesOf(s.all[i]) {
+	for _, typ := range typesOf(s.all[i].contract) {
 		next.offering[typ] = removed(next.offering[typ], id)
 		if len(next.offering[typ]) == 0 {
 			delete(next.offering, typ)
@@ -111,23 +176,23 @@ func (s *snapshot) without(id string) *snapshot {
 	return next
 }
 
-func position(list []*Contract, id string) (int, bool) {
-	return slices.BinarySearchFunc(list, id, func(c *Contract, id string) int { return strings.Compare(c.ID, id) })
+func position(list []entry, id string) (int, bool) {
+	return slices.BinarySearchFunc(list, id, func(e entry, id string) int { return strings.Compare(e.contract.ID, id) })
 }
 
 // inserted and removed return changed copies.
-func inserted(list []*Contract, c *Contract) []*Contract {
-	i, _ := position(list, c.ID)
-	changed := make([]*Contract, 0, len(list)+1)
-	return append(append(append(changed, list[:i]...), c), list[i:]...)
+func inserted(list []entry, e entry) []entry {
+	i, _ := position(list, e.contract.ID)
+	changed := make([]entry, 0, len(list)+1)
+	return append(append(append(changed, list[:i]...), e), list[i:]...)
 }
 
-func removed(list []*Contract, id string) []*Contract {
+func removed(list []entry, id string) []entry {
 	i, found := position(list, id)
 	if !found {
 		return list
 	}
-	changed := make([]*Contract, 0, len(list)-1)
+	changed := make([]entry, 0, len(list)-1)
 	return append(append(changed, list[:i]...), list[i+1:]...)
 }
 
@@ -144,6 +209,8 @@ func typesOf(c *Contract) []string {
 // A query is Requirements made ready to be held against many contracts.
 type query struct {
 	Requirements
+	all     uint64   // marks of the types of which all are required
+	any     []uint64 // marks of the types of which one is required
 	bounds  []namedBound
 	demands []demand
 }
@@ -155,6 +222,12 @@ type namedBound struct {
 
 func newQuery(r Requirements) *query {
 	q := &query{Requirements: r}
+	for _, typ := range r.Capabilities {
+		q.all |= markOf(typ)
+	}
+	for _, typ := range r.AnyOf {
+		q.any = append(q.any, markOf(typ))
+	}
 	for key, bound := range r.Guarantees {
 		q.bounds = append(q.bounds, namedBound{key, bound})
 	}
@@ -162,6 +235,14 @@ func newQuery(r Requirements) *query {
 		q.demands = append(q.demands, newDemand(key, want))
 	}
 	return q
+}
+
+// mayBeMetBy reports whether a contract with the mark can have the capabilities.
+func (q *query) mayBeMetBy(mark uint64) bool {
+	if mark&q.all != q.all {
+		return false
+	}
+	return len(q.any) == 0 || slices.ContainsFunc(q.any, func(one uint64) bool { return mark&one == one })
 }
 
 // metBy reports what c.Match would, without allocating.

@@ -113,7 +113,10 @@ func TestIndexServesReadersWhileItChanges(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(5, 6))
 	steady := randomContract(random, 100_000)
-	index.Put(steady)
+	index.Put(randomContract(random, 1), steady, steady)
+	if all := index.All(); len(all) != 2 || all[1] != steady {
+		t.Errorf("%d contracts", len(all))
+	}
 	var group sync.WaitGroup
 	for worker := range 4 {
 		group.Go(func() {
@@ -134,10 +137,12 @@ func TestIndexServesReadersWhileItChanges(t *testing.T) {
 func BenchmarkIndex(b *testing.B) {
 	for _, size := range []int{10, 1_000, 10_000} {
 		random := rand.New(rand.NewPCG(1, 2))
-		var index contract.Index
+		var contracts []*contract.Contract
 		for id := range size {
-			index.Put(randomContract(random, id))
+			contracts = append(contracts, randomContract(random, id))
 		}
+		var index contract.Index
+		index.Put(contracts...)
 		var mixed []contract.Requirements
 		for len(mixed) < 256 {
 			if r := randomRequirements(random); len(r.Capabilities) > 0 {
