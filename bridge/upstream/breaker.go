@@ -1,0 +1,137 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+const (
+	maxOrigins = 256
+	patience   = 10 * time.Second // less than that says nothing about a host that did not answer
+)
+
+// An OpenError says that a request was not sent because its host kept failing ([Options.BreakAfter]).
+type OpenError struct {
+	Host       string        // and port, as in the URL
+	RetryAfter time.Duration // until the host is tried again; 0 if that is happening now
+}
+
+// Error implements the error interface.
+func (e *OpenError) Error() string {
+	if e.RetryAfter == 0 {
+		return fmt.Sprintf("upstream: %s keeps failing; one request is trying it now, others are not sent", e.Host)
+	}
+	return fmt.Sprintf("upstream: %s keeps failing and is left alone for another %v", e.Host, e.RetryAfter.Round(time.Millisecond))
+}
+
+// origins are the hosts that a client has called, each with what is known about it.
+type origins struct {
+	breakAfter int
+	breakFor   time.Duration
+
+	mu    sync.Mutex
+	known map[originKey]*origin
+}
+
+type originKey struct{ scheme, host string }
+
+type origin struct {
+	breaker *breaker
+	budget  budget
+}
+
+func newOrigins(breakAfter int, breakFor time.Duration) *origins {
+	return &origins{breakAfter: breakAfter, breakFor: breakFor, known: make(map[originKey]*origin)}
+}
+
+// of returns the origin of u. When too many are known, any of them is forgotten.
+func (os *origins) of(u *url.URL) *origin {
+	var key originKey
+	if u != nil {
+		key = originKey{u.Scheme, strings.ToLower(u.Host)}
+	}
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	if o, ok := os.known[key]; ok {
+		return o
+	}
+	for old := range os.known {
+		if len(os.known) < maxOrigins {
+			break
+		}
+		delete(os.known, old)
+	}
+	o := &origin{breaker: newBreaker(key.host, os.breakAfter, os.breakFor), budget: budget{tokens: budgetTokens}}
+	os.known[key] = o
+	return o
+}
+
+// A breaker is a circuit breaker that knows how long it stays open.
+type breaker struct {
+	host     string
+	circuit  *gobreaker.TwoStepCircuitBreaker[struct{}]
+	openTill atomic.Pointer[time.Time]
+}
+
+// What an attempt says about its host, if not nil for "well".
+var (
+	errFailed    = errors.New("the attempt failed")
+	errUncounted = errors.New("the attempt says nothing about the host")
+)
+
+func newBreaker(host string, after int, rest time.Duration) *breaker {
+	b := &breaker{host: host}
+	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests: 1,
+		Timeout:     rest,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(after) },
+		IsExcluded:  func(err error) bool { return err == errUncounted },
+		OnStateChange: func(_ string, _, to gobreaker.State) {
+			if to == gobreaker.StateOpen {
+				till := time.Now().Add(rest)
+				b.openTill.Store(&till)
+			}
+		},
+	})
+	return b
+}
+
+// allow returns what to call with the attempt's verdict, or an [*OpenError].
+func (b *breaker) allow() (done func(verdict error), err error) {
+	done, err = b.circuit.Allow()
+	if err == nil {
+		return done, nil
+	}
+	e := &OpenError{Host: b.host}
+	if till := b.openTill.Load(); errors.Is(err, gobreaker.ErrOpenState) && till != nil {
+		e.RetryAfter = max(time.Until(*till), time.Millisecond)
+	}
+	return nil, e
+}
+
+func (b *breaker) isOpen() bool { return b.circuit.State() == gobreaker.StateOpen }
+
+// verdict says what the outcome tells about the host. A 4xx is an answer, even 429.
+func (o outcome) verdict(ctx context.Context) error {
+	switch {
+	case o.err == nil && o.res.StatusCode < 500:
+		return nil
+	case o.err == nil:
+		return errFailed
+	case !o.tried || isEgress(o.err):
+		return errUncounted
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && o.sent && o.lasted >= patience:
+		return errFailed
+	case ctx.Err() != nil:
+		return errUncounted
+	}
+	return errFailed
+}

@@ -1,0 +1,127 @@
+package upstream
+
+import (
+	"crypto/tls"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// firstBackoff is the longest first pause; each further one may be twice as long. The actual pause is random between 0
+// and that ("full jitter"), so that callers who failed together do not come back together.
+const firstBackoff = 500 * time.Millisecond
+
+// The retry budget of a host, by the numbers that the AWS SDKs gave their standard retry mode: when every call fails, a
+// host gets a hundred retries, and then one for every five calls that succeed.
+const (
+	budgetTokens = 500
+	costRetry    = 5
+	costTimeout  = 10
+	refillFirst  = 1 // by a request that needed no retry; a retry that succeeds gives back what it cost
+)
+
+// A budget limits retries in proportion to success. It is safe for concurrent use.
+type budget struct {
+	mu     sync.Mutex
+	tokens int
+}
+
+// take reports whether there was enough left.
+func (b *budget) take(cost int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tokens < cost {
+		return false
+	}
+	b.tokens -= cost
+	return true
+}
+
+func (b *budget) refill(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tokens = min(b.tokens+n, budgetTokens)
+}
+
+// pause returns how long to wait before another attempt and what that cost the budget, or 0 if there must be none.
+func (t *transport) pause(req *http.Request, at *origin, number int, o outcome) (wait time.Duration, cost int) {
+	if number >= t.attempts || !o.transient() || !repeatable(req, o.sent) || at.breaker.isOpen() {
+		return 0, 0
+	}
+	wait = 1 + rand.N(min(firstBackoff<<(number-1), t.maxBackoff))
+	if o.res != nil {
+		floor := retryAfter(o.res.Header)
+		if floor > t.maxBackoff {
+			return 0, 0
+		}
+		wait += floor
+	}
+	if deadline, ok := req.Context().Deadline(); ok && time.Until(deadline) <= wait {
+		return 0, 0 // the caller learns more from this outcome than from a deadline that passes in a pause
+	}
+	cost = costRetry
+	if e, ok := errors.AsType[net.Error](o.err); ok && e.Timeout() {
+		cost = costTimeout
+	}
+	if req.Context().Err() != nil || !at.budget.take(cost) {
+		return 0, 0
+	}
+	return wait, cost
+}
+
+// answered reports whether the host did its part, be it with a refusal that is the caller's fault.
+func (o outcome) answered() bool {
+	return o.err == nil && o.res.StatusCode < 500 && o.res.StatusCode != http.StatusTooManyRequests
+}
+
+// transient reports whether another attempt may end better.
+func (o outcome) transient() bool {
+	if o.err == nil {
+		switch o.res.StatusCode {
+		case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return true
+		}
+		return false
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](o.err); ok {
+		return false
+	}
+	if e, ok := errors.AsType[*net.DNSError](o.err); ok && e.IsNotFound {
+		return false
+	}
+	return o.tried && !isEgress(o.err)
+}
+
+// repeatable reports whether req may be sent once more.
+func repeatable(req *http.Request, sent bool) bool {
+	if hasBody(req) && req.GetBody == nil {
+		return false
+	}
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return !sent || req.Header.Get("Idempotency-Key") != ""
+}
+
+// retryAfter reads Retry-After (RFC 9110 section 10.2.3); 0 if there is none that makes sense. A date is compared with the
+// server's own clock if it tells the time.
+func retryAfter(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	then, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return max(then.Sub(now), 0)
+}

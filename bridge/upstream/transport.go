@@ -1,0 +1,144 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+// A transport sends requests, again where that is safe.
+type transport struct {
+	direct     *http.Transport // dials through the guard
+	proxied    *http.Transport // dials proxies only
+	proxy      func(*http.Request) (*url.URL, error)
+	guard      *guard
+	origins    *origins
+	attempts   int
+	maxBackoff time.Duration
+	observe    func(context.Context, Attempt)
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	path, err := t.choose(req)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	ctx, at := req.Context(), t.origins.of(req.URL)
+	spent := 0 // on the attempt
+	for number := 1; ; number++ {
+		o := t.attempt(path, at, req, number)
+		if o.answered() {
+			at.budget.refill(max(spent, refillFirst))
+		}
+		wait, cost := t.pause(req, at, number, o)
+		if t.observe != nil {
+			t.observe(ctx, o.report(req, number, wait))
+		}
+		if wait == 0 {
+			return o.res, o.err
+		}
+		spent = cost
+		if o.res != nil {
+			o.res.Body.Close() // unread, for that could take as long as the server likes; HTTP/1.1 gives up the connection
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// CloseIdleConnections lets [http.Client.CloseIdleConnections] work.
+func (t *transport) CloseIdleConnections() {
+	t.direct.CloseIdleConnections()
+	t.proxied.CloseIdleConnections()
+}
+
+// choose returns the transport for req. What goes through a proxy is checked here as far as it can be.
+func (t *transport) choose(req *http.Request) (*http.Transport, error) {
+	if req.URL == nil {
+		return t.direct, nil // which has an error for it
+	}
+	proxy, err := t.proxy(req)
+	if err != nil {
+		return nil, err
+	}
+	if proxy == nil {
+		return t.direct, nil
+	}
+	return t.proxied, t.guard.checkName(req.URL)
+}
+
+// An outcome is what became of an attempt.
+type outcome struct {
+	res    *http.Response
+	err    error         // if res is nil
+	tried  bool          // to get a connection: if not, the request is at fault or the breaker is open
+	sent   bool          // that is, a connection took the request, whatever became of it there
+	lasted time.Duration // until the header was read or the attempt failed
+}
+
+// attempt sends req once, if the breaker lets it. It always closes or consumes the request's body, as RoundTrip must.
+func (t *transport) attempt(path *http.Transport, at *origin, req *http.Request, number int) (o outcome) {
+	done, err := at.breaker.allow()
+	if err != nil {
+		if number == 1 {
+			closeBody(req)
+		}
+		return outcome{err: err}
+	}
+	verdict := errUncounted
+	defer func() { done(verdict) }()
+
+	var tried, sent atomic.Bool
+	once := req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GetConn: func(string) { tried.Store(true); sent.Store(false) }, // again if net/http itself found a pooled connection dead
+		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
+	}))
+	if number > 1 && hasBody(req) {
+		if once.Body, err = req.GetBody(); err != nil {
+			return outcome{err: fmt.Errorf("upstream: the body for another attempt: %w", err)}
+		}
+	}
+	start := time.Now()
+	o.res, o.err = path.RoundTrip(once)
+	o.tried, o.sent, o.lasted = tried.Load(), sent.Load(), time.Since(start)
+	verdict = o.verdict(req.Context())
+	return o
+}
+
+func (o outcome) report(req *http.Request, number int, wait time.Duration) Attempt {
+	a := Attempt{Method: req.Method, Number: number, Err: o.err, Duration: o.lasted, Wait: wait}
+	if req.URL != nil {
+		a.Host = req.URL.Host
+	}
+	if o.res != nil {
+		a.Status = o.res.StatusCode
+	}
+	return a
+}
+
+// sleep returns early, with an error, if ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}

@@ -1,0 +1,207 @@
+// Package upstream makes the HTTP client that stands between a provider and the API it wraps:
+//
+//	client, err := upstream.New(&upstream.Options{AllowHosts: []string{baseURL}})
+//
+// The client is a plain [http.Client] for any SDK that takes one. It adds what a call to a billed API over an unreliable
+// network needs:
+//
+//   - Connections are pooled, over HTTP/2 and HTTP/1.1 alike, and every phase of a call is bounded but the reading of the
+//     body, which may be a stream of any length and is bounded by the request's context.
+//   - A request is sent again only where that is safe: its method is idempotent (RFC 9110 section 9.2.2), it carries an
+//     Idempotency-Key, or nothing of it was sent. Pauses grow and are jittered, Retry-After is honoured, and a budget
+//     keeps retries from doubling the load of a server in trouble. What has been handed to the caller is never retried.
+//   - A host that keeps failing is left alone for a while: see [OpenError].
+//   - Addresses that are not public are refused when they are dialled, whatever name led to them, unless they were
+//     allowed: see [EgressError]. Redirects are followed within the same scheme, host and port only, so credentials go
+//     nowhere else.
+//
+// Failing over to another server, hedging and caching are left to providers, who know what their API allows.
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	dialTimeout     = 10 * time.Second
+	idleTimeout     = 90 * time.Second
+	pingAfter       = 15 * time.Second // without a frame, so that calls on a dead HTTP/2 connection fail
+	maxHeaderBytes  = 64 << 10
+	maxRedirects    = 5
+	idlePoolsToHold = 4 // full pools of hosts
+)
+
+// Options adjust the client. Nil and zero fields mean the defaults, all of them bounded.
+type Options struct {
+	// AllowHosts are servers that may be reached on loopback, private and shared addresses: "host:port", or URLs of
+	// which scheme, host and port count. Typically it is the base URL that the operator configured. A name does not open
+	// link-local, metadata and other special addresses; an IP address opens itself. Default: none.
+	AllowHosts []string
+
+	// AllowPrivate are ranges of addresses that may be reached under any name. A cloud's metadata address is opened by
+	// a prefix of its full length only. Default: none.
+	AllowPrivate []netip.Prefix
+
+	// Proxy chooses the proxy of a request, as in [http.Transport]. The guard does not apply to the proxy's own address,
+	// which is the operator's choice. Of what is requested through a proxy it sees the host only: addresses that are not
+	// public are refused, but names are resolved by the proxy, so there the proxy has to refuse what must not be reached.
+	// Default: [http.ProxyFromEnvironment].
+	Proxy func(*http.Request) (*url.URL, error)
+
+	// TLS adds certificates of a private authority or of the client. Default: Go's own settings.
+	TLS *tls.Config
+
+	// HeaderTimeout bounds the wait for a response's header after the request was sent. An API that does not stream
+	// answers only when it is done. Default: 2 minutes.
+	HeaderTimeout time.Duration
+
+	// MaxConnsPerHost bounds connections over HTTP/1.1, idle ones included. Further requests wait for one until their
+	// context ends. Over HTTP/2 a connection carries many requests, and the server's limit of streams decides. Default: 256.
+	MaxConnsPerHost int
+
+	// Attempts bounds how often a request is sent in all, at most 10; 1 means no retry. Default: 3.
+	Attempts int
+
+	// MaxBackoff bounds the pause before another attempt. A response whose Retry-After is longer is not retried but
+	// returned. Default: 20 seconds.
+	MaxBackoff time.Duration
+
+	// BreakAfter is how many attempts at a host must fail one after the other for the host to be left alone. An attempt
+	// failed if it ended in a transport error or a status of 500 and above; it does not count if its caller cancelled
+	// it, or allowed it less than 10 seconds. Default: 10.
+	BreakAfter int
+
+	// BreakFor is how long the host is then left alone, before a single request tries it. Default: 5 seconds.
+	BreakFor time.Duration
+
+	// Observe, if set, is told of every attempt when its header has been read or it failed, for metrics and traces. It is
+	// called by the goroutine that makes the request and must be safe for concurrent use.
+	Observe func(context.Context, Attempt)
+}
+
+// An Attempt is one sending of a request.
+type Attempt struct {
+	Method   string
+	Host     string        // and port, as in the URL
+	Number   int           // among the attempts of its request, from 1
+	Status   int           // of the response; 0 if there is none
+	Err      error         // why there is no response; an [*OpenError] if the attempt was not made at all
+	Duration time.Duration // until the header was read or the attempt failed
+	Wait     time.Duration // before the next attempt; 0 if there will be none
+}
+
+// New returns a client that is safe for concurrent use and should serve all calls of a provider: connections, budgets and
+// what is known about hosts belong to it. All faults of opts are reported together.
+//
+// The client's Timeout should stay 0, for it would cut streams. Call its CloseIdleConnections when it is done with.
+func New(opts *Options) (*http.Client, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	g, err := newGuard(o.AllowHosts, o.AllowPrivate)
+	if err := errors.Join(err, o.setDefaults()); err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
+	return newClient(&o, g, g.dial), nil
+}
+
+// newClient expects checked options. dial connects to servers, not to proxies.
+func newClient(o *Options, g *guard, dial dialFunc) *http.Client {
+	t := &transport{
+		direct:     newTransport(o, dial),
+		proxied:    newTransport(o, (&net.Dialer{Timeout: dialTimeout}).DialContext),
+		proxy:      o.Proxy,
+		guard:      g,
+		origins:    newOrigins(o.BreakAfter, o.BreakFor),
+		attempts:   o.Attempts,
+		maxBackoff: o.MaxBackoff,
+		observe:    o.Observe,
+	}
+	t.proxied.Proxy = func(req *http.Request) (*url.URL, error) {
+		u, err := o.Proxy(req)
+		if err == nil && u == nil { // nor may this transport, which dials anything, connect without one
+			err = errors.New("upstream: Options.Proxy changed its mind")
+		}
+		return u, err
+	}
+	return &http.Client{Transport: t, CheckRedirect: checkRedirect}
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func newTransport(o *Options, dial dialFunc) *http.Transport {
+	return &http.Transport{
+		DialContext:            dial,
+		TLSClientConfig:        o.TLS.Clone(),
+		TLSHandshakeTimeout:    dialTimeout,
+		ResponseHeaderTimeout:  o.HeaderTimeout,
+		ExpectContinueTimeout:  time.Second,
+		IdleConnTimeout:        idleTimeout,
+		MaxConnsPerHost:        o.MaxConnsPerHost,
+		MaxIdleConnsPerHost:    o.MaxConnsPerHost, // net/http keeps 2, and behind an HTTP/1.1 gateway reconnects for nearly every call
+		MaxIdleConns:           o.MaxConnsPerHost * idlePoolsToHold,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		ForceAttemptHTTP2:      true, // which a DialContext would turn off
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
+	}
+}
+
+// checkRedirect follows redirects to the same origin. [http.Client] would follow others too, and strip only the
+// credentials it knows: not those in headers such as X-Api-Key, nor those in the body of a 307 or 308.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fmt.Errorf("upstream: stopped after %d redirects", maxRedirects)
+	}
+	if from := via[0].URL; req.URL.Scheme != from.Scheme || hostPort(req.URL) != hostPort(from) {
+		return &EgressError{Host: hostPort(req.URL), Reason: "a redirect from " + hostPort(from) + " to another origin is not followed"}
+	}
+	return nil
+}
+
+// hostPort returns host and port of u in the one form that compares, as http.Transport dials them.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return normalHostPort(u.Hostname(), port)
+}
+
+func normalHostPort(host, port string) string {
+	return net.JoinHostPort(strings.TrimSuffix(strings.ToLower(host), "."), port)
+}
+
+func (o *Options) setDefaults() error {
+	if o.Proxy == nil {
+		o.Proxy = http.ProxyFromEnvironment
+	}
+	return errors.Join(
+		setDefault("HeaderTimeout", &o.HeaderTimeout, 2*time.Minute, time.Millisecond, time.Hour),
+		setDefault("MaxConnsPerHost", &o.MaxConnsPerHost, 256, 1, 1<<16),
+		setDefault("Attempts", &o.Attempts, 3, 1, 10),
+		setDefault("MaxBackoff", &o.MaxBackoff, 20*time.Second, time.Millisecond, 10*time.Minute),
+		setDefault("BreakAfter", &o.BreakAfter, 10, 1, 1<<20),
+		setDefault("BreakFor", &o.BreakFor, 5*time.Second, time.Millisecond, time.Hour),
+	)
+}
+
+// setDefault gives the option its default if it is zero and checks its range otherwise.
+func setDefault[T int | time.Duration](name string, option *T, def, low, high T) error {
+	if *option == 0 {
+		*option = def
+	}
+	if *option < low || *option > high {
+		return fmt.Errorf("%s is %v, but must be between %v and %v (0 means %v)", name, *option, low, high, def)
+	}
+	return nil
+}
