@@ -61,6 +61,19 @@ func (c *Contract) MarshalJSON() ([]byte, error) {
 	return slices.Clone(c.document.json), nil
 }
 
+// MarshalYAML is [Contract.MarshalJSON] for gopkg.in/yaml.v3: what it encodes has the same shape, members and order as the
+// document, but not its remarks, anchors and styles.
+func (c *Contract) MarshalYAML() (any, error) {
+	if c == nil || c.document == nil {
+		return nil, errNotLoaded
+	}
+	root, problems := tree.Parse(tree.NewSource(c.document.name, c.document.json))
+	if len(problems) > 0 {
+		return nil, errNotLoaded
+	}
+	return root.YAML(), nil
+}
+
 // rewritten reads the document again, lets edit change it, and returns the outcome as JSON.
 func (c *Contract) rewritten(edit func(flat, root *tree.Node) *tree.Node) ([]byte, error) {
 	if c.document == nil {

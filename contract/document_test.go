@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gopkg.in/yaml.v3"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
@@ -42,6 +43,25 @@ func TestMarshalJSONKeepsTheAuthorsShape(t *testing.T) {
 		`{"path":"/health","method":"GET"}]},"x-b":{"z":1.50,"a":[1e3,null]}}`
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("document (-want +got):\n%s", diff)
+	}
+}
+
+func TestMarshalYAML(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, plain+`x-a: {yes: "no", "1": ["2026-01-07", 0.50, "0777", "<<", "", "a: b", "two\nlines", "\u0085", 1e3, 123456789012345678901234567890, ~, true]}`)
+	data, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := mustParse(t, string(data))
+	if !again.Equal(c) || len(contract.Lint(again)) > 0 {
+		t.Errorf("read back it differs, or is doubtful: %v\n%s", contract.Lint(again), data)
+	}
+	if !strings.HasPrefix(string(data), "service_id: demo\nname: Demo\nversion: 1.0.0\ncapabilities:\n    - chat\n") {
+		t.Errorf("not as the author wrote it:\n%s", data)
+	}
+	if _, err := yaml.Marshal(&contract.Contract{}); err == nil {
+		t.Error("a contract that was not loaded has no document")
 	}
 }
 

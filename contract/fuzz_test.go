@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"gopkg.in/yaml.v3"
+
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -43,6 +45,13 @@ func FuzzParse(f *testing.F) {
 		}
 		if !again.Equal(c) {
 			t.Fatalf("written and read, the contract differs:\n%s", data)
+		}
+		data, err = yaml.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err = contract.Parse("fuzz.yaml", data); err != nil || !again.Equal(c) {
+			t.Fatalf("written as YAML and read, the contract differs: %v in\n%s", err, data)
 		}
 	})
 }

@@ -277,3 +277,65 @@ func failingLine(source *Source, reported int) int {
 	}
 	return 1
 }
+
+// YAML returns n as a *yaml.Node that reads back as the same value, for yaml.v3's encoder.
+func (n *Node) YAML() any { return n.yaml() }
+
+func (n *Node) yaml() *yaml.Node {
+	switch n.Kind {
+	case Null:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
+	case Bool:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: n.Scalar}
+	case Number:
+		tag := "!!int"
+		if strings.ContainsAny(n.Scalar, ".eE") || len(n.Scalar) > 18 {
+			tag = "!!float"
+		}
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: yamlNumber(n.Scalar)}
+	case Text:
+		return yamlText(n.Scalar)
+	case List:
+		list := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
+		for _, item := range n.Items {
+			list.Content = append(list.Content, item.yaml())
+		}
+		return list
+	}
+	object := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	for _, m := range n.Members {
+		object.Content = append(object.Content, yamlText(m.Key), m.Value.yaml())
+	}
+	return object
+}
+
+// yamlNumber writes exponents so that all YAML readers take them for such: 1e5 as 1.0e+5.
+func yamlNumber(number string) string {
+	i := strings.IndexAny(number, "eE")
+	if i < 0 {
+		return number
+	}
+	mantissa, exponent := number[:i], number[i+1:]
+	if !strings.Contains(mantissa, ".") {
+		mantissa += ".0"
+	}
+	if exponent[0] != '-' && exponent[0] != '+' {
+		exponent = "+" + exponent
+	}
+	return mantissa + "e" + exponent
+}
+
+// yamlText quotes what any YAML reader could take for something else than text.
+func yamlText(text string) *yaml.Node {
+	y := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
+	probe := &Node{}
+	scratch := builder{}
+	scratch.resolvePlain(probe, text, func() string { return "" })
+	simple := !strings.ContainsFunc(text, func(r rune) bool {
+		return r < ' ' || r == 0x7f || r == 0x85 || r == '\u2028' || r == '\u2029' || r == '\ufeff'
+	})
+	if probe.Kind != Text || probe.Elsewhere != "" || len(scratch.problems) > 0 || text == "<<" || !simple {
+		y.Style = yaml.DoubleQuotedStyle
+	}
+	return y
+}
