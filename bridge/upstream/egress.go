@@ -16,7 +16,7 @@ import (
 // An EgressError says that a request was not sent, or a redirect not followed, because of where it leads.
 type EgressError struct {
 	Host   string     // and port
-	Addr   netip.Addr // that was refused; invalid for a redirect
+	Addr   netip.Addr // that was refused; invalid for redirects and hosts that are no proper name
 	Reason string
 }
 
