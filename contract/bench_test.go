@@ -39,18 +39,7 @@ func BenchmarkLoadBroken(b *testing.B) {
 
 // BenchmarkLoadHostile loads files of 256 KiB that are made to be slow.
 func BenchmarkLoadHostile(b *testing.B) {
-	const size = 256 << 10
-	var keys strings.Builder
-	for i := 0; keys.Len() < size-20; i++ {
-		keys.WriteString("x-" + strings.Repeat("k", i%7) + string(rune('a'+i%26)) + ": 1\n")
-	}
-	for name, text := range map[string]string{
-		"values":  "x-a: [" + strings.Repeat("1,", size/2-10) + "]\n",
-		"keys":    keys.String(),
-		"syntax":  strings.Repeat("a: [1, 2]\n", size/10-10) + "b: [\n",
-		"aliases": "x-a: &a [" + strings.Repeat("1,", 190) + "]\nx-b: [" + strings.Repeat("*a,", 1000) + "]\n",
-		"json":    `{"x":[` + strings.Repeat("[],", size/3-10) + `1]}`,
-	} {
+	for name, text := range hostileFiles() {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

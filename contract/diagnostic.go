@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
@@ -119,50 +120,76 @@ const maxDiagnostics = 100
 
 // A report collects diagnostics.
 type report struct {
-	list Diagnostics
+	list   []finding
+	errors int
 }
 
-// add reports a fault of a node's value, at its key if it is about that.
+// A finding is a diagnostic whose snippet is not cut yet: only of those that are returned it is.
+type finding struct {
+	Diagnostic
+	source *tree.Source // nil if the text must not be shown
+	at     tree.Position
+}
+
+// add reports a fault of a node's value.
 func (r *report) add(n *tree.Node, code, fix, format string, args ...any) {
-	r.at(n, n.At, n.Path(), code, fix, fmt.Sprintf(format, args...))
+	r.put(n.Source(), tree.Problem{At: n.At, Path: n.Path(), Code: code, Message: fmt.Sprintf(format, args...), Fix: fix})
 }
 
 // addKey is add for a fault of a node's key, or of a list item or the whole document.
 func (r *report) addKey(n *tree.Node, code, fix, format string, args ...any) {
-	r.at(n, n.Label(), n.Path(), code, fix, fmt.Sprintf(format, args...))
-}
-
-func (r *report) at(n *tree.Node, at tree.Position, path, code, fix, message string) {
-	r.put(n.Source(), tree.Problem{At: at, Path: path, Code: code, Message: message, Fix: fix})
+	r.put(n.Source(), tree.Problem{At: n.Label(), Path: n.Path(), Code: code, Message: fmt.Sprintf(format, args...), Fix: fix})
 }
 
 // put reports a problem of a document.
 func (r *report) put(source *tree.Source, p tree.Problem) {
-	if len(r.list) >= 10*maxDiagnostics {
-		return
+	d := Diagnostic{File: source.Name, Line: p.At.Line, Column: p.At.Column, Severity: severityOf(p.Code), Code: p.Code,
+		Path: printable(p.Path), Message: printable(p.Message), Fix: printable(p.Fix)}
+	if d.Severity == Error {
+		r.errors++
 	}
-	r.list = append(r.list, Diagnostic{File: source.Name, Line: p.At.Line, Column: p.At.Column, Severity: severityOf(p.Code),
-		Code: p.Code, Path: p.Path, Message: p.Message, Fix: p.Fix, Snippet: source.Snippet(p.At)})
+	if len(r.list) < 10*maxDiagnostics {
+		r.list = append(r.list, finding{d, source, p.At})
+	}
 }
 
-// sorted returns what was reported in the order of places: the contract first, then schema files by name.
+// hideLast keeps the text out of the diagnostic that was reported last.
+func (r *report) hideLast() {
+	r.list[len(r.list)-1].source = nil
+}
+
+// printable replaces what could drive the terminal that a diagnostic is printed on.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, text)
+}
+
+// sorted returns what was reported in the order of places: the contract first, then schema files by name. If not all
+// fit, errors go before warnings.
 func (r *report) sorted(contract string) Diagnostics {
-	slices.SortStableFunc(r.list, func(a, b Diagnostic) int {
+	list := slices.Clone(r.list)
+	if r.errors > 0 && len(list) > maxDiagnostics {
+		list = slices.DeleteFunc(list, func(f finding) bool { return f.Severity == Warning })
+	}
+	slices.SortStableFunc(list, func(a, b finding) int {
 		return cmp.Or(
 			cmp.Compare(btoi(a.File != contract), btoi(b.File != contract)), cmp.Compare(a.File, b.File),
 			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
 			cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message))
 	})
-	list := slices.Compact(r.list)
-	if len(list) <= maxDiagnostics {
-		return list
+	list = slices.CompactFunc(list, func(a, b finding) bool { return a.Diagnostic == b.Diagnostic })
+	diagnostics := make(Diagnostics, min(len(list), maxDiagnostics))
+	for i := range diagnostics {
+		diagnostics[i] = list[i].Diagnostic
+		if list[i].source != nil {
+			diagnostics[i].Snippet = list[i].source.Snippet(list[i].at)
+		}
 	}
-	// Errors go before warnings when not all fit.
-	errors := slices.DeleteFunc(slices.Clone(list), func(d Diagnostic) bool { return d.Severity == Warning })
-	if len(errors) > 0 {
-		list = errors
-	}
-	return list[:min(len(list), maxDiagnostics)]
+	return diagnostics
 }
 
 func btoi(b bool) int {

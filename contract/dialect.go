@@ -19,9 +19,11 @@ func spellOut(flat *tree.Node, r *report) *tree.Node {
 	for _, m := range flat.Members {
 		switch m.Key {
 		case "capabilities":
-			m.Value = spellCapabilities(m.Value)
+			m.Value = spellCapabilities(shortened(m.Value))
+		case "invariants":
+			m.Value = shortened(m.Value)
 		case "guarantees":
-			m.Value = spellGuarantees(m.Value, r)
+			m.Value = spellGuarantees(shortened(m.Value), r)
 			if m.Value.Is(tree.Map) && len(m.Value.Members) == 0 {
 				continue // {} and `determinism: false` alone promise nothing
 			}
@@ -31,6 +33,18 @@ func spellOut(flat *tree.Node, r *report) *tree.Node {
 		members = append(members, m)
 	}
 	return tree.NewMap(flat, members...)
+}
+
+// shortened cuts what is far longer than the schema allows, so that it takes no time to be refused.
+func shortened(n *tree.Node) *tree.Node {
+	const most = 1_000
+	switch {
+	case len(n.Items) > most:
+		return tree.NewList(n, n.Items[:most]...)
+	case len(n.Members) > most:
+		return tree.NewMap(n, n.Members[:most]...)
+	}
+	return n
 }
 
 // spellCapabilities turns `- code_review` into `- type: code_review`.
@@ -57,6 +71,7 @@ func spellAPI(api *tree.Node) *tree.Node {
 	if !endpoints.Is(tree.List) {
 		return api
 	}
+	endpoints = shortened(endpoints)
 	items := make([]*tree.Node, len(endpoints.Items))
 	for i, item := range endpoints.Items {
 		if method := item.Get("method"); method.Is(tree.Text) && method.Scalar != strings.ToUpper(method.Scalar) {
@@ -202,10 +217,7 @@ func spellMembers(name string, m metric, known bool, value *tree.Node) (full *tr
 		return nil, false
 	}
 	for i, item := range list {
-		for _, member := range rest.Members {
-			item = item.With(member.Key, member.Value)
-		}
-		list[i] = item
+		list[i] = tree.NewMap(item, slices.Concat(item.Members, rest.Members)...)
 	}
 	if len(list) == 1 {
 		return list[0], true

@@ -80,6 +80,53 @@ func TestHostileContractsAreRefused(t *testing.T) {
 	}
 }
 
+// hostileFiles are as large as files may be, and full of what could take quadratic time.
+func hostileFiles() map[string]string {
+	const size = 250 << 10
+	many := func(format string) string {
+		var b strings.Builder
+		for i := 0; b.Len() < size; i++ {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	return map[string]string{
+		"values":             "x-a: [" + strings.Repeat("1,", size/2) + "]\n",
+		"keys":               many("x-%d: 1\n"),
+		"outer keys":         many("x-%d: 1\n") + "service: {id: a}\n",
+		"unknown keys":       many("k%d: 1\n"),
+		"syntax":             strings.Repeat("a: [1, 2]\n", size/10) + "b: [\n",
+		"aliases":            "x-a: &a [" + strings.Repeat("1,", 190) + "]\nx-b: [" + strings.Repeat("*a,", 1000) + "]\n",
+		"JSON":               `{"x":[` + strings.Repeat("[],", size/3) + `1]}`,
+		"JSON names":         `{"x": 1` + many(`, "k%d": 1`) + "}",
+		"faults on one line": `{"x": [` + strings.Repeat(`{"a":1,"a":2},`, size/14) + `1]}`,
+		"capabilities":       "capabilities: [" + strings.Repeat("a, ", size/3) + "]\n",
+		"invariants":         "invariants: [" + strings.Repeat("{},", size/3) + "]\n",
+		"endpoints":          "api: {endpoints: [" + strings.Repeat("{path: /a, method: GET},", size/24) + "]}\n",
+		"guarantees":         "guarantees: {" + many("g%d: {p95: 1}, ") + "}\n",
+		"guarantee members":  "guarantees: {latency: {p95: 1, p99: 2" + many(", a%d: 1") + "}}\n",
+		"cost members":       "cost: {per_token: 1" + many(", per_%d: 1") + "}\n",
+		"schema members":     withSchema(`{"properties": {"a": {}` + many(`, "p%d": {}`) + "}}"),
+		"comments":           strings.Repeat("# x\n", size/4),
+		"anchors":            "x-a: [" + many("&a%d 1, ") + "]\n",
+		"merge keys":         "x-a: &a {" + many("k%d: 1, ") + "}\nx-b: {<<: [*a, *a, *a]}\n",
+	}
+}
+
+func TestHostileFilesAreRefusedQuickly(t *testing.T) {
+	t.Parallel()
+	for name, text := range hostileFiles() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := time.Now()
+			_, err := contract.Parse("hostile", []byte(text))
+			if taken := time.Since(start); err == nil || taken > slow {
+				t.Errorf("took %s: %v", taken, err)
+			}
+		})
+	}
+}
+
 func deepBlock(levels int) string {
 	var b strings.Builder
 	for i := range levels {

@@ -139,7 +139,7 @@ func (l *loader) load(data []byte) (*Contract, error) {
 	if sound {
 		k.run(warningChecks) // on half a contract they would mislead
 	}
-	if l.list.HasErrors() {
+	if l.errors > 0 {
 		return nil, l.sorted(source.Name)
 	}
 	c.document = newDocument(l, root)

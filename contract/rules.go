@@ -72,10 +72,11 @@ func (k *checker) ratio(n *tree.Node, code, what string) {
 	k.add(n, code, fix, "%s is a ratio from 0 to 1, found %s", what, n.Scalar)
 }
 
-// duplicates yields the index of every element that equals an earlier one, and of that one.
+// duplicates yields the index of every element that equals an earlier one, and of that one. It looks at no more elements
+// than a valid contract may have.
 func duplicates[T any](list []T, equal func(a, b T) bool) func(yield func(later, earlier int) bool) {
 	return func(yield func(int, int) bool) {
-		for i := range list {
+		for i := range list[:min(len(list), 500)] {
 			if j := slices.IndexFunc(list[:i], func(b T) bool { return equal(list[i], b) }); j >= 0 && !yield(i, j) {
 				return
 			}

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
@@ -66,10 +67,15 @@ func (s *shape) flat(r *report) *tree.Node {
 	if s.outer == nil {
 		return service
 	}
+	inner := map[string]bool{}
+	for _, m := range service.Members {
+		inner[m.Key] = true
+	}
+	members := slices.Clone(service.Members)
 	for _, m := range s.outer.Members {
-		if strings.HasPrefix(m.Key, "x-") && service.Get(m.Key) == nil {
-			service = service.With(m.Key, m.Value)
+		if strings.HasPrefix(m.Key, "x-") && !inner[m.Key] {
+			members = append(members, m)
 		}
 	}
-	return service
+	return tree.NewMap(service, members...)
 }

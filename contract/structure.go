@@ -36,7 +36,7 @@ func JSONSchema() json.RawMessage { return slices.Clone(structureText) }
 
 // checkStructure reports what the schema does not allow in a flat contract, and whether there was anything.
 func checkStructure(flat *tree.Node, idName string, r *report) bool {
-	violations, err := structureSchema().Check(flat.Any())
+	violations, err := structureSchema().Check(shortened(withoutExtensions(flat)).Any())
 	if err != nil {
 		r.addKey(flat, "schema/value", "", "the contract could not be checked: %v", err)
 		return false
@@ -56,11 +56,17 @@ func checkStructure(flat *tree.Node, idName string, r *report) bool {
 	return len(violations) == 0
 }
 
+// withoutExtensions spares the engine what may be anything.
+func withoutExtensions(flat *tree.Node) *tree.Node {
+	return flat.Filter(func(key string) bool { return !strings.HasPrefix(key, "x-") })
+}
+
 type structure struct {
 	*report
 	flat   *tree.Node
 	idName string
 	named  map[*tree.Node]bool // unknown members that were reported already
+	looked int                 // members compared with known ones by misspelt
 }
 
 // violation words one violation other than of "required".
@@ -127,7 +133,7 @@ func (s *structure) missing(v jsonschema.Violation) {
 	}
 	known := s.knownMembers(v.Path)
 	for _, m := range n.Members {
-		if slices.Contains(known, m.Key) || s.named[m.Value] || nearest(m.Key, []string{name}) == "" || strings.HasPrefix(m.Key, "x-") {
+		if slices.Contains(known, m.Key) || s.named[m.Value] || strings.HasPrefix(m.Key, "x-") || nearest(m.Key, []string{name}) == "" {
 			continue
 		}
 		s.named[m.Value] = true
@@ -167,7 +173,11 @@ func (s *structure) misspelt(n *tree.Node, schema any) {
 			s.misspelt(m.Value, inner)
 			continue
 		}
-		if near := nearest(m.Key, known); near != "" && n.Get(near) == nil && !strings.HasPrefix(m.Key, "x-") {
+		const most = 2_000 // more are not written by hand, and comparing takes time
+		if s.looked++; strings.HasPrefix(m.Key, "x-") || s.looked > most {
+			continue
+		}
+		if near := nearest(m.Key, known); near != "" && n.Get(near) == nil {
 			s.unknown(m.Value, m.Key, known)
 		}
 	}

@@ -12,12 +12,12 @@ import (
 func warnReaders(k *checker) {
 	var walk func(n *tree.Node)
 	walk = func(n *tree.Node) {
-		if n.Elsewhere != "" {
+		if elsewhere := n.Elsewhere(); elsewhere != "" {
 			fix := "put it in quotes"
 			if n.Kind == tree.Number {
 				fix = "write it with a point and a sign, such as 1.0e-5"
 			}
-			k.add(n, "file/read-differently", fix, "%s is %s to some YAML readers", tree.Shorten(n.Scalar), n.Elsewhere)
+			k.add(n, "file/read-differently", fix, "%s is %s to some YAML readers", tree.Shorten(n.Scalar), elsewhere)
 		}
 		for _, item := range n.Items {
 			walk(item)

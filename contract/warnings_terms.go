@@ -166,7 +166,7 @@ func warnSecrets(k *checker) {
 	walk = func(n *tree.Node) {
 		if n.Kind == tree.Text && secret.MatchString(n.Scalar) {
 			k.add(n, "api/secret", "remove it, and revoke it if it is real", "this looks like a key or token")
-			k.list[len(k.list)-1].Snippet = "" // it would repeat the key
+			k.hideLast() // it would repeat the key
 		}
 		for _, item := range n.Items {
 			walk(item)

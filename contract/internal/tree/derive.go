@@ -1,6 +1,9 @@
 package tree
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // Derived nodes rewrite a document without losing where its parts were written: their positions and paths are those of
 // the node that they were derived from.
@@ -27,7 +30,7 @@ func NewBool(origin *Node, value bool) *Node {
 
 // NewNumber is [NewMap] for a Number.
 func NewNumber(origin *Node, value float64) *Node {
-	return &Node{Kind: Number, Scalar: string(appendNumber(nil, value)), numeric: value, At: origin.At, KeyAt: origin.KeyAt, origin: origin}
+	return &Node{Kind: Number, Scalar: string(appendNumber(nil, value)), At: origin.At, KeyAt: origin.KeyAt, origin: origin}
 }
 
 // With returns a copy of the Map n in which key has the value, appended if it was absent. Its path and position are
@@ -49,15 +52,16 @@ func (n *Node) With(key string, value *Node) *Node {
 
 // Without returns a copy of the Map n without the keys.
 func (n *Node) Without(keys ...string) *Node {
+	return n.Filter(func(key string) bool { return !slices.Contains(keys, key) })
+}
+
+// Filter returns a copy of the Map n with the members that are to be kept.
+func (n *Node) Filter(keep func(key string) bool) *Node {
 	members := make([]Member, 0, len(n.Members))
-next:
 	for _, m := range n.Members {
-		for _, key := range keys {
-			if m.Key == key {
-				continue next
-			}
+		if keep(m.Key) {
+			members = append(members, m)
 		}
-		members = append(members, m)
 	}
 	return NewMap(n, members...)
 }

@@ -24,7 +24,7 @@ func (n *Node) appendJSON(dst []byte, canonical bool) []byte {
 		return append(dst, n.Scalar...)
 	case Number:
 		if canonical {
-			return appendNumber(dst, n.numeric)
+			return appendNumber(dst, n.float())
 		}
 		return append(dst, n.Scalar...)
 	case Text:

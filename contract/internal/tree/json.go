@@ -82,7 +82,7 @@ func (r *jsonReader) fail(err error) {
 
 // value reads one value. It never returns nil.
 func (r *jsonReader) value(parent *Node, key string, index, depth int) *Node {
-	n := &Node{parent: parent, key: key, index: index}
+	n := &Node{parent: parent, key: key, index: int32(index)}
 	token, at, ok := r.next()
 	n.At = at
 	if !ok || !r.enter(n, depth) {

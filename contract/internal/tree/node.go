@@ -30,21 +30,33 @@ type Position struct{ Line, Column, Width int }
 // A Node is one value of a document. Nodes are not modified once they are built.
 type Node struct {
 	Kind    Kind
+	doubt   doubt    // whether other YAML readers take the value for something else
+	index   int32    // in parent, if that is a List
 	Scalar  string   // Text: the text; Number: a JSON number as written; Bool: "true" or "false"
 	Members []Member // of a Map, in the author's order, without duplicates
 	Items   []*Node  // of a List
 	At      Position // of the value
 	KeyAt   Position // of the key in front of it; zero for the root and in lists
+	parent  *Node    // nil for the root
+	key     string   // in parent, if that is a Map
+	origin  *Node    // what a derived node was derived from
+	source  *Source  // of the root
+}
 
-	// Elsewhere says what other YAML readers take the value for, if that is something else.
-	Elsewhere string
+// doubt is a type for which other YAML readers may take a value.
+type doubt uint8
 
-	parent  *Node   // nil for the root
-	key     string  // in parent, if that is a Map
-	index   int     // in parent, if that is a List
-	origin  *Node   // what a derived node was derived from
-	numeric float64 // of a Number
-	source  *Source // of the root
+const (
+	noDoubt doubt = iota
+	truthDoubt
+	numberDoubt
+	dateDoubt
+	textDoubt
+)
+
+// Elsewhere says what other YAML readers take the value for, if that is something else; "" if not.
+func (n *Node) Elsewhere() string {
+	return [...]string{noDoubt: "", truthDoubt: "true or false", numberDoubt: "a number", dateDoubt: "a date", textDoubt: "text"}[n.doubt]
 }
 
 // A Member is one entry of a Map.
@@ -107,23 +119,32 @@ func (n *Node) Float() *float64 {
 	if !n.Is(Number) {
 		return nil
 	}
-	v := n.numeric
+	v := n.float()
 	return &v
+}
+
+// float parses the number again: few are ever asked for.
+func (n *Node) float() float64 {
+	value, _ := parseNumber(n.Scalar) // was checked when n was made
+	return value
 }
 
 // Int returns the value of a Number node that is a whole number, and 0 for every other. What does not fit is cut to
 // the largest or smallest int.
 func (n *Node) Int() int {
-	if !n.Is(Number) || n.numeric != math.Trunc(n.numeric) {
+	if !n.Is(Number) {
 		return 0
 	}
-	switch {
-	case n.numeric >= math.MaxInt:
+	switch value := n.float(); {
+	case value != math.Trunc(value):
+		return 0
+	case value >= math.MaxInt:
 		return math.MaxInt
-	case n.numeric <= math.MinInt:
+	case value <= math.MinInt:
 		return math.MinInt
+	default:
+		return int(value)
 	}
-	return int(n.numeric)
 }
 
 // Any returns the value as [encoding/json] would decode it: nil, bool, float64, string, []any or map[string]any.
@@ -134,7 +155,7 @@ func (n *Node) Any() any {
 	case n.Kind == Bool:
 		return n.Scalar == "true"
 	case n.Kind == Number:
-		return n.numeric
+		return n.float()
 	case n.Kind == Text:
 		return n.Scalar
 	case n.Kind == List:
@@ -162,7 +183,7 @@ func (n *Node) Path() string {
 	}
 	parent := n.parent.Path()
 	if n.parent.Kind == List {
-		return parent + "[" + strconv.Itoa(n.index) + "]"
+		return parent + "[" + strconv.Itoa(int(n.index)) + "]"
 	}
 	return JoinPath(parent, n.key)
 }

@@ -119,9 +119,7 @@ func (b *builder) enter(n *Node, depth int) bool {
 // setNumber makes n a Number.
 func (b *builder) setNumber(n *Node, text string, path func() string) {
 	n.Kind, n.Scalar = Number, text
-	value, problem := parseNumber(text)
-	if problem != "" {
+	if _, problem := parseNumber(text); problem != "" {
 		b.report(n.At, path(), "file/number-range", "put it in quotes if it is meant as text", "the number %s %s", Shorten(text), problem)
 	}
-	n.numeric = value
 }

@@ -51,7 +51,7 @@ func (b *builder) resolvePlain(n *Node, text string, path func() string) {
 	}
 	n.Kind, n.Scalar = Text, text
 	if truthWord.MatchString(text) {
-		n.Elsewhere = "true or false"
+		n.doubt = truthDoubt
 	}
 	if !strings.ContainsRune("+-.0123456789", rune(text[0])) {
 		return
@@ -60,12 +60,12 @@ func (b *builder) resolvePlain(n *Node, text string, path func() string) {
 	case jsonNumber.MatchString(text):
 		b.setNumber(n, text, path)
 		if strings.ContainsAny(text, "eE") && (!strings.Contains(text, ".") || !strings.ContainsAny(text, "+-")) {
-			n.Elsewhere = "text" // PyYAML wants 1.0e+5
+			n.doubt = textDoubt // PyYAML wants 1.0e+5
 		}
 	case sexagesimal.MatchString(text):
-		n.Elsewhere = "a number"
+		n.doubt = numberDoubt
 	case date.MatchString(text):
-		n.Elsewhere = "a date"
+		n.doubt = dateDoubt
 	case leadingZero.MatchString(text):
 		b.report(n.At, path(), "file/leading-zero", "write "+trimZeros(text)+" for the number, or "+strconv.Quote(Shorten(text))+" for the text",
 			"%s has a leading zero: some YAML readers take it as octal, some as decimal, some as text", Shorten(text))

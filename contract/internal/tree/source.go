@@ -80,24 +80,40 @@ func mask(info string) string {
 // alignment or the terminal are replaced, passwords in URLs are masked, and long lines are cut to what is around the position.
 func (s *Source) Snippet(at Position) string {
 	const width = 100
-	line := []rune(userInfo.ReplaceAllStringFunc(s.Line(at.Line), mask))
-	start := max(0, at.Column-1)
-	if start > len(line) {
+	text, cut := around(s.Line(at.Line), at.Column-1, 4*width)
+	line := []rune(userInfo.ReplaceAllStringFunc(text, mask))
+	start := at.Column - 1 - cut
+	if start < 0 || start > len(line) {
 		return ""
 	}
-	from := 0
 	if len(line) > width {
-		from = max(0, min(start-width/3, len(line)-width))
+		from := max(0, min(start-width/3, len(line)-width))
 		line = line[from:min(len(line), from+width)]
+		start -= from
 	}
 	for i, r := range line {
 		if !unicode.IsPrint(r) {
 			line[i] = ' '
 		}
 	}
-	start -= from
 	carets := max(1, min(at.Width, len(line)-start))
 	gutter := fmt.Sprintf("%3d", at.Line)
 	return fmt.Sprintf("%s | %s\n%*s | %s%s", gutter, strings.TrimRight(string(line), " "),
 		len(gutter), "", strings.Repeat(" ", start), strings.Repeat("^", carets))
+}
+
+// around returns the part of a line within reach of a rune, and how many runes were cut off at its start.
+func around(line string, center, reach int) (part string, cut int) {
+	from, to, runes := 0, len(line), 0
+	for i := range line {
+		if runes == center-reach {
+			from, cut = i, runes
+		}
+		if runes == center+reach {
+			to = i
+			break
+		}
+		runes++
+	}
+	return line[from:to], cut
 }

@@ -55,7 +55,7 @@ type yamlWalker struct {
 
 // value converts one YAML node. It never returns nil.
 func (w *yamlWalker) value(y *yaml.Node, parent *Node, key string, index, depth int) *Node {
-	n := &Node{parent: parent, key: key, index: index, At: position(y)}
+	n := &Node{parent: parent, key: key, index: int32(index), At: position(y)}
 	if !w.enter(n, depth) {
 		return n
 	}
@@ -101,7 +101,7 @@ func (w *yamlWalker) alias(y *yaml.Node, n *Node, depth int) *Node {
 		w.halt(n.At, n.Path(), "file/alias-limit", "write the values out", "more than %d aliases, those inside aliases counted", MaxAliases)
 		return n
 	}
-	return w.value(y.Alias, n.parent, n.key, n.index, depth)
+	return w.value(y.Alias, n.parent, n.key, int(n.index), depth)
 }
 
 // members fills the Map n: own members first, then what merge keys ("<<") add.
@@ -334,7 +334,7 @@ func yamlText(text string) *yaml.Node {
 	simple := !strings.ContainsFunc(text, func(r rune) bool {
 		return r < ' ' || r == 0x7f || r == 0x85 || r == '\u2028' || r == '\u2029' || r == '\ufeff'
 	})
-	if probe.Kind != Text || probe.Elsewhere != "" || len(scratch.problems) > 0 || text == "<<" || !simple {
+	if probe.Kind != Text || probe.doubt != noDoubt || len(scratch.problems) > 0 || text == "<<" || !simple {
 		y.Style = yaml.DoubleQuotedStyle
 	}
 	return y
