@@ -18,7 +18,7 @@ type binding struct {
 }
 
 // ownPaths are served by the bridge itself, whatever the provider. The contract may list them with GET.
-var ownPaths = []string{"/health", "/livez", "/readyz"}
+var ownPaths = []string{"/contract", "/health", "/livez", "/openapi.json", "/readyz"}
 
 // bind pairs routes and endpoints, and reports every part of the contract that nothing stands behind, and every route
 // that the contract does not know, all at once.

@@ -20,7 +20,8 @@ import (
 // is safe for concurrent use.
 //
 // Beside the contract's endpoints it serves GET /livez (the process answers), /readyz (it takes calls) and /health (the
-// same with details); none of them calls the wrapped service's billed API.
+// same with details), none of which calls the wrapped service's billed API; and, for whom it would take calls from, GET
+// /contract (JSON, or YAML if asked for) and /openapi.json (OpenAPI 3.1, made from the contract).
 type Bridge struct {
 	contract  *contract.Contract
 	provider  Provider
@@ -55,14 +56,11 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	if b.telemetry, err = newTelemetry(&b.opts, c); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	for _, own := range []struct {
-		path string
-		f    func(*exchange)
-	}{{"/livez", b.health.live}, {"/readyz", b.health.ready}, {"/health", b.health.report}} {
-		b.route(http.MethodGet, own.path, func(x *exchange) {
-			x.quiet = true
-			own.f(x)
-		})
+	b.routeOwn("/livez", b.health.live)
+	b.routeOwn("/readyz", b.health.ready)
+	b.routeOwn("/health", b.health.report)
+	if err := b.routeDescription(bindings); err != nil {
+		return nil, err
 	}
 	for _, bound := range bindings {
 		if err := b.routeCall(&bound); err != nil {
@@ -71,6 +69,14 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	}
 	b.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { exchangeOf(r.Context()).fail(b.unrouted(r)) })
 	return b, nil
+}
+
+// routeOwn registers a health check: open to all who pass the guard, and not worth a line of the log while all is well.
+func (b *Bridge) routeOwn(path string, f func(*exchange)) {
+	b.route(http.MethodGet, path, func(x *exchange) {
+		x.quiet = true
+		f(x)
+	})
 }
 
 // routeCall registers a binding. [http.ServeMux] panics on patterns that conflict, which for patterns from a file is an

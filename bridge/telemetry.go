@@ -248,3 +248,10 @@ func (t propagatingTransport) RoundTrip(r *http.Request) (*http.Response, error)
 	propagation.TraceContext{}.Inject(r.Context(), propagation.HeaderCarrier(r.Header))
 	return t.base.RoundTrip(r)
 }
+
+// CloseIdleConnections makes [http.Client.CloseIdleConnections] work as it does for base.
+func (t propagatingTransport) CloseIdleConnections() {
+	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	transport "github.com/smarthaus/caio-bridge-go/bridge/upstream"
 )
 
 // DefaultModel is asked if [Options.Model] names none. It is the model that Codex itself runs by default (2026-11); of
@@ -21,6 +22,8 @@ const DefaultModel = "gpt-6.1-sol"
 const (
 	defaultBaseURL = "https://api.openai.com/v1"
 	defaultEffort  = "low" // of DefaultModel, as Codex sets it; more would not go with the contract's latency
+
+	headerTimeout = 5 * time.Minute // an answer that is not streamed begins when it is complete
 )
 
 // Options adjust a [Provider]. Nothing is read from the environment, apart from the proxy settings that net/http honours.
@@ -39,8 +42,9 @@ type Options struct {
 	ReasoningEffort string
 
 	// HTTPClient sends the requests. Its Timeout should be 0, for a stream may last; calls are bounded by their context.
-	// Default: a client of the provider's own, with 128 idle connections to the server, 5 minutes for an answer to begin,
-	// and the trace context sent along (see [bridge.PropagateTrace]).
+	// Default: a client of package upstream, which keeps connections, breaks the circuit to a server that is down and
+	// reaches no private address but BaseURL's; with 5 minutes for an answer to begin, and the trace context sent along
+	// (see [bridge.PropagateTrace]).
 	HTTPClient *http.Client
 }
 
@@ -51,8 +55,9 @@ func (o Options) Format(s fmt.State, _ rune) {
 
 // A Provider serves POST /generate, which also streams, and POST /review. It is safe for concurrent use.
 //
-// It asks the model once per call and never by itself again: the call is billed and has no idempotency key, so whether
-// to try again is the caller's to decide, who is told by the error's retryable and Retry-After.
+// It asks the model once per call: the call is billed and has no idempotency key, so whether to try again is the caller's
+// to decide, who is told by the error's retryable and Retry-After. Only what was certainly not sent, because no connection
+// came about, is tried again by itself.
 type Provider struct {
 	upstream *upstream
 	close    func()
@@ -78,9 +83,13 @@ func New(opts *Options) (*Provider, error) {
 	}
 	p := &Provider{close: func() {}}
 	if o.HTTPClient == nil {
-		transport := newTransport()
-		o.HTTPClient = &http.Client{Transport: bridge.PropagateTrace(transport)}
-		p.close = transport.CloseIdleConnections
+		client, err := transport.New(&transport.Options{AllowHosts: []string{o.BaseURL}, HeaderTimeout: headerTimeout})
+		if err != nil {
+			return nil, fmt.Errorf("codex: %w", err)
+		}
+		p.close = client.CloseIdleConnections
+		client.Transport = bridge.PropagateTrace(client.Transport)
+		o.HTTPClient = client
 	}
 	p.upstream = newUpstream(&o)
 	return p, nil
@@ -150,20 +159,4 @@ func checkBaseURL(text string) error {
 		return errors.New("Options.BaseURL must have no user, query or fragment: put the key into Options.APIKey")
 	}
 	return nil
-}
-
-// newTransport keeps more idle connections than net/http's two per host, which behind an HTTP/1.1 gateway would open and
-// close one for nearly every concurrent call.
-func newTransport() *http.Transport {
-	t := &http.Transport{Proxy: http.ProxyFromEnvironment}
-	if d, ok := http.DefaultTransport.(*http.Transport); ok {
-		t = d.Clone()
-	}
-	t.ForceAttemptHTTP2 = true
-	t.MaxIdleConns = 0
-	t.MaxIdleConnsPerHost = 128
-	t.IdleConnTimeout = 90 * time.Second
-	t.TLSHandshakeTimeout = 10 * time.Second
-	t.ResponseHeaderTimeout = 5 * time.Minute // an answer that is not streamed begins when it is complete
-	return t
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/openai/openai-go/v3/responses"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	transport "github.com/smarthaus/caio-bridge-go/bridge/upstream"
 )
 
 const (
@@ -257,6 +258,12 @@ func (u *upstream) refusal(res *http.Response) error {
 // unreachable words an error of the transport. The error itself is not kept: see [upstreamError].
 func (u *upstream) unreachable(err error) error {
 	cause := errors.New(clean(u.redact(err.Error())))
+	if open, ok := errors.AsType[*transport.OpenError](err); ok {
+		return &bridge.Error{Code: bridge.CodeUnavailable, RetryAfter: open.RetryAfter, Detail: "The model's server has failed repeatedly and is left alone for a moment.", Cause: cause}
+	}
+	if _, ok := errors.AsType[*transport.EgressError](err); ok {
+		return &bridge.Error{Code: bridge.CodeUpstreamFailed, Permanent: true, Detail: "The model's server is at an address that this bridge must not call. Its operator has to correct that.", Cause: cause}
+	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return &bridge.Error{Code: bridge.CodeTimeout, Detail: "The model's server did not answer in time.", Cause: cause}
 	}

@@ -1,0 +1,99 @@
+package bridge_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+func TestContractIsServed(t *testing.T) {
+	t.Parallel()
+	c := loadContract(t)
+	srv := serve(t, newBridge(t, c, shouter(shout), nil))
+	for accept, mediaType := range map[string]string{"": "application/json", "application/yaml": "application/yaml"} {
+		got := get(t, srv, "/contract", "Accept", accept)
+		served, err := contract.Parse("served", []byte(got.Body))
+		if err != nil || got.Header.Get("Content-Type") != mediaType || !served.Equal(c) {
+			t.Errorf("GET /contract with Accept: %s = %s, %v:\n%s", accept, got.Header.Get("Content-Type"), err, got.Body)
+		}
+	}
+}
+
+func TestDescriptionsAreForWhomMayCall(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Authenticate: bridge.BearerTokens(map[string]string{"caio": "t0ken"})}))
+	for _, path := range []string{"/contract", "/openapi.json"} {
+		if got := get(t, srv, path); got.Status != 401 {
+			t.Errorf("GET %s without a token = %d", path, got.Status)
+		}
+		if got := get(t, srv, path, "Authorization", "Bearer t0ken"); got.Status != 200 {
+			t.Errorf("GET %s with a token = %d", path, got.Status)
+		}
+	}
+}
+
+// References of a schema are relative to its own root; in the OpenAPI document they must be relative to that one's, and
+// data that looks like a reference must stay as it is.
+func TestOpenAPIMovesReferences(t *testing.T) {
+	t.Parallel()
+	fsys := fstest.MapFS{
+		"contract.yaml":         {Data: []byte(shouterContract)},
+		"schemas/request.json":  {Data: []byte(`{"$ref": "#/$defs/request", "$defs": {"request": {"type": "object", "properties": {"text": {"type": "string"}, "$ref": {"type": "string"}, "then": {"$ref": "#"}}}}, "examples": [{"$ref": "#/data"}]}`)},
+		"schemas/response.json": {Data: []byte(shouterResponse)},
+	}
+	c, err := contract.Load(fsys, "contract.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := get(t, serve(t, newBridge(t, c, shouter(shout), nil)), "/openapi.json")
+	var doc struct {
+		Components struct{ Schemas map[string]any }
+		Paths      map[string]map[string]struct {
+			OperationID string
+			RequestBody struct {
+				Content map[string]struct{ Schema map[string]string }
+			}
+			Responses map[string]struct{ Content map[string]any }
+		}
+	}
+	if err := json.Unmarshal([]byte(got.Body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"$ref": "#/components/schemas/ShoutRequest/$defs/request",
+		"$defs": map[string]any{"request": map[string]any{"type": "object", "properties": map[string]any{
+			"text": map[string]any{"type": "string"}, "$ref": map[string]any{"type": "string"}, "then": map[string]any{"$ref": "#/components/schemas/ShoutRequest"},
+		}}},
+		"examples": []any{map[string]any{"$ref": "#/data"}},
+	}
+	if diff := cmp.Diff(want, doc.Components.Schemas["ShoutRequest"]); diff != "" {
+		t.Errorf("ShoutRequest (-want +got):\n%s", diff)
+	}
+	operation := doc.Paths["/shout"]["post"]
+	if ref := operation.RequestBody.Content["application/json"].Schema["$ref"]; operation.OperationID != "shout" || ref != "#/components/schemas/ShoutRequest" {
+		t.Errorf("POST /shout is %q and takes %q", operation.OperationID, ref)
+	}
+	if operation.Responses["200"].Content["text/event-stream"] == nil || operation.Responses["429"].Content["application/problem+json"] == nil {
+		t.Errorf("streams or problems are missing: %v", operation.Responses)
+	}
+}
+
+func TestOpenAPIOfParameters(t *testing.T) {
+	t.Parallel()
+	find := bridge.HandlerFunc(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
+	c := loadContract(t, "      - path: /health\n        method: GET", "      - path: /things/{id}\n        method: GET\n      - path: /things/{id}\n        method: DELETE")
+	srv := serve(t, newBridge(t, c, append(shouter(shout).(routes), bridge.Unary("GET /things/{id}", find), bridge.Unary("DELETE /things/{id}", find)), nil))
+	body := get(t, srv, "/openapi.json").Body
+	for _, want := range []string{`"operationId":"thingsId"`, `"operationId":"thingsIdDelete"`, `{"in":"path","name":"id","required":true,"schema":{"type":"string"}}`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("/openapi.json lacks %s:\n%s", want, body)
+		}
+	}
+}

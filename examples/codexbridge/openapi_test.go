@@ -1,0 +1,151 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Tools of others that hold /openapi.json against the specification, and the answers against /openapi.json.
+const (
+	redocly  = "@redocly/cli@2.77.0"
+	spectral = "@stoplight/spectral-cli@6.16.3"
+	prism    = "@stoplight/prism-cli@5.16.0"
+)
+
+// nodeTool returns the command that runs a script of an npm package under .ci/tools.
+func nodeTool(t *testing.T, pkg, script string, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("../../.ci/tools/node_modules", pkg[:strings.LastIndex(pkg, "@")], script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := exec.LookPath("node")
+	if _, missing := os.Stat(path); err != nil || missing != nil {
+		need(t, "Node.js and "+pkg+" are needed for this test. To install the package, run in the top folder of the module: "+
+			"npm install --prefix .ci/tools --no-save --no-package-lock --ignore-scripts "+pkg)
+	}
+	cmd := exec.Command(node, append([]string{path}, args...)...)
+	cmd.Dir = t.TempDir() // where no configuration lies
+	cmd.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "NO_COLOR=1", "DO_NOT_TRACK=1")
+	return cmd
+}
+
+// download saves what GET url answers and returns the file.
+func download(t *testing.T, url, token string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s = %d, %v", url, res.StatusCode, err)
+	}
+	file := filepath.Join(t.TempDir(), filepath.Base(url))
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestLintersAcceptTheOpenAPIDocument(t *testing.T) {
+	t.Parallel()
+	for name, token := range map[string]string{"open": "", "with a token": "a-token-of-the-test"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, map[string]string{"CODEX_BRIDGE_TOKEN": token})
+			file := download(t, r.bridge+"/openapi.json", token)
+			rules := filepath.Join(t.TempDir(), "spectral.yaml")
+			if err := os.WriteFile(rules, []byte(`extends: ["spectral:oas"]`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, linter := range []*exec.Cmd{
+				nodeTool(t, redocly, "bin/cli.js", "lint", file, "--extends=recommended"),
+				nodeTool(t, spectral, "dist/index.js", "lint", "--fail-severity=warn", "-r", rules, file),
+			} {
+				if out, err := linter.CombinedOutput(); err != nil {
+					t.Errorf("%s: %v\n%s", filepath.Base(linter.Args[1]), err, out)
+				}
+			}
+		})
+	}
+}
+
+// A proxy of others stands between caller and bridge and refuses answers that are not as /openapi.json says.
+func TestAnswersAgreeWithTheOpenAPIDocument(t *testing.T) {
+	t.Parallel()
+	r := start(t, nil)
+	proxy := startPrism(t, download(t, r.bridge+"/openapi.json", ""), r.bridge)
+	for _, test := range []struct {
+		method, path string
+		body         any
+		status       int
+	}{
+		{"GET", "/health", nil, 200},
+		{"GET", "/livez", nil, 200},
+		{"GET", "/readyz", nil, 200},
+		{"GET", "/contract", nil, 200},
+		{"GET", "/openapi.json", nil, 200},
+		{"POST", "/generate", map[string]any{"prompt": "Reverse a string", "context": map[string]any{"language": "go"}}, 200},
+		{"POST", "/review", map[string]any{"code": "x = 1  # TODO\n"}, 200},
+		{"POST", "/generate", map[string]any{"prompt": strings.Repeat("many words ", 2000)}, 422}, // more than the contract's context_length
+	} {
+		status, answer := call(t, test.method, proxy+test.path, test.body)
+		if status != test.status || answer["validation"] != nil {
+			t.Errorf("%s %s = %d %v, want %d and no violation", test.method, test.path, status, answer, test.status)
+		}
+	}
+}
+
+// startPrism returns the URL of a proxy that turns answers which violate the document into errors.
+func startPrism(t *testing.T, document, upstream string) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	ln.Close()
+	cmd := nodeTool(t, prism, "dist/index.js", "proxy", document, upstream, "--errors", "-h", "127.0.0.1", "-p", port)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it starts children
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+	})
+	var said strings.Builder
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		said.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), "is listening on") {
+			go func() { _, _ = io.Copy(io.Discard, stdout) }() // ends with the process
+			return "http://127.0.0.1:" + port
+		}
+	}
+	t.Fatalf("prism did not start:\n%s", said.String())
+	return ""
+}
