@@ -104,7 +104,7 @@ type RateLimit struct {
 // API says how the service is called.
 type API struct {
 	Protocol  string     // "http", "grpc" or "native"
-	BaseURL   string     // absolute http or https URL without user, query or fragment
+	BaseURL   string     // absolute http or https URL without user, query, fragment or a slash at its end
 	Endpoints []Endpoint // in the author's order, at least one, no method and path twice
 }
 

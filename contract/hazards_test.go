@@ -152,11 +152,11 @@ func TestHostileValuesAreCheckedQuickly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := compile(t, schema)
-			for depth := 1; depth <= 64; depth += 3 {
+			for depth := 1; depth <= 64; depth += 9 {
 				for _, value := range []string{
 					strings.Repeat(`{"a":`, depth) + `{"x":1}` + strings.Repeat("}", depth),
 					strings.Repeat(`[`, depth) + strings.Repeat("]", depth),
-					"[" + strings.Repeat("1e308,", 50*depth) + "1e-308]",
+					"[" + strings.Repeat("1e308,", 20*depth) + "1e-308]",
 				} {
 					start := time.Now()
 					err := s.Validate([]byte(value))
