@@ -27,21 +27,21 @@ type Problem struct {
 	Fix     string // "" if there is nothing to suggest
 }
 
-// Parse reads one YAML or JSON document. It returns a nil node if there are problems.
+// Parse reads one YAML or JSON document; what is named *.json must be JSON. It returns a nil node if there are problems.
 func Parse(source *Source) (*Node, []Problem) {
 	if problem := checkText(source); problem != nil {
 		return nil, []Problem{*problem}
 	}
 	text := []byte(source.text)
-	if !looksLikeJSON(text) {
+	if !looksLikeJSON(text) && !strings.HasSuffix(source.Name, ".json") {
 		return parseYAML(source)
 	}
 	root, problems := parseJSON(source)
-	if len(problems) == 0 || problems[0].Code != "file/syntax" {
+	if len(problems) == 0 || problems[0].Code != "file/syntax" || strings.HasSuffix(source.Name, ".json") {
 		return root, problems
 	}
 	// Flow style YAML starts like JSON, too.
-	if root, yamlProblems := parseYAML(source); root != nil || !strings.HasSuffix(source.Name, ".json") && !startsWithQuote(text) {
+	if root, yamlProblems := parseYAML(source); root != nil || !startsWithQuote(text) {
 		return root, yamlProblems
 	}
 	return nil, problems

@@ -228,6 +228,7 @@ var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 // plainWords says in words what the parser's most frequent messages mean.
 var plainWords = []struct{ part, words, fix string }{
 	{"found character that cannot start any token", "a character that cannot start a value", "indent with spaces instead of tabs; put texts that start with @, ` or % in quotes"},
+	{"found a tab character", "a tab in the indentation", "indent with spaces"},
 	{"mapping values are not allowed", "a colon where no key can be", "put a text that contains ': ' in quotes, and check the indentation"},
 	{"did not find expected key", "a line that does not fit the indentation around it", "line it up with its neighbours"},
 	{"did not find expected '-' indicator", "a line that does not fit the list around it", "line it up with the other items"},
