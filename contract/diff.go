@@ -168,24 +168,19 @@ func optional(f *float64) string {
 	return number(*f)
 }
 
-// flag compares a truth value of which one is good for callers. Absent is as if it were not promised: false for a promise;
-// for a demand, as if nothing were demanded.
+// flag compares a truth value of which one is good for callers. One that is absent counts as false.
 func (d *differ) flag(section, path string, before, after *bool, good bool) {
-	was, is := before != nil && *before == good, after != nil && *after == good
-	if !good {
-		was, is = !isTrue(before), !isTrue(after)
+	was, is := describeFlag(before), describeFlag(after)
+	why := "changed from " + was + " to " + is
+	switch {
+	case was == is:
+	case isTrue(before) == isTrue(after):
+		d.add(section+"/stated", Neutral, Patch, path, was, is, why+", which means the same")
+	case isTrue(after) == good:
+		d.additive(section+"/strengthened", path, was, is, why)
+	default:
+		d.breaking(section+"/weakened", path, was, is, why)
 	}
-	if was == is {
-		if fmt.Sprint(describeFlag(before)) != describeFlag(after) {
-			d.add(section+"/stated", Neutral, Patch, path, describeFlag(before), describeFlag(after), "now says "+describeFlag(after)+", which promises as much as before")
-		}
-		return
-	}
-	if is {
-		d.additive(section+"/strengthened", path, describeFlag(before), describeFlag(after), "changed from "+describeFlag(before)+" to "+describeFlag(after))
-		return
-	}
-	d.breaking(section+"/weakened", path, describeFlag(before), describeFlag(after), "changed from "+describeFlag(before)+" to "+describeFlag(after))
 }
 
 func describeFlag(b *bool) string {

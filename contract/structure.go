@@ -81,11 +81,10 @@ func (s *structure) violation(v jsonschema.Violation) {
 	}
 	path := n.Path()
 	switch {
-	case path == "service_id", path == "service.id", strings.HasSuffix(path, ".service_id"):
-		if v.Keyword == "pattern" {
-			s.add(n, "contract/id", "write for example "+strconv.Quote(plainID(n.Text())), "%s must be lowercase letters, digits, \"-\" and \"_\", found %s", path, n.Describe())
-			return
-		}
+	case v.Keyword == "pattern" && slices.Equal(v.Path, []string{"service_id"}):
+		s.add(n, "contract/id", "write for example "+strconv.Quote(plainID(n.Text())),
+			"%s must be lowercase letters, digits, \"-\" and \"_\", found %s", path, n.Describe())
+		return
 	case v.Keyword == "enum":
 		s.choice(n, path, v.Known)
 		return

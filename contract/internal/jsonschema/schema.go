@@ -27,22 +27,21 @@ func Compile(root *tree.Node) (*Schema, []Problem) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	document := root.Any()
 	compiled, err := compileV5(root.AppendCanonical(nil))
 	if err != nil {
-		return nil, compileProblems(root, document, err)
+		return nil, compileProblems(root, err)
 	}
-	return &Schema{engine: compiled, document: document, text: root.AppendJSON(nil), maxDepth: maxDepth}, nil
+	return &Schema{engine: compiled, document: root.Any(), text: root.AppendJSON(nil), maxDepth: maxDepth}, nil
 }
 
 // compileProblems says what the engine does not like about a schema.
-func compileProblems(root *tree.Node, document any, err error) []Problem {
+func compileProblems(root *tree.Node, err error) []Problem {
 	failed := metaFailure(err)
 	if failed == nil {
 		return []Problem{{Node: root, Code: "endpoint/schema-invalid", Message: "not a JSON Schema: " + tree.Shorten(err.Error())}}
 	}
 	var problems []Problem
-	for _, leaf := range failed.leaves(document) {
+	for _, leaf := range failed.leaves() {
 		at, above := root.Find(leaf.instance...), root.Find(leaf.instance[:max(0, len(leaf.instance)-1)]...)
 		if at == nil {
 			at = cmp.Or(above, root)
@@ -86,7 +85,7 @@ func (s *Schema) Check(value any) ([]Violation, error) {
 		return nil, err
 	}
 	var violations []Violation
-	for _, leaf := range failed.leaves(value) {
+	for _, leaf := range failed.leaves() {
 		violations = append(violations, s.describe(leaf, value)...)
 	}
 	slices.SortFunc(violations, func(a, b Violation) int {
@@ -112,14 +111,14 @@ func isIndex(s string) bool {
 
 // leaves returns the failures that say something: those at the ends of the tree. Of anyOf and oneOf, only a branch that
 // was clearly meant is followed; otherwise the choice itself is the failure.
-func (f *failure) leaves(value any) []*failure {
+func (f *failure) leaves() []*failure {
 	if len(f.causes) == 0 {
 		return []*failure{f}
 	}
 	switch f.last() {
 	case "anyOf", "oneOf":
 		if meant := f.meantBranch(); meant != nil {
-			return meant.leaves(value)
+			return meant.leaves()
 		}
 		return []*failure{f}
 	case "minContains", "contains":
@@ -127,7 +126,7 @@ func (f *failure) leaves(value any) []*failure {
 	}
 	var leaves []*failure
 	for _, cause := range f.causes {
-		leaves = append(leaves, cause.leaves(value)...)
+		leaves = append(leaves, cause.leaves()...)
 	}
 	return leaves
 }
