@@ -28,14 +28,15 @@ type Bridge struct {
 	opts      Options
 	log       *slog.Logger
 	guard     *guard
-	limits    *limits
+	limiter   Limiter
 	health    *health
 	telemetry *telemetry
 	mux       *http.ServeMux
 	methods   map[string][]string // by path as the contract writes it, for 405
 
-	draining atomic.Bool
-	calls    sync.WaitGroup // handlers in progress, also those whose caller has been answered
+	draining   atomic.Bool
+	inProgress atomic.Int64   // calls admitted and not yet ended
+	calls      sync.WaitGroup // handlers in progress, also those whose caller has been answered
 }
 
 // New binds the contract to the provider. Its error lists everything that does not fit: endpoints without a route, routes
@@ -51,7 +52,9 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	}
 	b.log = b.opts.Logger
 	b.guard = newGuard(&b.opts, c.API.BaseURL)
-	b.limits = newLimits(c.Constraints)
+	if b.limiter = b.opts.Limiter; b.limiter == nil {
+		b.limiter = newLocalLimiter(c.Constraints, b.opts.CallerLimits)
+	}
 	b.health = newHealth(b)
 	if b.telemetry, err = newTelemetry(&b.opts, c); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)

@@ -43,16 +43,30 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if err != nil {
 		return err
 	}
-	release, refused := b.limits.admit()
-	b.telemetry.admitted(x.r.Context(), x.route, refused)
-	b.limits.setHeaders(x.w.Header())
-	if refused != nil {
-		return refused
+	release, err := b.admit(x)
+	if err != nil {
+		return err
 	}
 	if stream {
 		return b.invoke(x, bound, req, release, newEventStream(x))
 	}
 	return b.invoke(x, bound, req, release, plainAnswer{x})
+}
+
+// admit takes a place for the call. release gives it back and must be called once.
+func (b *Bridge) admit(x *exchange) (release func(), err error) {
+	admission, err := b.limiter.Admit(x.r.Context(), x.principal)
+	setQuotaHeaders(x.w.Header(), admission.Quotas)
+	if err != nil {
+		b.telemetry.admitted(x.r.Context(), x.route, classify(err))
+		return nil, err
+	}
+	b.telemetry.admitted(x.r.Context(), x.route, nil)
+	b.inProgress.Add(1)
+	return func() {
+		admission.Release()
+		b.inProgress.Add(-1)
+	}, nil
 }
 
 // checkRequest returns the decoded request if the contract allows it.

@@ -50,7 +50,7 @@ type healthReport struct {
 	ServiceID     string `json:"service_id"`
 	Version       string `json:"version"` // of the contract
 	UptimeSeconds int64  `json:"uptime_seconds"`
-	InProgress    int    `json:"calls_in_progress"`
+	InProgress    int64  `json:"calls_in_progress"`
 }
 
 func (h *health) report(x *exchange) {
@@ -62,7 +62,7 @@ func (h *health) report(x *exchange) {
 		ServiceID:     b.contract.ID,
 		Version:       b.contract.Version,
 		UptimeSeconds: int64(time.Since(h.start).Seconds()),
-		InProgress:    b.limits.inProgress(),
+		InProgress:    b.inProgress.Load(),
 	})
 }
 

@@ -1,8 +1,8 @@
 package bridge
 
 import (
+	"context"
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -10,89 +10,166 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// limits admits calls as the contract allows: at most so many at the same time, and at most so many in any window of a
-// minute, an hour and so on. Admission is all or nothing: a call that one clause refuses counts for none of them.
-type limits struct {
-	start         time.Time // windows count nanoseconds from here, on the monotonic clock
-	maxConcurrent int       // 0: not limited
+// localLimiter is the default [Limiter]. Admission is all or nothing under one lock: a call that one limit refuses counts
+// for none.
+type localLimiter struct {
+	start     time.Time // windows count from here, on the monotonic clock
+	perCaller CallerLimits
 
-	mu         sync.Mutex
-	concurrent int
-	windows    []*window
+	mu      sync.Mutex
+	all     *scope
+	callers map[string]*scope
 }
 
-func newLimits(c contract.Constraints) *limits {
-	l := &limits{start: time.Now(), maxConcurrent: c.MaxConcurrentRequests}
-	for _, w := range []window{
-		{name: "per_second", length: time.Second, quota: c.RateLimit.PerSecond},
-		{name: "per_minute", length: time.Minute, quota: c.RateLimit.PerMinute},
-		{name: "per_hour", length: time.Hour, quota: c.RateLimit.PerHour},
-		{name: "per_day", length: 24 * time.Hour, quota: c.RateLimit.PerDay},
-	} {
-		if w.quota > 0 {
-			l.windows = append(l.windows, &w)
-		}
+func newLocalLimiter(c contract.Constraints, perCaller CallerLimits) *localLimiter {
+	return &localLimiter{
+		start:     time.Now(),
+		perCaller: perCaller,
+		all:       newScope("", c.MaxConcurrentRequests, c.RateLimit),
+		callers:   map[string]*scope{},
 	}
-	return l
 }
 
-// admit takes a slot, or says which clause refused. The caller must call release once, when the call has ended.
-func (l *limits) admit() (release func(), refused *Error) {
+// Admit implements [Limiter].
+func (l *localLimiter) Admit(_ context.Context, caller string) (Admission, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.maxConcurrent > 0 && l.concurrent >= l.maxConcurrent {
-		return nil, &Error{
+	now := time.Since(l.start)
+	scopes := []*scope{l.all}
+	if l.perCaller != (CallerLimits{}) {
+		scopes = append(scopes, l.caller(caller, now))
+	}
+	var refused *Error
+	for _, s := range scopes {
+		if refused = s.refuse(now); refused != nil {
+			break
+		}
+	}
+	if refused == nil {
+		for _, s := range scopes {
+			s.take(now)
+		}
+	}
+	var a Admission
+	for _, s := range scopes {
+		a.Quotas = append(a.Quotas, s.quotas(now)...)
+	}
+	if refused != nil {
+		return a, refused
+	}
+	a.Release = sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, s := range scopes {
+			s.concurrent--
+		}
+	})
+	return a, nil
+}
+
+// maxIdleCallers is how many callers are remembered before those whose limits are all free again are forgotten.
+const maxIdleCallers = 1024
+
+func (l *localLimiter) caller(name string, now time.Duration) *scope {
+	if s, ok := l.callers[name]; ok {
+		return s
+	}
+	if len(l.callers) >= maxIdleCallers {
+		for other, s := range l.callers {
+			if s.idle(now) {
+				delete(l.callers, other)
+			}
+		}
+	}
+	s := newScope("caller_", l.perCaller.MaxConcurrentRequests, l.perCaller.RateLimit)
+	l.callers[name] = s
+	return s
+}
+
+// A scope holds the limits of all calls together, or of one caller's.
+type scope struct {
+	prefix        string // of the names of its quotas; "" for the contract's own limits
+	maxConcurrent int    // 0: not limited
+	concurrent    int
+	windows       []*window
+}
+
+func newScope(prefix string, maxConcurrent int, rates contract.RateLimit) *scope {
+	s := &scope{prefix: prefix, maxConcurrent: maxConcurrent}
+	for _, w := range []window{
+		{name: "per_second", length: time.Second, quota: rates.PerSecond},
+		{name: "per_minute", length: time.Minute, quota: rates.PerMinute},
+		{name: "per_hour", length: time.Hour, quota: rates.PerHour},
+		{name: "per_day", length: 24 * time.Hour, quota: rates.PerDay},
+	} {
+		if w.quota > 0 {
+			s.windows = append(s.windows, &w)
+		}
+	}
+	return s
+}
+
+// refuse says which limit does not let a call through, if one does not.
+func (s *scope) refuse(now time.Duration) *Error {
+	if s.maxConcurrent > 0 && s.concurrent >= s.maxConcurrent {
+		return &Error{
 			Code:       CodeRateLimited,
-			Detail:     fmt.Sprintf("All %d calls that the contract allows at the same time are in progress. Try again when one has ended.", l.maxConcurrent),
-			Clause:     "constraints.max_concurrent_requests",
+			Detail:     fmt.Sprintf("All %d calls that %s at the same time are in progress. Try again when one has ended.", s.maxConcurrent, s.who()),
+			Clause:     s.clause("constraints.max_concurrent_requests"),
 			RetryAfter: time.Second,
 		}
 	}
-	now := time.Since(l.start)
-	for _, w := range l.windows {
+	for _, w := range s.windows {
 		if wait := w.wait(now); wait > 0 {
-			return nil, &Error{
+			return &Error{
 				Code:       CodeRateLimited,
-				Detail:     fmt.Sprintf("The contract allows %d calls %s. Try again in %d seconds.", w.quota, strings.ReplaceAll(w.name, "_", " "), ceilSeconds(wait)),
-				Clause:     "constraints.rate_limit." + w.name,
+				Detail:     fmt.Sprintf("Of the %d calls that %s %s none is left. Try again in %d seconds.", w.quota, s.who(), strings.ReplaceAll(w.name, "_", " "), ceilSeconds(wait)),
+				Clause:     s.clause("constraints.rate_limit." + w.name),
 				RetryAfter: wait,
 			}
 		}
 	}
-	for _, w := range l.windows {
+	return nil
+}
+
+func (s *scope) who() string {
+	if s.prefix == "" {
+		return "the contract allows"
+	}
+	return "one caller may make"
+}
+
+// clause names a clause of the contract; limits per caller are the operator's, not the contract's.
+func (s *scope) clause(name string) string {
+	if s.prefix == "" {
+		return name
+	}
+	return ""
+}
+
+func (s *scope) take(now time.Duration) {
+	s.concurrent++
+	for _, w := range s.windows {
 		w.take(now)
 	}
-	l.concurrent++
-	return sync.OnceFunc(l.release), nil
 }
 
-func (l *limits) release() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.concurrent--
-}
-
-func (l *limits) inProgress() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.concurrent
-}
-
-// setHeaders tells the caller what is left, as draft-ietf-httpapi-ratelimit-headers-10 words it.
-func (l *limits) setHeaders(h http.Header) {
-	if len(l.windows) == 0 {
-		return
+func (s *scope) quotas(now time.Duration) []Quota {
+	quotas := make([]Quota, len(s.windows))
+	for i, w := range s.windows {
+		quotas[i] = Quota{Name: s.prefix + w.name, Limit: w.quota, Window: w.length, Remaining: w.left(now), Reset: w.untilNextFree(now)}
 	}
-	var policy, state []string
-	l.mu.Lock()
-	now := time.Since(l.start)
-	for _, w := range l.windows {
-		policy = append(policy, fmt.Sprintf("%q;q=%d;w=%d", w.name, w.quota, int(w.length.Seconds())))
-		state = append(state, fmt.Sprintf("%q;r=%d;t=%d", w.name, w.left(now), ceilSeconds(w.untilNextFree(now))))
+	return quotas
+}
+
+// idle reports whether forgetting the scope would change nothing.
+func (s *scope) idle(now time.Duration) bool {
+	for _, w := range s.windows {
+		if w.left(now) < w.quota {
+			return false
+		}
 	}
-	l.mu.Unlock()
-	h.Set("RateLimit-Policy", strings.Join(policy, ", "))
-	h.Set("RateLimit", strings.Join(state, ", "))
+	return s.concurrent == 0
 }
 
 // A window is an exact sliding window: it remembers when each of the last quota calls was admitted, so the count never

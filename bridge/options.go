@@ -32,6 +32,13 @@ type Options struct {
 	// Default: none; a request that names any other origin than the bridge's own is refused.
 	AllowedOrigins []string
 
+	// CallerLimits bound each caller for itself, beside the contract's limits on all of them together. Callers are told
+	// apart by the name that Authenticate gives them. Default: not limited.
+	CallerLimits CallerLimits
+
+	// Limiter decides which calls are admitted. Default: the contract's limits and CallerLimits, within this process.
+	Limiter Limiter
+
 	// Announcer, if set, announces the service while the bridge serves. Default: not announced.
 	Announcer Announcer
 

@@ -63,7 +63,7 @@ func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 	case err = <-announceFailed:
 	case err = <-served:
 	}
-	b.log.Info("stopping", "calls_in_progress", b.limits.inProgress())
+	b.log.Info("stopping", "calls_in_progress", b.inProgress.Load())
 	withdraw()
 	b.draining.Store(true)
 	b.drain(srv, cut)
@@ -124,7 +124,7 @@ func (b *Bridge) drain(srv *http.Server, cut context.CancelCauseFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.opts.DrainTimeout)
 	defer cancel()
 	if srv.Shutdown(ctx) != nil {
-		b.log.Warn("cutting off calls that did not finish in time", "calls_in_progress", b.limits.inProgress(), "timeout", b.opts.DrainTimeout)
+		b.log.Warn("cutting off calls that did not finish in time", "calls_in_progress", b.inProgress.Load(), "timeout", b.opts.DrainTimeout)
 	}
 	cut(errStopping)
 	ctx, cancel = context.WithTimeout(context.Background(), cutTimeout)
@@ -139,7 +139,7 @@ func (b *Bridge) drain(srv *http.Server, cut context.CancelCauseFunc) {
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		b.log.Error("handlers ignore that their context has ended", "calls_in_progress", b.limits.inProgress())
+		b.log.Error("handlers ignore that their context has ended", "calls_in_progress", b.inProgress.Load())
 	}
 }
 

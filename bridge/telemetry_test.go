@@ -87,7 +87,7 @@ func (i *instruments) sums(t *testing.T, name string) map[string]float64 {
 func words(set attribute.Set) string {
 	var all []string
 	for _, kv := range set.ToSlice() {
-		all = append(all, fmt.Sprintf("%s=%s", kv.Key, kv.Value.Emit()))
+		all = append(all, fmt.Sprintf("%s=%s", kv.Key, kv.Value.String()))
 	}
 	slices.Sort(all)
 	return strings.Join(all, " ")

@@ -1,0 +1,98 @@
+package bridge_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// One caller cannot use up what the contract allows all of them.
+func TestCallerLimits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := loadContract(t, "max_concurrent_requests: 2", "rate_limit: {per_minute: 5}")
+		b := newBridge(t, c, shouter(shout), &bridge.Options{
+			Authenticate: bridge.BearerTokens(map[string]string{"ann": "token-a", "bob": "token-b"}),
+			CallerLimits: bridge.CallerLimits{RateLimit: contract.RateLimit{PerMinute: 3}},
+		})
+		inBubble(t, b, func(client *http.Client) {
+			call := func(token string) reply {
+				return send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`, "Authorization", "Bearer "+token))
+			}
+			for range 3 {
+				if got := call("token-a"); got.Status != 200 {
+					t.Fatalf("ann: %d %s", got.Status, got.Body)
+				}
+			}
+			got := call("token-a")
+			if p := got.problem(t); got.Status != 429 || p.Clause != "" || got.Header.Get("Retry-After") != "60" || !strings.Contains(p.Detail, "one caller may make") {
+				t.Errorf("ann's fourth call: %d %s", got.Status, got.Body)
+			}
+			if want := `"per_minute";r=2;t=60, "caller_per_minute";r=0;t=60`; got.Header.Get("RateLimit") != want {
+				t.Errorf("RateLimit = %s, want %s", got.Header.Get("RateLimit"), want)
+			}
+			for range 2 {
+				if got := call("token-b"); got.Status != 200 {
+					t.Errorf("bob: %d %s", got.Status, got.Body)
+				}
+			}
+			if p := call("token-b").problem(t); p.Clause != "constraints.rate_limit.per_minute" {
+				t.Errorf("the sixth call of all is refused by %q, want the contract's clause", p.Clause)
+			}
+			time.Sleep(time.Minute)
+			if got := call("token-a"); got.Status != 200 {
+				t.Errorf("ann a minute later: %d %s", got.Status, got.Body)
+			}
+		})
+	})
+}
+
+// sharedLimiter is what an operator might write to share one call among replicas.
+type sharedLimiter struct {
+	callers chan string
+	held    atomic.Int64
+	down    bool
+}
+
+func (l *sharedLimiter) Admit(_ context.Context, caller string) (bridge.Admission, error) {
+	if l.down {
+		return bridge.Admission{}, errors.New("redis at 10.0.0.7 does not answer")
+	}
+	l.callers <- caller
+	quota := []bridge.Quota{{Name: "shared", Limit: 1, Window: time.Hour, Remaining: 0, Reset: time.Minute}}
+	if l.held.Load() > 0 {
+		return bridge.Admission{Quotas: quota}, &bridge.Error{Code: bridge.CodeRateLimited, Detail: "Another replica is busy.", RetryAfter: time.Minute}
+	}
+	l.held.Add(1)
+	return bridge.Admission{Release: func() { l.held.Add(-1) }, Quotas: quota}, nil
+}
+
+func TestLimiterOfTheOperator(t *testing.T) {
+	t.Parallel()
+	l := &sharedLimiter{callers: make(chan string, 9)}
+	opts := &bridge.Options{Limiter: l, Authenticate: bridge.BearerTokens(map[string]string{"ann": "token-a"})}
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), opts))
+	got := post(t, srv, "/shout", `{"text": "a"}`, "Authorization", "Bearer token-a")
+	if got.Status != 200 || <-l.callers != "ann" || got.Header.Get("RateLimit") != `"shared";r=0;t=60` {
+		t.Errorf("%d, RateLimit %s", got.Status, got.Header.Get("RateLimit"))
+	}
+	for l.held.Load() != 0 {
+		// released just after the answer
+	}
+	l.held.Add(1)
+	if got := post(t, srv, "/shout", `{"text": "a"}`, "Authorization", "Bearer token-a"); got.Status != 429 || got.Header.Get("Retry-After") != "60" {
+		t.Errorf("while another replica holds the place: %d %s", got.Status, got.Body)
+	}
+	l.down = true
+	if got := post(t, srv, "/shout", `{"text": "a"}`, "Authorization", "Bearer token-a"); got.Status != 500 || strings.Contains(got.Body, "10.0.0.7") {
+		t.Errorf("a limiter that fails: %d %s, want 500 without the cause", got.Status, got.Body)
+	}
+}
