@@ -90,3 +90,14 @@ func BenchmarkMatch(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkDiff(b *testing.B) {
+	before := mustParse(b, released)
+	after := mustParse(b, strings.NewReplacer("p95: 500", "p95: 600", "maxLength: 100", "maxLength: 50").Replace(released))
+	b.ReportAllocs()
+	for b.Loop() {
+		if len(contract.Diff(before, after).List) != 2 {
+			b.Fatal("there should be two changes")
+		}
+	}
+}

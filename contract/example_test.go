@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strings"
 	"testing/fstest"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
@@ -131,4 +132,36 @@ func ExampleExplain() {
 	// p50 <= p95 <= p99 <= max.
 	//
 	// If 99 % of calls take at most 900 ms, then 95 % do, too.
+}
+
+func ExampleDiff() {
+	before, err := contract.Parse("before.yaml", []byte(demo))
+	if err != nil {
+		log.Fatal(err)
+	}
+	after, err := contract.Parse("after.yaml", []byte(strings.NewReplacer("max: 5000", "max: 8000", "1.0.0", "1.1.0").Replace(demo)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	changes := contract.Diff(before, after)
+	fmt.Print(changes)
+	fmt.Println("required:", changes.Required, "made:", changes.Made)
+	// Output:
+	// breaking: guarantees.latency.bound.max: changed from 5000 to 8000, to the disadvantage of callers [guarantee/weakened, major]
+	// version: 1.0.0 to 1.1.0 is a minor step, but the changes need a major one: 2.0.0
+	// required: major made: minor
+}
+
+func ExampleIndex() {
+	c, err := contract.Parse("contract.yaml", []byte(demo))
+	if err != nil {
+		log.Fatal(err)
+	}
+	var services contract.Index
+	services.Put(c)
+	for _, found := range services.Find(contract.Requirements{Capabilities: []string{"chat"}}) {
+		fmt.Println(found.ID)
+	}
+	// Output:
+	// demo-001
 }
