@@ -19,6 +19,8 @@ Flags:
   -addr host:port       where the bridge listens (default 127.0.0.1:$CODEX_BRIDGE_PORT)
   -caio-addr host:port  where the built-in registry listens if CAIO_URL is not set (default 127.0.0.1:8080)
   -register=false       do not register the service
+  -metrics-addr host:port
+                        where GET /metrics answers in the format of Prometheus (default: nowhere)
   -contract file        use this contract instead of the one that comes with the bridge
 
 Environment:
@@ -34,6 +36,7 @@ Environment:
 // A config is what flags and environment say. The library itself reads neither.
 type config struct {
 	addr, caioAddr     string
+	metricsAddr        string // "": no metrics
 	register           bool
 	contractFile       string
 	apiKey, modelURL   string
@@ -59,6 +62,7 @@ func parseConfig(args []string, getenv func(string) string) (*config, error) {
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&cfg.addr, "addr", "127.0.0.1:"+port, "")
 	flags.StringVar(&cfg.caioAddr, "caio-addr", "127.0.0.1:8080", "")
+	flags.StringVar(&cfg.metricsAddr, "metrics-addr", "", "")
 	flags.BoolVar(&cfg.register, "register", true, "")
 	flags.StringVar(&cfg.contractFile, "contract", "", "")
 	err := flags.Parse(args)
@@ -73,9 +77,13 @@ func parseConfig(args []string, getenv func(string) string) (*config, error) {
 	if err := checkPort(port); err != nil {
 		return nil, fmt.Errorf("CODEX_BRIDGE_PORT: %w", err)
 	}
-	return cfg, errors.Join(
+	err = errors.Join(
 		checkAddr("-addr", cfg.addr, "CODEX_BRIDGE_TOKEN", cfg.bridgeToken),
 		checkAddr("-caio-addr", cfg.caioAddr, "CAIO_TOKEN", cfg.caioToken))
+	if cfg.metricsAddr != "" {
+		err = errors.Join(err, checkAddr("-metrics-addr", cfg.metricsAddr, "CODEX_BRIDGE_TOKEN", cfg.bridgeToken))
+	}
+	return cfg, err
 }
 
 // offline reports whether the demo model shall answer.

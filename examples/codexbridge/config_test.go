@@ -34,6 +34,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"bad port", "", map[string]string{"CODEX_BRIDGE_PORT": "80820"}, 1, []string{"CODEX_BRIDGE_PORT", "80820", "65535"}},
 		{"bad address", "-addr 8082", nil, 1, []string{"-addr", "host:port"}},
 		{"open to others", "-addr 0.0.0.0:0", nil, 1, []string{"CODEX_BRIDGE_TOKEN"}},
+		{"metrics open to others", "-metrics-addr :0", nil, 1, []string{"-metrics-addr", "CODEX_BRIDGE_TOKEN"}},
 		{"registry open to others", "-caio-addr :0", nil, 1, []string{"CAIO_TOKEN"}},
 		{"port in use", "-addr " + taken.Addr().String(), nil, 1, []string{taken.Addr().String(), "-addr", "CODEX_BRIDGE_PORT"}},
 		{"registry's port in use", "-addr 127.0.0.1:0 -caio-addr " + taken.Addr().String(), nil, 1, []string{taken.Addr().String(), "-caio-addr", "CAIO_URL"}},
@@ -72,7 +73,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 			t.Errorf("-h does not explain %s", name)
 		}
 	}
-	for _, flag := range []string{"-addr", "-caio-addr", "-register", "-contract"} {
+	for _, flag := range []string{"-addr", "-caio-addr", "-register", "-contract", "-metrics-addr"} {
 		if !strings.Contains(help.String(), "  "+flag) {
 			t.Errorf("-h does not explain %s", flag)
 		}

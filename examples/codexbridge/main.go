@@ -84,7 +84,12 @@ func serve(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger)
 		return err
 	}
 
-	opts := &bridge.Options{Logger: log}
+	meters, stopMetrics, err := serveMetrics(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	opts := &bridge.Options{Logger: log, MeterProvider: meters}
 	if cfg.register {
 		opts.Announcer = client
 	}

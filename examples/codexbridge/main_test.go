@@ -109,6 +109,28 @@ func call(t *testing.T, method, url string, body any) (status int, answer map[st
 	return res.StatusCode, answer
 }
 
+// download returns what GET url answers. token may be "".
+func download(t *testing.T, url, token string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s = %d, %v", url, res.StatusCode, err)
+	}
+	return string(body)
+}
+
 // need skips the test for want of a tool, except in CI, where everything must be there.
 func need(t *testing.T, sentence string) {
 	t.Helper()

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,27 +39,11 @@ func nodeTool(t *testing.T, pkg, script string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// download saves what GET url answers and returns the file.
-func download(t *testing.T, url, token string) string {
+// save writes a document to a file of its own.
+func save(t *testing.T, name, document string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	res, err := web.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s = %d, %v", url, res.StatusCode, err)
-	}
-	file := filepath.Join(t.TempDir(), filepath.Base(url))
-	if err := os.WriteFile(file, body, 0o600); err != nil {
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -72,11 +55,8 @@ func TestLintersAcceptTheOpenAPIDocument(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, map[string]string{"CODEX_BRIDGE_TOKEN": token})
-			file := download(t, r.bridge+"/openapi.json", token)
-			rules := filepath.Join(t.TempDir(), "spectral.yaml")
-			if err := os.WriteFile(rules, []byte(`extends: ["spectral:oas"]`), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			file := save(t, "openapi.json", download(t, r.bridge+"/openapi.json", token))
+			rules := save(t, "spectral.yaml", `extends: ["spectral:oas"]`)
 			for _, linter := range []*exec.Cmd{
 				nodeTool(t, redocly, "bin/cli.js", "lint", file, "--extends=recommended"),
 				nodeTool(t, spectral, "dist/index.js", "lint", "--fail-severity=warn", "-r", rules, file),
@@ -93,7 +73,7 @@ func TestLintersAcceptTheOpenAPIDocument(t *testing.T) {
 func TestAnswersAgreeWithTheOpenAPIDocument(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
-	proxy := startPrism(t, download(t, r.bridge+"/openapi.json", ""), r.bridge)
+	proxy := startPrism(t, save(t, "openapi.json", download(t, r.bridge+"/openapi.json", "")), r.bridge)
 	for _, test := range []struct {
 		method, path string
 		body         any

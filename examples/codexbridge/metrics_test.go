@@ -1,0 +1,53 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	r := start(t, map[string]string{"CODEX_BRIDGE_TOKEN": "a-token-of-the-test"}, "-metrics-addr", addr)
+	for _, token := range []string{"a-token-of-the-test", "wrong"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.bridge+"/generate", strings.NewReader(`{"prompt": "secret-prompt"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err := web.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+	}
+	if res, err := web.Get("http://" + addr + "/metrics"); err != nil || res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("without the token: %v, %v", res, err)
+	} else {
+		res.Body.Close()
+	}
+	metrics := download(t, "http://"+addr+"/metrics", "a-token-of-the-test")
+	for _, want := range []string{
+		`http_server_request_duration_seconds_count{`, `http_response_status_code="200"`, `error_type="unauthenticated"`,
+		`caio_bridge_admissions_total{caio_bridge_outcome="admitted"`, `gen_ai_client_token_usage_sum{`, `caio_bridge_cost`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("/metrics lacks %s:\n%s", want, metrics)
+		}
+	}
+	for _, secret := range []string{"a-token-of-the-test", "secret-prompt", "wrong"} {
+		if strings.Contains(metrics, secret) {
+			t.Errorf("/metrics shows %q", secret)
+		}
+	}
+}
