@@ -150,11 +150,13 @@ func TestTraceForms(t *testing.T) {
 		"no timestamp":   {`{"decision_id": "d", "timestamp": {"at": 1}}`, caio.Trace{DecisionID: "d"}},
 		"other decision": {`{"decision_id": "d", "decision": "route to a"}`, caio.Trace{DecisionID: "d"}},
 		"decision": {`{"decision_id": "d", "decision": {"decision_id": "d", "service_id": "a"}, "guarantees": {"accuracy": 0.9}, "proofs": [{"proof_type": "security", "valid": true}]}`,
-			caio.Trace{DecisionID: "d", Decision: &caio.Decision{DecisionID: "d", ServiceID: "a"}, Guarantees: map[string]any{"accuracy": 0.9}, Proofs: []caio.Proof{{Type: "security", Valid: true}}}},
+			caio.Trace{DecisionID: "d", Decision: &caio.Decision{DecisionID: "d", ServiceID: "a", Proofs: []caio.Proof{{Type: "security", Valid: true}}},
+				Guarantees: map[string]any{"accuracy": 0.9}, Proofs: []caio.Proof{{Type: "security", Valid: true}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got, err := newClient(t, answering(200, "application/json", test.body), nil).Trace(t.Context(), "d")
+			test.want.Raw = json.RawMessage(test.body)
 			if diff := cmp.Diff(&test.want, got); err != nil || diff != "" {
 				t.Errorf("Trace: %v (-want +got):\n%s", err, diff)
 			}

@@ -16,60 +16,74 @@ import (
 // A catalogue holds the entries. Its lists are replaced, never modified, so that readers may keep them without the lock.
 type catalogue struct {
 	capacity int
+	weights  Weights
+	index    contract.Index // answers requirements; changed with the lists
 
 	mu           sync.RWMutex
 	byID         map[string]*entry
-	all          []*entry            // by id
-	byCapability map[string][]*entry // each by rank for that capability
+	all          []posting            // by id
+	byCapability map[string][]posting // each by id
 }
 
-func newCatalogue(capacity int) *catalogue {
-	return &catalogue{capacity: capacity, byID: make(map[string]*entry), byCapability: make(map[string][]*entry)}
+// A posting is an entry in a list, with what is looked at for every one in it.
+type posting struct {
+	contract *contract.Contract
+	entry    *entry
+	total    float64 // of the score, for the list's capability: no less than for several
 }
 
-// add reports whether the entry is new, and not a repetition of the one that is there.
-func (c *catalogue) add(e *entry) (added bool, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func newCatalogue(capacity int, weights Weights) *catalogue {
+	return &catalogue{capacity: capacity, weights: weights, byID: make(map[string]*entry), byCapability: make(map[string][]posting)}
+}
+
+// check returns why e cannot be added, or the entry that is there already if e repeats it.
+func (c *catalogue) check(e *entry) (held *entry, err error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	id := e.contract.ID
 	if held, ok := c.byID[id]; ok {
-		if held.contract.Equal(e.contract) {
-			return false, nil
+		if held.digest == e.digest {
+			return held, nil
 		}
-		return false, &caio.Error{Op: "register", Status: http.StatusConflict, Code: wire.AlreadyRegistered,
+		return nil, &caio.Error{Op: "register", Status: http.StatusConflict, Code: wire.AlreadyRegistered,
 			Message: fmt.Sprintf("Service %s is already registered with a different contract (version %s): unregister it first (DELETE /api/v1/services/%s) or choose another id",
 				id, held.contract.Version, id),
 			Details: map[string]any{"service_id": id, "version": held.contract.Version}}
 	}
 	if len(c.byID) >= c.capacity {
-		return false, &caio.Error{Op: "register", Status: http.StatusInsufficientStorage, Code: wire.RegistryFull,
+		return nil, &caio.Error{Op: "register", Status: http.StatusInsufficientStorage, Code: wire.RegistryFull,
 			Message: fmt.Sprintf("the registry is full: it holds %d services, the most it may; unregister one first", c.capacity)}
 	}
-	c.byID[id] = e
-	c.all = inserted(c.all, e, byID)
-	for _, capability := range e.summary.Capabilities {
-		c.byCapability[capability] = inserted(c.byCapability[capability], e, byRank(capability))
-	}
-	return true, nil
+	return nil, nil
 }
 
-func (c *catalogue) remove(id string) bool {
+// add adds an entry that passed check.
+func (c *catalogue) add(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.byID[id]
-	if !ok {
-		return false
+	c.byID[e.contract.ID] = e
+	c.all = inserted(c.all, posting{contract: e.contract, entry: e})
+	for _, o := range e.offers {
+		all := e.parts
+		all.guarantees = ratio(o.accuracy)
+		c.byCapability[o.capability] = inserted(c.byCapability[o.capability], posting{e.contract, e, c.weights.total(all)})
 	}
-	delete(c.byID, id)
-	c.all = removed(c.all, e, byID)
-	for _, capability := range e.summary.Capabilities {
-		rest := removed(c.byCapability[capability], e, byRank(capability))
-		c.byCapability[capability] = rest
+	c.index.Put(e.contract)
+}
+
+func (c *catalogue) remove(e *entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.byID, e.contract.ID)
+	c.all = removed(c.all, e.contract.ID)
+	for _, o := range e.offers {
+		rest := removed(c.byCapability[o.capability], e.contract.ID)
+		c.byCapability[o.capability] = rest
 		if len(rest) == 0 {
-			delete(c.byCapability, capability)
+			delete(c.byCapability, o.capability)
 		}
 	}
-	return true
+	c.index.Remove(e.contract.ID)
 }
 
 func (c *catalogue) get(id string) (*entry, bool) {
@@ -79,28 +93,10 @@ func (c *catalogue) get(id string) (*entry, bool) {
 	return e, ok
 }
 
-func (c *catalogue) count() int {
+func (c *catalogue) entries() []posting {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return len(c.byID)
-}
-
-// candidates returns the shortest list that holds every service with all of the capabilities, and the one capability by
-// rank for which it is sorted; all services by id if there are none. missing are the capabilities that no service has.
-func (c *catalogue) candidates(capabilities []string) (list []*entry, sortedFor string, missing []string) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	list = c.all
-	for i, capability := range capabilities {
-		entries, ok := c.byCapability[capability]
-		if !ok {
-			missing = append(missing, capability)
-		}
-		if i == 0 || len(entries) < len(list) {
-			list, sortedFor = entries, capability
-		}
-	}
-	return list, sortedFor, missing
+	return c.all
 }
 
 // capabilities lists what is on offer, sorted.
@@ -110,37 +106,84 @@ func (c *catalogue) capabilities() []string {
 	return slices.Sorted(maps.Keys(c.byCapability))
 }
 
-// list returns every service that meets the requirements, sorted by id.
-func (c *catalogue) list(required contract.Requirements) []*entry {
-	candidates, _, _ := c.candidates(required.Capabilities)
-	entries := make([]*entry, 0, len(candidates))
-	met := len(required.Capabilities) <= 1 && len(required.Guarantees) == 0 && len(required.Constraints) == 0
-	for _, e := range candidates {
-		if met || e.contract.Match(required).OK {
-			entries = append(entries, e)
+// A found is the services with some capabilities, and those of them that meet all that is required.
+type found struct {
+	offering []posting // the shortest list that has every service with all of the capabilities
+	met      []posting
+	missing  []string // capabilities that no service has
+}
+
+// find returns what meets all of the requirements. The first must not lack the capabilities that all have in common, which
+// are looked up; all services are looked at if there are none. The lists are sorted by id and must not be modified.
+func (c *catalogue) find(required ...contract.Requirements) (f found) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	f.offering = c.all
+	for i, capability := range required[0].Capabilities {
+		list, ok := c.byCapability[capability]
+		if !ok {
+			f.missing = append(f.missing, capability)
+		}
+		if i == 0 || len(list) < len(f.offering) {
+			f.offering = list
 		}
 	}
-	slices.SortFunc(entries, byID)
+	f.met = f.offering
+	for i, r := range required {
+		if len(f.met) == 0 || i == 0 && plain(r) {
+			continue
+		}
+		if i > 0 { // only services with the capabilities are in question
+			r.Capabilities = slices.Concat(required[0].Capabilities, r.Capabilities)
+		}
+		f.met = intersection(f.met, c.index.Find(r))
+	}
+	return f
+}
+
+// plain reports whether everybody with the capability, if there is one, meets the requirements.
+func plain(r contract.Requirements) bool {
+	return len(r.Capabilities) <= 1 && len(r.Guarantees) == 0 && len(r.Constraints) == 0
+}
+
+// intersection returns those of the list that are among the contracts, both sorted by id.
+func intersection(list []posting, contracts []*contract.Contract) []posting {
+	met := make([]posting, 0, min(len(list), len(contracts)))
+	for _, p := range list {
+		for len(contracts) > 0 && contracts[0] != p.contract && contracts[0].ID < p.contract.ID {
+			contracts = contracts[1:]
+		}
+		if len(contracts) == 0 {
+			break
+		}
+		if contracts[0] == p.contract {
+			met, contracts = append(met, p), contracts[1:]
+		}
+	}
+	return met
+}
+
+func entriesOf(list []posting) []*entry {
+	entries := make([]*entry, len(list))
+	for i := range list {
+		entries[i] = list[i].entry
+	}
 	return entries
 }
 
-func byID(a, b *entry) int { return strings.Compare(a.contract.ID, b.contract.ID) }
-
-func byRank(capability string) func(a, b *entry) int {
-	return func(a, b *entry) int { return a.rank(capability).compare(b.rank(capability)) }
+// inserted returns a copy of the sorted list with p in its place.
+func inserted(list []posting, p posting) []posting {
+	at, _ := slices.BinarySearchFunc(list, p.contract.ID, comparePosting)
+	return slices.Concat(list[:at], []posting{p}, list[at:])
 }
 
-// inserted returns a copy of the sorted list with e in its place.
-func inserted(list []*entry, e *entry, order func(a, b *entry) int) []*entry {
-	at, _ := slices.BinarySearchFunc(list, e, order)
-	return slices.Concat(list[:at], []*entry{e}, list[at:])
-}
-
-// removed returns a copy of the sorted list without e.
-func removed(list []*entry, e *entry, order func(a, b *entry) int) []*entry {
-	at, found := slices.BinarySearchFunc(list, e, order)
-	if !found {
+// removed returns a copy of the sorted list without the service.
+func removed(list []posting, id string) []posting {
+	at, there := slices.BinarySearchFunc(list, id, comparePosting)
+	if !there {
 		return list
 	}
 	return slices.Concat(list[:at], list[at+1:])
 }
+
+func comparePosting(p posting, id string) int { return strings.Compare(p.contract.ID, id) }

@@ -1,55 +1,130 @@
 package registry
 
 import (
-	"cmp"
 	"encoding/json"
+	"errors"
 	"math"
+	"slices"
 	"strings"
+	"sync/atomic"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-const statusActive = "active"
+const (
+	statusActive    = "active"
+	statusUnhealthy = "unhealthy"
+)
 
-// An entry is one registered service, prepared for listing and routing. It is immutable.
+// An entry is one registered service, prepared for listing and routing. All but its presence is immutable.
 type entry struct {
 	contract  *contract.Contract
-	summary   caio.Service // as lists show it
-	listed    []byte       // the summary as JSON
+	digest    string
+	excerpt   jsontext.Value // of the contract: what routing looks at; canonical JSON, itself a contract
+	summary   caio.Service   // as lists show it while the service is active
+	listed    [2][]byte      // the summary as JSON: active, unhealthy
 	endpoints []caio.Endpoint
 
-	accuracy map[string]float64 // promised minimum by capability; 0 if none is promised
-	p95      float64            // promised milliseconds; +Inf if none are promised
-	price    float64            // of a call of 1,000 tokens as the contract states it; +Inf if it does not
+	endpointsText, guaranteesText jsontext.Value // canonical
+
+	offers       []offer
+	p95          *float64 // promised milliseconds
+	price        *float64 // of a call of 1,000 tokens as the contract states it
+	availability *float64 // promised ratio
+	parts        parts    // of the score, but for the accuracy
+	trust        float64  // least trust level of users
+	confidential bool     // sensitive data may go there
+
+	presence *presence
+}
+
+// An offer is a capability with the accuracy that is promised for it.
+type offer struct {
+	capability string
+	accuracy   *float64
+}
+
+// A presence is what changes about a registered service.
+type presence struct {
+	unhealthy atomic.Bool
+}
+
+func (e *entry) routable() bool { return !e.presence.unhealthy.Load() }
+
+func (e *entry) status() string {
+	if e.presence.unhealthy.Load() {
+		return statusUnhealthy
+	}
+	return statusActive
+}
+
+// asListed is the entry in a list, as JSON.
+func (e *entry) asListed() []byte {
+	if e.presence.unhealthy.Load() {
+		return e.listed[1]
+	}
+	return e.listed[0]
 }
 
 func newEntry(ct *contract.Contract) (*entry, error) {
-	e := &entry{contract: ct, accuracy: make(map[string]float64), p95: math.Inf(1), price: priceOf(ct.Cost)}
+	e := &entry{contract: ct, digest: ct.Digest(), price: priceOf(ct.Cost), trust: trustFor(ct), confidential: confidential(ct), presence: new(presence)}
 	e.summary = caio.Service{ID: ct.ID, Name: ct.Name, Version: ct.Version, Guarantees: guaranteesOf(ct), Status: statusActive}
 	for _, c := range ct.Capabilities {
-		promised := 0.0
-		if c.Accuracy != nil && c.Accuracy.Min != nil {
-			promised = *c.Accuracy.Min
-		}
-		known, ok := e.accuracy[c.Type]
-		if !ok {
-			e.summary.Capabilities = append(e.summary.Capabilities, c.Type)
-		}
-		e.accuracy[c.Type] = max(known, promised)
+		e.addOffer(c)
+	}
+	for _, o := range e.offers {
+		e.summary.Capabilities = append(e.summary.Capabilities, o.capability)
 	}
 	for _, g := range ct.Guarantees {
-		if g.Property == "p95_latency_ms" && g.Bound.Max != nil {
-			e.p95 = min(e.p95, *g.Bound.Max)
+		switch g.Property {
+		case "p95_latency_ms":
+			e.p95 = stricter(e.p95, g.Bound.Max, func(a, b float64) bool { return a < b })
+		case "availability":
+			e.availability = stricter(e.availability, g.Bound.Min, func(a, b float64) bool { return a > b })
 		}
 	}
 	for _, endpoint := range ct.API.Endpoints {
 		e.endpoints = append(e.endpoints, caio.Endpoint{Method: endpoint.Method, Path: endpoint.Path})
 	}
-	var err error
-	e.listed, err = json.Marshal(e.summary)
-	return e, err
+	unhealthy := e.summary
+	unhealthy.Status = statusUnhealthy
+	for i, summary := range []caio.Service{e.summary, unhealthy} {
+		var err error
+		if e.listed[i], err = json.Marshal(summary); err != nil {
+			return nil, err
+		}
+	}
+	e.parts = parts{performance: performance(e.p95), cost: cost(e.price), reliability: ratio(e.availability)}
+	var faults [3]error
+	e.excerpt, faults[0] = excerptOf(ct)
+	e.endpointsText, faults[1] = canonical(e.endpoints)
+	e.guaranteesText, faults[2] = canonical(e.summary.Guarantees)
+	return e, errors.Join(faults[:]...)
+}
+
+func (e *entry) addOffer(c contract.Capability) {
+	o := offer{capability: c.Type}
+	if c.Accuracy != nil {
+		o.accuracy = c.Accuracy.Min
+	}
+	i := slices.IndexFunc(e.offers, func(known offer) bool { return known.capability == c.Type })
+	if i < 0 {
+		e.offers = append(e.offers, o)
+		return
+	}
+	e.offers[i].accuracy = stricter(e.offers[i].accuracy, o.accuracy, func(a, b float64) bool { return a > b })
+}
+
+// stricter returns the stricter of two bounds, of which nil is none.
+func stricter(a, b *float64, than func(a, b float64) bool) *float64 {
+	if a == nil || b != nil && than(*b, *a) {
+		return b
+	}
+	return a
 }
 
 // guaranteesOf returns the guarantees in CAIO's form. Further ones of the same name go by their property.
@@ -69,14 +144,14 @@ func guaranteesOf(ct *contract.Contract) map[string]any {
 	return guarantees
 }
 
-func priceOf(cost *contract.Cost) float64 {
+func priceOf(cost *contract.Cost) *float64 {
 	switch {
 	case cost == nil:
-		return math.Inf(1)
+		return nil
 	case cost.Model == "free":
-		return 0
+		return new(float64)
 	case cost.BaseCost == nil && cost.TokenCost == nil:
-		return math.Inf(1)
+		return nil
 	}
 	price := 0.0
 	if cost.BaseCost != nil {
@@ -85,41 +160,94 @@ func priceOf(cost *contract.Cost) float64 {
 	if cost.TokenCost != nil {
 		price += 1000 * *cost.TokenCost
 	}
-	return price
+	return &price
 }
 
-// offers reports whether the service has all of the capabilities.
-func (e *entry) offers(capabilities []string) bool {
-	for _, c := range capabilities {
-		if _, ok := e.accuracy[c]; !ok {
-			return false
+// trustFor returns the least trust level that the contract serves, as [contract.Contract.Match] compares it.
+func trustFor(ct *contract.Contract) float64 {
+	sections := []map[string]any{ct.Constraints.Other}
+	if ct.Privacy != nil {
+		sections = append(sections, ct.Privacy.Other)
+	}
+	if ct.Alignment != nil {
+		sections = append(sections, ct.Alignment.Other)
+	}
+	for _, section := range sections {
+		if level, ok := section["required_trust_level"].(float64); ok {
+			return level
+		}
+		if _, ok := section["required_trust_level"]; ok && !ct.Match(contract.Requirements{TrustLevel: new(math.MaxFloat64)}).OK {
+			return math.Inf(1)
 		}
 	}
-	return true
+	return math.Inf(-1)
 }
 
-// A rank is a service's place in the order of preference for some capabilities.
-type rank struct {
-	accuracy, p95, price float64
-	id                   string
+// confidential reports whether sensitive data may go to the service: it stays on the device or local, or is encrypted.
+func confidential(ct *contract.Contract) bool {
+	p := ct.Privacy
+	return p != nil && (p.DataLocality == "on_device" || p.DataLocality == "local" || p.Encryption != nil && *p.Encryption)
 }
 
-// rank returns the service's rank; its accuracy is that promised for the weakest of the capabilities.
-func (e *entry) rank(capabilities ...string) rank {
-	r := rank{math.Inf(1), e.p95, e.price, e.contract.ID}
-	for _, c := range capabilities {
-		r.accuracy = min(r.accuracy, e.accuracy[c])
+// excerptOf returns what routing looks at of the contract: the document without remarks and schemas.
+func excerptOf(ct *contract.Contract) (jsontext.Value, error) {
+	data, err := ct.MarshalJSON()
+	if err != nil {
+		return nil, err
 	}
-	return r
+	var document map[string]any
+	if err := json.Unmarshal(data, &document); err != nil {
+		return nil, err
+	}
+	body := document
+	if inner, nested := document["service"].(map[string]any); nested {
+		body = inner
+		document = map[string]any{"service": inner}
+	}
+	for name := range body {
+		if name == "metadata" || name == "description" || strings.HasPrefix(name, "x-") {
+			delete(body, name)
+		}
+	}
+	api, _ := body["api"].(map[string]any)
+	endpoints, _ := api["endpoints"].([]any)
+	for _, item := range endpoints {
+		if endpoint, ok := item.(map[string]any); ok {
+			delete(endpoint, "input_schema")
+			delete(endpoint, "output_schema")
+		}
+	}
+	excerpt, err := canonical(document)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := contract.Parse("excerpt", excerpt); err != nil {
+		return canonical(json.RawMessage(data)) // whatever it lacked, the whole has
+	}
+	return excerpt, nil
 }
 
-// compare is negative if a goes before b. It is the whole rule of choice: the higher promised accuracy, then the lower
-// promised p95 latency, then the lower price, then the id.
-func (a rank) compare(b rank) int {
-	return cmp.Or(
-		cmp.Compare(b.accuracy, a.accuracy),
-		cmp.Compare(a.p95, b.p95),
-		cmp.Compare(a.price, b.price),
-		strings.Compare(a.id, b.id),
-	)
+// promised returns the accuracy promised for the weakest of the capabilities, nil if none is for one of them.
+func (e *entry) promised(capabilities []string) *float64 {
+	var weakest *float64
+	for i, capability := range capabilities {
+		at := e.offering(capability)
+		if at < 0 || e.offers[at].accuracy == nil {
+			return nil
+		}
+		if i == 0 || *e.offers[at].accuracy < *weakest {
+			weakest = e.offers[at].accuracy
+		}
+	}
+	return weakest
+}
+
+// offering returns the place of a capability in the offers, -1 if it is not there.
+func (e *entry) offering(capability string) int {
+	for i := range e.offers {
+		if e.offers[i].capability == capability {
+			return i
+		}
+	}
+	return -1
 }

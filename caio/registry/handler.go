@@ -109,21 +109,21 @@ func (r *Registry) postDiscover(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return servicesBody(r.services.list(required)), nil
+	return servicesBody(entriesOf(r.services.find(required).met)), nil
 }
 
 // servicesBody puts {"services","count"} together from JSON that was made at registration.
 func servicesBody(entries []*entry) encoded {
 	size := 64
 	for _, e := range entries {
-		size += len(e.listed) + 1
+		size += len(e.asListed()) + 1
 	}
 	body := append(make([]byte, 0, size), `{"services":[`...)
 	for i, e := range entries {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(body, e.listed...)
+		body = append(body, e.asListed()...)
 	}
 	return encoded{asJSON, fmt.Appendf(body, `],"count":%d}`, len(entries))}
 }
@@ -145,18 +145,16 @@ func (r *Registry) postOrchestrate(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	trace, err := r.route(request)
+	s, err := r.route(req.Context(), request)
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		*caio.Decision
-		Trace any `json:"trace"`
-	}{trace.Decision, map[string]any{"decision_id": trace.DecisionID, "timestamp": trace.Timestamp}}, nil
+	return s.answer(), nil
 }
 
 func (r *Registry) getTrace(req *http.Request) (any, error) {
-	return r.Trace(req.Context(), req.PathValue("id"))
+	text, err := r.traceText(req.PathValue("id"))
+	return encoded{asJSON, text}, err
 }
 
 func (r *Registry) getHealth(req *http.Request) (any, error) { return r.Health(req.Context()) }
@@ -167,7 +165,7 @@ func (r *Registry) getMetrics(*http.Request) (any, error) {
 	metric := func(name, kind, help string, value float64) {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %[1]s %[3]s\n%[1]s %[4]g\n", name, help, kind, value)
 	}
-	metric("caio_registry_services", "gauge", "Services that are registered.", float64(r.services.count()))
+	metric("caio_registry_services", "gauge", "Services that are registered.", float64(len(r.services.entries())))
 	metric("caio_registry_decisions_total", "counter", "Requests that were routed to a service.", float64(r.decided.Load()))
 	metric("caio_registry_no_match_total", "counter", "Requests that no service met.", float64(r.unmatched.Load()))
 	metric("caio_registry_uptime_seconds", "gauge", "Seconds since the registry was made.", time.Since(r.started).Seconds())

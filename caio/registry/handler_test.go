@@ -147,6 +147,10 @@ func TestOrchestrateForms(t *testing.T) {
 		`{"request": {"intent": {"type": "code"}, "context": {}, "requirements": {"capabilities": ["code_generation"]}, "constraints": {"requires_gpu": false}, "user": {"trust_level": 1}},
 		  "policies": [{"type": "constraint", "field": "requires_gpu", "value": false}], "context": {}}`: true,
 		`{"request": {"requirements": {"capabilities": ["code_generation"]}, "constraints": {"requires_internet": false}}}`: false,
+		`{"steps": [["code_generation"], {"capability": "code_review", "guarantees": {"p95_latency_ms": {"max": 5000}}}]}`:  true,
+		`{"steps": [["code_generation"], {"capability": "code_review", "guarantees": {"p95_latency_ms": {"max": 10}}}]}`:    false,
+		`{"request": {"requirements": ["code_review"], "sensitive": true}}`:                                                 false,
+		`{"requirements": ["code_review"], "context": {"sensitive": true}}`:                                                 false,
 	} {
 		status, answer := exchange{method: "POST", path: "/api/v1/orchestrate", contentType: asJSON, body: body}.send(t, reg)
 		if !matches {
@@ -221,8 +225,14 @@ func TestRefusals(t *testing.T) {
 		"unknown requirement":    {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"request": {"requirements": {"capabilities": ["a"], "speed": 1}}}`, nil}, 400, "INVALID_REQUEST", "/request/requirements/speed"},
 		"bound without min, max": {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": {"capabilities": ["a"], "guarantees": {"accuracy": 0.9}}}`, nil}, 400, "INVALID_REQUEST", `{"min": 0.9}`},
 		"bound of wrong type":    {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": {"capabilities": ["a"], "guarantees": {"accuracy": {"min": "high"}}}}`, nil}, 400, "INVALID_REQUEST", "min must be a number"},
-		"contradiction":          {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": ["a"], "constraints": {"requires_gpu": true}, "policies": [{"type": "constraint", "field": "requires_gpu", "value": false}]}`, nil}, 400, "INVALID_REQUEST", "another value"},
+		"contradiction":          {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": ["a"], "constraints": {"requires_gpu": true}, "request": {"constraints": {"requires_gpu": false}}}`, nil}, 400, "INVALID_REQUEST", "another value"},
 		"unknown policy":         {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": ["a"], "policies": [{"type": "rule"}]}`, nil}, 400, "INVALID_REQUEST", "/policies/0"},
+		"unknown policy member":  {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": ["a"], "policies": [{"type": "constraint", "field": "x", "value": 1, "unless": {}}]}`, nil}, 400, "INVALID_REQUEST", "/policies/0/unless"},
+		"unknown condition":      {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": ["a"], "policies": [{"type": "constraint", "field": "x", "value": 1, "when": {"weather": 1}}]}`, nil}, 400, "INVALID_REQUEST", "intent.NAME"},
+		"policy without bound":   {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": ["a"], "policies": [{"type": "constraint", "field": "guarantees.accuracy", "value": 1}]}`, nil}, 400, "INVALID_REQUEST", "/policies/0"},
+		"steps and requirements": {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": ["a"], "steps": [["b"]]}`, nil}, 400, "INVALID_REQUEST", "both steps"},
+		"empty step":             {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"steps": [["a"], []]}`, nil}, 400, "INVALID_REQUEST", "no capability"},
+		"too many steps":         {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"steps": [["a"]` + strings.Repeat(`,["a"]`, 16) + `]}`, nil}, 400, "INVALID_REQUEST", "more than 16"},
 		"context is a list":      {exchange{"POST", "/api/v1/orchestrate", asJSON, `[]`, nil}, 400, "INVALID_REQUEST", ""},
 		"too many requirements":  {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": ["a"` + strings.Repeat(`,"a"`, 64) + `]}`, nil}, 400, "INVALID_REQUEST", "more than 64"},
 		"unknown service":        {exchange{"GET", "/api/v1/services/nobody", "", "", nil}, 404, "SERVICE_NOT_FOUND", "nobody"},

@@ -1,17 +1,19 @@
 // Package registry is a registry and router with CAIO's HTTP API, in memory: for development, for tests, and embedded
 // where no CAIO runs.
 //
-// It accepts services by their contracts, lists them, and routes requests by contract matching. Of what CAIO does beyond
-// that it does nothing: a request's intent and user, its history and security rules do not influence the choice.
+// It accepts services by their contracts, lists them, and routes requests as [Registry.Route] says, with proofs and a
+// trace for each decision. Of what CAIO does beyond that, the history of services does not influence the choice.
 package registry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,11 +29,13 @@ import (
 type Registry struct {
 	services *catalogue
 	traces   *traceRing
+	weights  Weights
 	handler  http.Handler
 	log      *slog.Logger
 	version  string
 	started  time.Time
 
+	changes            sync.Mutex // held while a service is registered or removed
 	decided, unmatched atomic.Int64
 }
 
@@ -43,6 +47,9 @@ type Options struct {
 	// MaxTraces bounds the decisions that [Registry.Trace] remembers; the oldest is forgotten first. Default: 1,000; at
 	// most 1,000,000.
 	MaxTraces int
+
+	// Weights say what counts in the choice between services that meet all requirements. Default: [DefaultWeights].
+	Weights Weights
 
 	// Tokens are the bearer tokens that callers may use, of at least 16 characters; each opens everything. Default: no token is asked for, and
 	// only requests that name this machine as their host are answered (see Hosts).
@@ -71,6 +78,10 @@ func New(opts *Options) (*Registry, error) {
 		setDefault("MaxServices", &o.MaxServices, 10_000),
 		setDefault("MaxTraces", &o.MaxTraces, 1_000),
 	)
+	if o.Weights == (Weights{}) {
+		o.Weights = DefaultWeights()
+	}
+	err = errors.Join(err, o.Weights.check())
 	for i, token := range o.Tokens {
 		if len(token) < minToken {
 			err = errors.Join(err, fmt.Errorf("token %d of Tokens is shorter than %d characters", i+1, minToken))
@@ -83,7 +94,7 @@ func New(opts *Options) (*Registry, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Registry{
-		services: newCatalogue(o.MaxServices), traces: newTraceRing(o.MaxTraces),
+		services: newCatalogue(o.MaxServices, o.Weights), traces: newTraceRing(o.MaxTraces), weights: o.Weights,
 		log: o.Logger, version: moduleVersion(), started: time.Now(),
 	}
 	r.handler = r.newHandler(newGuard(&o))
@@ -110,11 +121,14 @@ func (r *Registry) Register(_ context.Context, ct *contract.Contract) (*caio.Reg
 	if err != nil {
 		return nil, fmt.Errorf("registry: the contract of %s is not JSON: %w", ct.ID, err)
 	}
-	added, err := r.services.add(e)
+	r.changes.Lock()
+	defer r.changes.Unlock()
+	held, err := r.services.check(e)
 	if err != nil {
 		return nil, err
 	}
-	if added {
+	if held == nil {
+		r.services.add(e)
 		r.log.Info("registered", "service_id", ct.ID, "version", ct.Version, "base_url", ct.API.BaseURL)
 	}
 	return &caio.Registration{ServiceID: ct.ID, Status: "registered", Message: fmt.Sprintf("Service %s registered successfully", ct.ID)}, nil
@@ -122,32 +136,44 @@ func (r *Registry) Register(_ context.Context, ct *contract.Contract) (*caio.Reg
 
 // Unregister removes a service. It fails with [caio.ErrNotFound] if there is none.
 func (r *Registry) Unregister(_ context.Context, serviceID string) error {
-	if !r.services.remove(serviceID) {
+	r.changes.Lock()
+	defer r.changes.Unlock()
+	e, ok := r.services.get(serviceID)
+	if !ok {
 		return unknownService("unregister", serviceID)
 	}
+	r.services.remove(e)
 	r.log.Info("unregistered", "service_id", serviceID)
 	return nil
 }
 
-// Services lists the services that q asks for, sorted by id, without their contracts. All services are "active".
+// Services lists the services that q asks for, sorted by id, without their contracts.
 func (r *Registry) Services(_ context.Context, q caio.Query) ([]caio.Service, error) {
 	entries := r.query(q)
 	services := make([]caio.Service, len(entries))
 	for i, e := range entries {
 		services[i] = e.summary
+		services[i].Status = e.status()
 	}
 	return services, nil
 }
 
 func (r *Registry) query(q caio.Query) []*entry {
-	if q.Status != "" && q.Status != statusActive {
-		return nil
-	}
 	var required contract.Requirements
 	if q.Capability != "" {
 		required.Capabilities = []string{q.Capability}
 	}
-	return r.services.list(required)
+	list := entriesOf(r.services.find(required).met)
+	if q.Status == "" {
+		return list
+	}
+	var inStatus []*entry
+	for _, e := range list {
+		if e.status() == q.Status {
+			inStatus = append(inStatus, e)
+		}
+	}
+	return inStatus
 }
 
 // Service returns one service with its contract. It fails with [caio.ErrNotFound] if there is none.
@@ -157,18 +183,31 @@ func (r *Registry) Service(_ context.Context, serviceID string) (*caio.Service, 
 		return nil, unknownService("read service", serviceID)
 	}
 	service := e.summary
+	service.Status = e.status()
 	service.Contract = e.contract
 	return &service, nil
 }
 
 // Trace returns the record of a decision. It fails with [caio.ErrNotFound] if there is none, or none any more.
 func (r *Registry) Trace(_ context.Context, decisionID string) (*caio.Trace, error) {
-	trace, ok := r.traces.get(decisionID)
+	text, err := r.traceText(decisionID)
+	if err != nil {
+		return nil, err
+	}
+	trace := new(caio.Trace)
+	if err := json.Unmarshal(text, trace); err != nil {
+		return nil, fmt.Errorf("registry: trace %s: %w", decisionID, err)
+	}
+	return trace, nil
+}
+
+func (r *Registry) traceText(decisionID string) ([]byte, error) {
+	text, ok := r.traces.get(decisionID)
 	if !ok {
 		return nil, &caio.Error{Op: "read trace", Status: http.StatusNotFound, Code: wire.DecisionNotFound,
 			Message: fmt.Sprintf("there is no decision %q, or not any more: only the latest are kept", wire.Clip(decisionID, 100))}
 	}
-	return trace, nil
+	return text, nil
 }
 
 // Health reports that the registry works, and since when.

@@ -47,9 +47,13 @@ func readJSON(r *http.Request, value any) error {
 	case err != nil:
 		return err
 	case isYAML:
-		return &caio.Error{Status: http.StatusUnsupportedMediaType, Code: wire.UnsupportedMediaType, Message: "only contracts may be YAML: send application/json"}
+		return onlyContractsAreYAML()
 	}
 	return decode(body, value, "")
+}
+
+func onlyContractsAreYAML() error {
+	return &caio.Error{Status: http.StatusUnsupportedMediaType, Code: wire.UnsupportedMediaType, Message: "only contracts may be YAML: send application/json"}
 }
 
 // decode reports faults with the place where they are, below prefix.

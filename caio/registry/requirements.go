@@ -40,28 +40,39 @@ func readRequirements(value jsontext.Value, prefix string) (r requirements, err 
 	return r, err
 }
 
-// A routingBody is the body of orchestrate, and the "request" in it. Further members (intent, user) are not looked at.
+// A routingBody is the body of orchestrate, and the "request" in it. Further members are not looked at.
 type routingBody struct {
-	Requirements jsontext.Value `json:"requirements"`
-	Guarantees   map[string]any `json:"guarantees"`
-	Constraints  map[string]any `json:"constraints"`
-	Policies     []policy       `json:"policies"`
-}
-
-// A policy narrows the choice like a constraint.
-type policy struct {
-	Type  string `json:"type"`
-	Field string `json:"field"`
-	Value any    `json:"value"`
+	Requirements jsontext.Value   `json:"requirements"`
+	Guarantees   map[string]any   `json:"guarantees"`
+	Constraints  map[string]any   `json:"constraints"`
+	Steps        []jsontext.Value `json:"steps"`
+	Policies     []jsontext.Value `json:"policies"`
+	User         struct {
+		TrustLevel *float64 `json:"trust_level"`
+	} `json:"user"`
+	Sensitive *bool          `json:"sensitive"`
+	Intent    jsontext.Value `json:"intent"`
+	Context   jsontext.Value `json:"context"`
 }
 
 // readRouting reads the flat and the nested body of orchestrate. What stands in both places must hold from both.
 func readRouting(r *http.Request) (caio.Request, error) {
+	body, isYAML, err := readBody(r)
+	switch {
+	case err != nil:
+		return caio.Request{}, err
+	case isYAML:
+		return caio.Request{}, onlyContractsAreYAML()
+	}
+	return decodeRouting(body)
+}
+
+func decodeRouting(body []byte) (caio.Request, error) {
 	var outer struct {
 		routingBody
 		Request *routingBody `json:"request"`
 	}
-	if err := readJSON(r, &outer); err != nil {
+	if err := decode(body, &outer, ""); err != nil {
 		return caio.Request{}, err
 	}
 	required := newGathering()
@@ -69,6 +80,7 @@ func readRouting(r *http.Request) (caio.Request, error) {
 	if outer.Request != nil {
 		required.addBody(*outer.Request, "/request")
 	}
+	required.addSubject(outer.routingBody, outer.Request)
 	return required.request, required.err
 }
 
@@ -81,9 +93,9 @@ func readDiscovery(r *http.Request) (contract.Requirements, error) {
 	required := newGathering()
 	required.addRequirements(body, "")
 	if required.err == nil {
-		required.err = checkSize(required.request)
+		required.err = checkSize(wholeStep(required.request))
 	}
-	return requirementsOf(required.request), required.err
+	return requirementsOf(wholeStep(required.request)), required.err
 }
 
 // A gathering collects requirements from the places where a body may have them, up to the first fault.
@@ -100,13 +112,79 @@ func (g *gathering) addBody(b routingBody, prefix string) {
 	g.addRequirements(b.Requirements, prefix+"/requirements")
 	g.addGuarantees(b.Guarantees, prefix+"/guarantees")
 	g.addConstraints(b.Constraints, prefix+"/constraints")
-	for i, p := range b.Policies {
-		if p.Type != "constraint" || p.Field == "" {
-			g.fail(fmt.Sprintf(`%s/policies/%d: only policies like {"type": "constraint", "field": "requires_gpu", "value": false} are known`, prefix, i))
+	g.addSteps(b.Steps, prefix+"/steps")
+	g.addPolicies(b.Policies, prefix+"/policies")
+	if level := b.User.TrustLevel; level != nil {
+		g.request.TrustLevel = *level // the outer body comes first: the request's own user counts
+	}
+	g.request.Sensitive = g.request.Sensitive || b.Sensitive != nil && *b.Sensitive
+}
+
+func (g *gathering) addSteps(steps []jsontext.Value, prefix string) {
+	if len(steps) > maxSteps {
+		g.fail(fmt.Sprintf("%s: there are %d steps, more than %d", prefix, len(steps), maxSteps))
+	}
+	for i, value := range steps {
+		if g.err != nil {
 			return
 		}
-		g.addConstraints(map[string]any{p.Field: p.Value}, fmt.Sprintf("%s/policies/%d", prefix, i))
+		step := newGathering()
+		step.addRequirements(value, fmt.Sprintf("%s/%d", prefix, i))
+		g.err = step.err
+		g.request.Steps = append(g.request.Steps, wholeStep(step.request))
 	}
+}
+
+func (g *gathering) addPolicies(policies []jsontext.Value, prefix string) {
+	for i, value := range policies {
+		at := fmt.Sprintf("%s/%d", prefix, i)
+		var p caio.Policy
+		if g.err == nil {
+			g.err = decode(value, &p, at, json.RejectUnknownMembers(true))
+		}
+		if g.err == nil {
+			g.err = checkPolicy(p, at)
+		}
+		if g.err != nil {
+			return
+		}
+		g.request.Policies = append(g.request.Policies, p)
+	}
+}
+
+// addSubject reads what the request is about. It may be large, so of intent and context only what policies depend on is
+// decoded, and whether the context calls itself sensitive.
+func (g *gathering) addSubject(outer routingBody, inner *routingBody) {
+	bodies := []routingBody{outer}
+	if inner != nil {
+		bodies = append(bodies, *inner)
+	}
+	for _, b := range bodies {
+		var context struct {
+			Sensitive jsontext.Value `json:"sensitive"`
+		}
+		if b.Context.Kind() == '{' && json.Unmarshal(b.Context, &context) == nil {
+			g.request.Sensitive = g.request.Sensitive || context.Sensitive.Kind() == 't'
+		}
+		if !slices.ContainsFunc(g.request.Policies, func(p caio.Policy) bool { return len(p.When) > 0 }) {
+			continue
+		}
+		g.decodeSubject(b.Intent, &g.request.Intent)
+		g.decodeSubject(b.Context, &g.request.Context)
+	}
+}
+
+func (g *gathering) decodeSubject(value jsontext.Value, to *map[string]any) {
+	if value.Kind() != '{' || g.err != nil {
+		return
+	}
+	members := map[string]any{}
+	g.err = decode(value, &members, "")
+	if *to == nil {
+		*to = members
+		return
+	}
+	maps.Copy(*to, members)
 }
 
 func (g *gathering) addRequirements(value jsontext.Value, prefix string) {
@@ -115,7 +193,7 @@ func (g *gathering) addRequirements(value jsontext.Value, prefix string) {
 	}
 	r, err := readRequirements(value, prefix)
 	if err == nil {
-		err = checkSize(caio.Request{Capabilities: wire.Names(r.Capabilities)})
+		err = checkSize(caio.Step{Capabilities: wire.Names(r.Capabilities)})
 	}
 	if err != nil {
 		g.err = err

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,11 +25,15 @@ var anyService = caio.Query{}
 
 // An offer is a service in the terms of the test's own reference, from which its contract is written.
 type offer struct {
-	id       string
-	accuracy map[string]float64 // by capability; 0 for not stated
-	p95      float64            // 0 for not stated
-	price    float64            // per call; negative for not stated
-	gpu      bool
+	id           string
+	accuracy     map[string]float64 // by capability; 0 for not stated
+	p95          float64            // 0 for not stated
+	price        float64            // per call; negative for not stated
+	availability float64            // 0 for not stated
+	gpu          bool
+	locality     string // "" for no privacy section
+	encryption   bool
+	trust        float64 // 0 for not stated
 }
 
 func (o offer) yaml() string {
@@ -40,13 +45,25 @@ func (o offer) yaml() string {
 			fmt.Fprintf(&b, "      accuracy: {min: %g}\n", o.accuracy[capability])
 		}
 	}
+	if o.p95 > 0 || o.availability > 0 {
+		b.WriteString("  guarantees:\n")
+	}
 	if o.p95 > 0 {
-		fmt.Fprintf(&b, "  guarantees:\n    latency:\n      property: p95_latency_ms\n      bound: {max: %g}\n", o.p95)
+		fmt.Fprintf(&b, "    latency:\n      property: p95_latency_ms\n      bound: {max: %g}\n", o.p95)
+	}
+	if o.availability > 0 {
+		fmt.Fprintf(&b, "    availability:\n      property: availability\n      bound: {min: %g}\n", o.availability)
 	}
 	if o.price >= 0 {
 		fmt.Fprintf(&b, "  cost:\n    model: per_request\n    base_cost: %g\n    currency: USD\n", o.price)
 	}
+	if o.locality != "" {
+		fmt.Fprintf(&b, "  privacy:\n    data_locality: %s\n    encryption: %t\n", o.locality, o.encryption)
+	}
 	fmt.Fprintf(&b, "  constraints:\n    requires_gpu: %t\n", o.gpu)
+	if o.trust > 0 {
+		fmt.Fprintf(&b, "    required_trust_level: %g\n", o.trust)
+	}
 	b.WriteString("  api:\n    protocol: http\n    base_url: http://localhost:9000\n    endpoints:\n      - path: /call\n        method: POST\n")
 	return b.String()
 }
@@ -56,15 +73,26 @@ type wish struct {
 	capabilities []string
 	p95          float64 // 0 for no matter
 	noGPU        bool
+	local        bool // by policy, for German only
+	german       bool
+	sensitive    bool
+	trust        float64
 }
 
 func (w wish) request() caio.Request {
-	r := caio.Request{Capabilities: w.capabilities}
+	r := caio.Request{Capabilities: w.capabilities, TrustLevel: w.trust, Sensitive: w.sensitive}
 	if w.p95 > 0 {
 		r.Guarantees = map[string]contract.Bound{"p95_latency_ms": {Max: &w.p95}}
 	}
 	if w.noGPU {
 		r.Constraints = map[string]any{"requires_gpu": false}
+	}
+	if w.local {
+		r.Policies = []caio.Policy{{Type: "constraint", Field: "privacy.data_locality", Value: "local", When: map[string]any{"context.language": []any{"german", "dutch"}}}}
+		r.Context = map[string]any{"language": "english", "secret": "hunter2"}
+	}
+	if w.german {
+		r.Context = map[string]any{"language": "german", "secret": "hunter2"}
 	}
 	return r
 }
@@ -75,46 +103,53 @@ func (w wish) metBy(o offer) bool {
 			return false
 		}
 	}
-	return (w.p95 == 0 || o.p95 > 0 && o.p95 <= w.p95) && !(w.noGPU && o.gpu)
+	return (w.p95 == 0 || o.p95 > 0 && o.p95 <= w.p95) && !(w.noGPU && o.gpu) &&
+		(!w.local || !w.german || o.locality == "local") &&
+		(!w.sensitive || o.locality == "local" || o.locality == "on_device" || o.encryption) &&
+		w.trust >= o.trust
 }
 
-// reference is the rule of choice, by brute force: the id of the best offer, "" if none meets the wish.
-func (w wish) reference(offers []offer) string {
+// score is the documented one, with the default weights.
+func (w wish) score(o offer) float64 {
+	total := 0.0
+	weakest := 1.0
+	for _, c := range w.capabilities {
+		weakest = min(weakest, o.accuracy[c])
+	}
+	total += 4 * weakest
+	if o.p95 > 0 {
+		total += 3 / (1 + o.p95/1000)
+	}
+	if o.price >= 0 {
+		total += 2 / (1 + 10*o.price)
+	}
+	return (total + o.availability) / 10
+}
+
+// reference is the rule of choice, by brute force: the best offers, best first.
+func (w wish) reference(offers []offer) []offer {
 	var met []offer
 	for _, o := range offers {
 		if w.metBy(o) {
 			met = append(met, o)
 		}
 	}
-	if len(met) == 0 {
-		return ""
-	}
-	weakest := func(o offer) float64 {
-		lowest := math.Inf(1)
-		for _, c := range w.capabilities {
-			lowest = min(lowest, o.accuracy[c])
-		}
-		return lowest
-	}
-	unstatedLast := func(v float64, stated bool) float64 {
-		if !stated {
-			return math.Inf(1)
-		}
-		return v
-	}
 	slices.SortFunc(met, func(a, b offer) int {
-		return cmp.Or(
-			cmp.Compare(weakest(b), weakest(a)),
-			cmp.Compare(unstatedLast(a.p95, a.p95 > 0), unstatedLast(b.p95, b.p95 > 0)),
-			cmp.Compare(unstatedLast(a.price, a.price >= 0), unstatedLast(b.price, b.price >= 0)),
-			cmp.Compare(a.id, b.id))
+		if difference := w.score(b) - w.score(a); math.Abs(difference) > 1e-12 {
+			return cmp.Compare(difference, 0)
+		}
+		return cmp.Compare(a.id, b.id)
 	})
-	return met[0].id
+	return met[:min(len(met), 5)]
 }
 
 func randomOffer(random *rand.Rand, id string) offer {
 	pick := func(values ...float64) float64 { return values[random.IntN(len(values))] }
-	o := offer{id: id, accuracy: make(map[string]float64), p95: pick(0, 100, 200, 500), price: pick(-1, 0, 0.01, 0.02), gpu: random.IntN(2) == 0}
+	o := offer{id: id, accuracy: make(map[string]float64), p95: pick(0, 100, 200, 500), price: pick(-1, 0, 0.01, 0.02),
+		availability: pick(0, 0.9, 0.99), gpu: random.IntN(2) == 0, trust: pick(0, 0, 0, 1, 2)}
+	if o.locality = []string{"", "cloud", "local", "on_device"}[random.IntN(4)]; o.locality != "" {
+		o.encryption = random.IntN(2) == 0
+	}
 	for range 1 + random.IntN(3) {
 		o.accuracy["capability_"+string(rune('a'+random.IntN(5)))] = pick(0, 0.8, 0.9)
 	}
@@ -122,7 +157,8 @@ func randomOffer(random *rand.Rand, id string) offer {
 }
 
 func randomWish(random *rand.Rand) wish {
-	w := wish{p95: []float64{0, 0, 100, 200, 300}[random.IntN(5)], noGPU: random.IntN(3) == 0}
+	w := wish{p95: []float64{0, 0, 100, 200, 300}[random.IntN(5)], noGPU: random.IntN(3) == 0, sensitive: random.IntN(4) == 0,
+		local: random.IntN(3) == 0, german: random.IntN(2) == 0, trust: float64(random.IntN(3))}
 	for range 1 + random.IntN(2) {
 		if c := "capability_" + string(rune('a'+random.IntN(5))); !slices.Contains(w.capabilities, c) {
 			w.capabilities = append(w.capabilities, c)
@@ -131,47 +167,62 @@ func randomWish(random *rand.Rand) wish {
 	return w
 }
 
-// Whatever comes and goes, the choice meets every clause, is the reference's choice, and stays the same when asked again.
+// randomRegistry returns a registry with what it holds after some services came and went.
+func randomRegistry(t *testing.T, random *rand.Rand) (*registry.Registry, []offer) {
+	t.Helper()
+	reg := newRegistry(t, nil)
+	var offers []offer
+	for i := range 1 + random.IntN(25) {
+		o := randomOffer(random, fmt.Sprintf("service-%02d", i))
+		offers = append(offers, o)
+		if _, err := reg.Register(t.Context(), parse(t, o.yaml())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range random.IntN(5) {
+		gone := random.IntN(len(offers))
+		if err := reg.Unregister(t.Context(), offers[gone].id); err != nil {
+			t.Fatal(err)
+		}
+		if offers = slices.Delete(offers, gone, gone+1); len(offers) == 0 {
+			break
+		}
+	}
+	return reg, offers
+}
+
+// Whatever comes and goes, the choice and its runners-up are the reference's, stay the same when asked again, and have a
+// trace that verifies and does not hold what the request is about.
 func TestRouteEqualsReference(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
-	for round := range 40 {
-		reg := newRegistry(t, nil)
-		var offers []offer
-		for i := range 1 + random.IntN(25) {
-			o := randomOffer(random, fmt.Sprintf("service-%02d", i))
-			offers = append(offers, o)
-			if _, err := reg.Register(t.Context(), parse(t, o.yaml())); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for range random.IntN(5) { // some go
-			gone := random.IntN(len(offers))
-			if err := reg.Unregister(t.Context(), offers[gone].id); err != nil {
-				t.Fatal(err)
-			}
-			if offers = slices.Delete(offers, gone, gone+1); len(offers) == 0 {
-				break
-			}
-		}
-		for range 50 {
+	for round := range 30 {
+		reg, offers := randomRegistry(t, random)
+		for range 20 {
 			w := randomWish(random)
 			want := w.reference(offers)
 			for range 2 {
 				decision, err := reg.Route(t.Context(), w.request())
-				if want == "" {
+				if len(want) == 0 {
 					if !errors.Is(err, caio.ErrNoMatch) {
 						t.Fatalf("round %d: Route(%+v) = %v, %v, want ErrNoMatch", round, w, decision, err)
 					}
 					continue
 				}
-				if err != nil || decision.ServiceID != want {
-					t.Fatalf("round %d: Route(%+v) = %+v, %v, want %s", round, w, decision, err, want)
+				if err != nil || decision.ServiceID != want[0].id || len(decision.Candidates) != len(want) {
+					t.Fatalf("round %d: Route(%+v) = %+v, %v, want %+v", round, w, decision, err, want)
 				}
-				for _, clause := range decision.Proofs[0].Clauses {
-					if !clause.Met {
-						t.Fatalf("round %d: chosen %s fails %+v", round, want, clause)
+				for i, candidate := range decision.Candidates {
+					if candidate.ServiceID != want[i].id || math.Abs(candidate.Score-w.score(want[i])) > 1e-12 {
+						t.Fatalf("round %d: Route(%+v): candidate %d is %+v, want %+v with %v", round, w, i, candidate, want[i], w.score(want[i]))
 					}
+				}
+				trace, err := reg.Trace(t.Context(), decision.DecisionID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := registry.Verify(trace.Raw); err != nil || strings.Contains(string(trace.Raw), "hunter2") {
+					t.Fatalf("round %d: Verify: %v\n%s", round, err, trace.Raw)
 				}
 			}
 		}
@@ -184,6 +235,7 @@ func TestNoMatchNamesTheNearest(t *testing.T) {
 	for _, o := range []offer{
 		{id: "far", accuracy: map[string]float64{"chat": 0.9}, p95: 500, price: -1, gpu: true},
 		{id: "near", accuracy: map[string]float64{"chat": 0.8}, p95: 300, price: -1},
+		{id: "less-near", accuracy: map[string]float64{"chat": 0.8}, p95: 400, price: -1},
 	} {
 		if _, err := reg.Register(t.Context(), parse(t, o.yaml())); err != nil {
 			t.Fatal(err)
@@ -191,8 +243,19 @@ func TestNoMatchNamesTheNearest(t *testing.T) {
 	}
 	_, err := reg.Route(t.Context(), wish{capabilities: []string{"chat"}, p95: 100, noGPU: true}.request())
 	var refusal *caio.Error
-	if !errors.As(err, &refusal) || !strings.Contains(refusal.Message, "near") || !strings.Contains(refusal.Message, "p95_latency_ms") {
-		t.Errorf("Route = %v, want it to name the nearest service and what it fails", err)
+	if !errors.As(err, &refusal) || !strings.Contains(refusal.Message, "the nearest, near, fails") || !strings.Contains(refusal.Message, "<= 300, <= 100 was required") {
+		t.Errorf("Route = %v, want it to name the nearest service, what it fails, and by how much", err)
+	}
+	_, err = reg.Route(t.Context(), caio.Request{Capabilities: []string{"chat"}, Sensitive: true,
+		Policies: []caio.Policy{{Type: "constraint", Field: "guarantees.p95_latency_ms", Value: contract.Bound{Max: new(350.0)}}}})
+	if !errors.As(err, &refusal) {
+		t.Fatalf("Route = %v, want a caio.Error", err)
+	}
+	details, _ := json.Marshal(refusal.Details)
+	for _, want := range []string{`[{"service_id":"near","failed":[{"requirement":"security.sensitive data"`, `"policies.guarantees.p95_latency_ms"`} {
+		if !strings.Contains(string(details), want) {
+			t.Errorf("details miss %s: %s", want, details)
+		}
 	}
 	_, err = reg.Route(t.Context(), caio.Request{Capabilities: []string{"chat", "chatt"}})
 	if !errors.As(err, &refusal) {
