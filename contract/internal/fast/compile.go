@@ -8,6 +8,7 @@ package fast
 import (
 	"math"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,13 +53,15 @@ type node struct {
 
 	minLength, maxLength int // of text, in characters
 	pattern              *regexp.Regexp
+	floating             bool // pattern does not look at what surrounds a match
 
 	items              *node
 	minItems, maxItems int
 
 	properties         []property
-	required           uint64 // bits: indexes of properties
-	others             *node  // of members not in properties; nil forbids them
+	required           uint64   // bits: indexes of properties
+	oneOf              []uint64 // exactly one of these sets must be complete; nil if not used
+	others             *node    // of members not in properties; nil forbids them
 	minProps, maxProps int
 
 	values *values // nil unless enum or const
@@ -163,7 +166,7 @@ func (c *compiler) keyword(n *node, schema map[string]any, keyword string, value
 		n.anyOf = c.list(value)
 	case "$ref":
 		n.all = append(n.all, c.reference(value))
-	case "properties", "required": // once, together: see properties
+	case "properties", "required", "oneOf": // once, together: see properties
 	case "$schema", "$defs", "definitions", "title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly":
 	default:
 		if !strings.HasPrefix(keyword, "x-") {
@@ -239,9 +242,21 @@ func (c *compiler) pattern(n *node, value any) {
 		return
 	}
 	n.pattern = compiled
+	parsed, err := syntax.Parse(expression, syntax.Perl)
+	n.floating = err == nil && !looksAround(parsed)
 }
 
-// properties joins properties and required: a required name has a bit, whether or not it has a schema.
+// looksAround reports whether an expression has anchors or word boundaries.
+func looksAround(e *syntax.Regexp) bool {
+	switch e.Op {
+	case syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return true
+	}
+	return slices.ContainsFunc(e.Sub, looksAround)
+}
+
+// properties joins properties, required and oneOf: a name that is required somewhere has a bit, whether or not it has a
+// schema.
 func (c *compiler) properties(n *node, schema map[string]any) {
 	members, ok := schema["properties"].(map[string]any)
 	if _, stated := schema["properties"]; stated && !ok {
@@ -255,27 +270,56 @@ func (c *compiler) properties(n *node, schema map[string]any) {
 	for _, name := range names {
 		n.properties = append(n.properties, property{name, c.compile(members[name])})
 	}
-	required, ok := schema["required"].([]any)
-	if _, stated := schema["required"]; stated && !ok {
-		c.giveUp()
+	if required, stated := schema["required"]; stated {
+		n.required = c.set(n, required)
 	}
-	for _, value := range required {
-		name, _ := value.(string)
-		at := slices.IndexFunc(n.properties, func(p property) bool { return p.name == name })
-		if at < 0 {
-			at = len(n.properties)
-			never := n.others
-			if never == nil {
-				c.giveUp() // required and forbidden: nothing is valid
-				return
-			}
-			n.properties = append(n.properties, property{name, never})
-		}
-		n.required |= 1 << at
+	if branches, stated := schema["oneOf"]; stated {
+		c.choices(n, branches)
 	}
 	if len(n.properties) > 64 {
 		c.giveUp()
 	}
+}
+
+// set returns the bits of a list of names.
+func (c *compiler) set(n *node, required any) (bits uint64) {
+	list, ok := required.([]any)
+	if !ok {
+		c.giveUp()
+	}
+	for _, value := range list {
+		name, _ := value.(string)
+		at := slices.IndexFunc(n.properties, func(p property) bool { return p.name == name })
+		if at < 0 {
+			at = len(n.properties)
+			if n.others == nil {
+				c.giveUp() // required and forbidden
+				return 0
+			}
+			n.properties = append(n.properties, property{name, n.others})
+		}
+		bits |= 1 << at
+	}
+	return bits
+}
+
+// choices takes oneOf if its branches do nothing but require members. Other branches are left to the engine: here "no"
+// does not mean that a branch refuses the value.
+func (c *compiler) choices(n *node, branches any) {
+	list, ok := branches.([]any)
+	if !ok || len(list) == 0 {
+		c.giveUp()
+	}
+	for _, value := range list {
+		branch, _ := value.(map[string]any)
+		required, stated := branch["required"]
+		if !stated || len(branch) != 1 {
+			c.giveUp()
+			return
+		}
+		n.oneOf = append(n.oneOf, c.set(n, required))
+	}
+	n.kinds &= object // what is no object satisfies all branches
 }
 
 func (c *compiler) list(value any) []*node {

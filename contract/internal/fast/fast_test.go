@@ -109,6 +109,42 @@ func TestValid(t *testing.T) {
 	}
 }
 
+// Most texts of a request have escapes, and callers often may choose between members: both must be quick.
+func TestPatternsBetweenEscapesAndChoicesOfMembers(t *testing.T) {
+	t.Parallel()
+	engine, quick := both([]byte(`{
+		"properties": {"code": {"type": "string", "pattern": "\\S"}, "line": {"type": "string", "pattern": "^a"}, "word": {"type": "string", "pattern": "ab"}},
+		"oneOf": [{"required": ["code"]}, {"required": ["diff"]}, {"required": ["line", "word"]}]
+	}`))
+	if quick == nil {
+		t.Fatal("the schema is not understood")
+	}
+	for data, want := range map[string]struct{ valid, quick bool }{
+		`{"code":"a\nb"}`:                     {true, true},
+		`{"code":"\n\u0041\nb"}`:              {true, true},
+		`{"code":"\n \t"}`:                    {false, false},
+		`{"code":"\u0041"}`:                   {true, false}, // the character is in an escape
+		`{"diff":1}`:                          {true, true},
+		`{"code":"a","diff":1}`:               {false, false},
+		`{"line":"a","word":"ab"}`:            {true, true},
+		`{"line":"a","word":"\nab"}`:          {true, true},
+		`{"line":"\na","word":"ab"}`:          {false, false}, // the match begins a part, but not the text
+		`{"code":"a","word":"a\tb"}`:          {false, false}, // the parts match only together
+		`{"code":"a","line":"a"}`:             {true, true},
+		`{"code":"a","line":"a","word":"ab"}`: {false, false},
+		`{}`:                                  {false, false},
+		`[]`:                                  {false, false},
+		`{"code":"Ünïcödé, long enough"}`:     {true, true},
+	} {
+		if got := quick.Valid([]byte(data)); got != want.quick {
+			t.Errorf("Valid(%s) = %v, want %v", data, got, want.quick)
+		}
+		if got := allows(engine, []byte(data)); got != want.valid {
+			t.Errorf("the engine says %v of %s, want %v", got, data, want.valid)
+		}
+	}
+}
+
 func TestDepthIsBounded(t *testing.T) {
 	t.Parallel()
 	_, quick := both([]byte(`{}`))
@@ -136,7 +172,8 @@ func TestUnknownKeywordsAreLeftToTheEngine(t *testing.T) {
 func FuzzYesMeansYes(f *testing.F) {
 	texts := []string{`{"name":"Ann","age":7}`, `{"name":"\u00e4"}`, `[1,2.5,-0,1e3]`, `{"a":{"a":{}}}`, `"text"`, `null`, `{"a":1,"a":2}`, `123456789012345678`, "\"\xf0\x9f\x98\x80\"", `{"name":"A","tags":["x"],"boss":{"name":"B"}}`}
 	schemas := []string{person, `{}`, `true`, `false`, `{"type":["integer","string"]}`, `{"items":{"minimum":1}}`, `{"additionalProperties":{"$ref":"#"}}`,
-		`{"allOf":[{"required":["a"]},{"properties":{"a":{"const":1}}}]}`, `{"maxLength":1}`, `{"minProperties":1,"maxProperties":2}`, `{"pattern":"^a"}`, `{"enum":[1,"a",null]}`}
+		`{"allOf":[{"required":["a"]},{"properties":{"a":{"const":1}}}]}`, `{"maxLength":1}`, `{"minProperties":1,"maxProperties":2}`, `{"pattern":"^a"}`, `{"enum":[1,"a",null]}`,
+		`{"pattern":"a|n"}`, `{"minLength":3,"pattern":"\\S"}`, `{"oneOf":[{"required":["a"]},{"required":["name"]}]}`, `{"oneOf":[{"required":["age","name"]},{"required":["b"]}],"additionalProperties":{}}`}
 	for _, schema := range schemas {
 		for _, text := range texts {
 			f.Add([]byte(schema), []byte(text))

@@ -1,8 +1,10 @@
 package fast
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -138,10 +140,21 @@ func (n *node) object(d []byte, i, depth int) int {
 		}
 		i = space(d, i+1)
 	}
-	if seen&n.required != n.required || count < n.minProps || count > n.maxProps {
+	if seen&n.required != n.required || count < n.minProps || count > n.maxProps || n.oneOf != nil && !oneComplete(n.oneOf, seen) {
 		return -1
 	}
 	return i + 1
+}
+
+// oneComplete reports whether exactly one of the sets is part of seen.
+func oneComplete(sets []uint64, seen uint64) bool {
+	complete := 0
+	for _, set := range sets {
+		if seen&set == set {
+			complete++
+		}
+	}
+	return complete == 1
 }
 
 // find looks a name up, first where it stands if members come in the schema's order.
@@ -199,7 +212,7 @@ func (n *node) text(d []byte, i int) int {
 	if !ascii && !utf8.Valid(raw) {
 		return -1
 	}
-	if n.minLength > 0 || n.maxLength < len(raw) {
+	if len(raw) < maxEscape*n.minLength || n.maxLength < len(raw) {
 		length := len(raw)
 		if !ascii {
 			length = utf8.RuneCount(raw)
@@ -211,13 +224,33 @@ func (n *node) text(d []byte, i int) int {
 			return -1
 		}
 	}
-	if n.pattern != nil && (escapes > 0 || !n.pattern.Match(raw)) {
+	if n.pattern != nil && !n.matches(raw, escapes) {
 		return -1
 	}
 	if n.values != nil && (escapes > 0 || !slices.ContainsFunc(n.values.texts, func(s string) bool { return s == string(raw) })) {
 		return -1
 	}
 	return end
+}
+
+// matches reports whether the pattern certainly matches. If it does not look at what surrounds a match, one between two
+// escapes is enough.
+func (n *node) matches(raw []byte, escapes int) bool {
+	if escapes == 0 {
+		return n.pattern.Match(raw)
+	}
+	for n.floating {
+		plain, _, more := bytes.Cut(raw, []byte{'\\'})
+		if n.pattern.Match(plain) {
+			return true
+		}
+		if !more {
+			return false
+		}
+		raw = raw[len(plain):]
+		raw = raw[escape(raw):]
+	}
+	return false
 }
 
 // number checks the number at i against the grammar (RFC 8259 section 6) and the bounds.
@@ -295,20 +328,24 @@ func plainName(d []byte, i int) (name []byte, end int) {
 	return name, end
 }
 
-// quoted returns the index behind the string whose opening quote is at i, how many escapes it has and whether it is ASCII;
-// -1 if it is not a JSON string. UTF-8 is for the caller to check.
+// quoted returns the index behind the string whose opening quote is at i, how many escapes it has and whether it is ASCII,
+// which may be denied wrongly; -1 if it is not a JSON string. UTF-8 is for the caller to check.
 func quoted(d []byte, i int) (end, escapes int, ascii bool) {
-	ascii = true
+	var seen uint64
 	for i++; i < len(d); {
 		if i+8 <= len(d) {
-			if word := binary.LittleEndian.Uint64(d[i:]); !notable(word) {
+			word := binary.LittleEndian.Uint64(d[i:])
+			seen |= word
+			found := notable(word)
+			if found == 0 {
 				i += 8
 				continue
 			}
+			i += bits.TrailingZeros64(found) / 8
 		}
 		switch c := d[i]; {
 		case c == '"':
-			return i + 1, escapes, ascii
+			return i + 1, escapes, seen&highs == 0
 		case c < ' ':
 			return -1, 0, false
 		case c == '\\':
@@ -319,21 +356,26 @@ func quoted(d []byte, i int) (end, escapes int, ascii bool) {
 			escapes++
 			i += size
 		default:
-			ascii = ascii && c < utf8.RuneSelf
+			seen |= uint64(c)
 			i++
 		}
 	}
 	return -1, 0, false
 }
 
-// notable reports whether one of 8 bytes is a quote, a backslash, a control character or not ASCII.
+const ones, highs = 0x0101010101010101, 0x8080808080808080
+
+// notable returns 0 if none of 8 bytes is a quote, a backslash or a control character. Otherwise the lowest bit that is
+// set is in the first that is one.
 // See https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord.
-func notable(word uint64) bool {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
+func notable(word uint64) uint64 {
 	quotes, backslashes := word^(ones*'"'), word^(ones*'\\')
 	controls := (word - ones*' ') & ^word
-	return (controls|(quotes-ones)&^quotes|(backslashes-ones)&^backslashes|word)&highs != 0
+	return (controls | (quotes-ones)&^quotes | (backslashes-ones)&^backslashes) & highs
 }
+
+// maxEscape is the length of the longest escape of one character.
+const maxEscape = len(`\ud83d\ude00`)
 
 // escape returns the length of the escape at the start of d, a surrogate pair counting as one, or 0 if it is not one.
 func escape(d []byte) int {
