@@ -1,6 +1,7 @@
 package jsonschema
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -38,6 +39,8 @@ func (s *Schema) describe(f *failure, value any) []Violation {
 	case "enum", "const":
 		v.Known = texts(limit)
 		v.Detail = fmt.Sprintf("%smust be %s, found %s", subject, choice(limit, keyword), found(at))
+	case "anyOf", "oneOf":
+		v.Detail = formWords(keyword, limit, at, len(f.causes) > 0)
 	default:
 		v.Detail = subject + limitWords(keyword, limit, at)
 	}
@@ -136,16 +139,61 @@ func limitWords(keyword string, limit, at any) string {
 		return "must not hold the same item twice"
 	case "contains", "minContains", "maxContains":
 		return "does not hold as many items of the required kind as it must"
-	case "anyOf":
-		return "matches none of the allowed forms, found " + found(at)
-	case "oneOf":
-		return "must match exactly one of the allowed forms, found " + found(at)
 	case "not":
 		return "has a form that is not allowed, found " + found(at)
 	case "false":
 		return "is not allowed here"
 	}
 	return fmt.Sprintf("is not allowed by %q of the schema", tree.Shorten(keyword))
+}
+
+// formWords is about anyOf and oneOf, of which no branch fits or, for oneOf, several. Branches that only require members or
+// only state a type are put into words; others are "forms".
+func formWords(keyword string, branches, at any, none bool) string {
+	object, isObject := at.(map[string]any)
+	list, _ := branches.([]any)
+	var members, types, present []string
+	for _, value := range list {
+		branch, _ := value.(map[string]any)
+		required := texts(branch["required"])
+		if len(branch) == 1 && len(required) > 0 {
+			words := quotedWords(required)
+			members = append(members, words)
+			if !slices.ContainsFunc(required, func(name string) bool { _, ok := object[name]; return !ok }) {
+				present = append(present, words)
+			}
+		}
+		if words := typeWords(branch["type"]); len(branch) == 1 && words != "" {
+			types = append(types, words)
+		}
+	}
+	switch {
+	case isObject && len(list) > 0 && len(members) == len(list):
+		count := map[string]string{"anyOf": "at least", "oneOf": "exactly"}[keyword]
+		return fmt.Sprintf("must have %s one of the members %s, found %s", count, shortList(members, ", "), cmp.Or(shortList(present, " and "), "none"))
+	case none && len(list) > 0 && len(types) == len(list):
+		return fmt.Sprintf("must be %s, found %s", shortList(types, " or "), found(at))
+	case none:
+		return "matches none of the allowed forms, found " + found(at)
+	}
+	return "must match exactly one of the allowed forms, not several, found " + found(at)
+}
+
+// quotedWords joins the names that one branch requires.
+func quotedWords(names []string) string {
+	words := make([]string, len(names))
+	for i, name := range names {
+		words[i] = strconv.Quote(tree.Shorten(name))
+	}
+	return strings.Join(words, " with ")
+}
+
+// shortList joins words, at most 12 of them.
+func shortList(words []string, separator string) string {
+	if len(words) > 12 {
+		words = append(words[:12:12], "…")
+	}
+	return strings.Join(words, separator)
 }
 
 func typeWords(limit any) string {
@@ -195,17 +243,13 @@ func choice(limit any, keyword string) string {
 		values = []any{limit}
 	}
 	var words []string
-	for i, value := range values {
-		if i == 12 {
-			words = append(words, "…")
-			break
-		}
+	for _, value := range values[:min(len(values), 13)] {
 		words = append(words, short(value))
 	}
 	if len(words) == 1 {
 		return words[0]
 	}
-	return "one of " + strings.Join(words, ", ")
+	return "one of " + shortList(words, ", ")
 }
 
 // short is value as JSON, cut to 40 characters.
