@@ -101,7 +101,7 @@ var promiseRules = []rule{
 	{"guarantee/misspelt-property", Error, "The property has a known name, or one that cannot be confused with one.", "A requirement for p95_latency_ms would never find p95_latncy_ms."},
 	{"guarantee/non-positive", Error, "Latency bounds are above 0.", "Nothing answers in no time."},
 	{"guarantee/quantile-order", Error, "p50 <= p95 <= p99 <= max.", "If 99 % of calls take at most 900 ms, then 95 % do, too."},
-	{"guarantee/ratio-range", Error, "Accuracy and availability are ratios from 0 to 1.", "99.9 % is written 0.999."},
+	{"guarantee/ratio-range", Error, "Accuracy, availability and conformance are ratios from 0 to 1.", "99.9 % is written 0.999."},
 	{"guarantee/seed-not-in-input", Warning, "If determinism needs a seed, an input schema should have one.", "Callers cannot send what no request accepts."},
 	{"guarantee/throughput-over-rate-limit", Error, "The promised throughput is not above the rate limit.", "A caller who uses what is promised would be turned away."},
 	{"guarantee/unit", Error, "A property whose name ends in _ms is bounded in milliseconds.", "A unit beside the bound contradicts the name."},

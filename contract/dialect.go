@@ -128,6 +128,7 @@ var metrics = map[string]metric{
 	"throughput_tokens_per_sec": {"tokens_per_second", true}, "throughput_tokens_per_second": {"tokens_per_second", true},
 	"tokens_per_second": {"tokens_per_second", true}, "tokens_per_sec": {"tokens_per_second", true},
 	"availability": {"availability", true}, "uptime": {"availability", true},
+	"conformance": {"schema_conformance", true}, "schema_conformance": {"schema_conformance", true},
 	"deterministic_output": {"deterministic_output", true}, "determinism": {"deterministic_output", true},
 }
 

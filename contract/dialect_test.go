@@ -34,6 +34,7 @@ func TestGuaranteesInAllDialects(t *testing.T) {
 		"throughput: {tokens_per_second: 50}":                    {bound("throughput", "tokens_per_second", contract.Bound{Min: new(50.0)})},
 		"availability: {target: 99.9}":                           {bound("availability", "availability", contract.Bound{Min: new(0.999)})},
 		"availability: 99.95":                                    {bound("availability", "availability", contract.Bound{Min: new(0.9995)})},
+		"conformance: 1":                                         {bound("conformance", "schema_conformance", contract.Bound{Min: new(1.0)})},
 		"availability: {min: 0.99}":                              {bound("availability", "availability", contract.Bound{Min: new(0.99)})},
 		"energy: {property: energy, bound: {type: equality, max_deviation: 1.0e-12}}": {bound("energy", "energy",
 			contract.Bound{Other: map[string]any{"type": "equality", "max_deviation": 1e-12}})},

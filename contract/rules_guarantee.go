@@ -19,7 +19,7 @@ var properties = []property{
 	{"classification_accuracy", "accuracy", true}, {"recall_accuracy", "accuracy", true}, {"precision_accuracy", "accuracy", true},
 	{"p50_latency_ms", "latency", false}, {"p95_latency_ms", "latency", false}, {"p99_latency_ms", "latency", false}, {"max_latency_ms", "latency", false},
 	{"requests_per_second", "throughput", true}, {"tokens_per_second", "throughput", true},
-	{"availability", "availability", true},
+	{"availability", "availability", true}, {"schema_conformance", "conformance", true},
 	{"deterministic_output", "determinism", true}, {"reproducible_output", "determinism", true},
 }
 
@@ -60,7 +60,7 @@ func checkBounds(k *checker) {
 		case p.metric == "latency" && bound.Max != nil && *bound.Max <= 0:
 			k.add(high, "guarantee/non-positive", "write milliseconds above 0", "a latency of %v ms cannot be met", *bound.Max)
 		}
-		if p.metric == "accuracy" || p.metric == "availability" {
+		if slices.Contains([]string{"accuracy", "availability", "conformance"}, p.metric) {
 			k.ratio(low, "guarantee/ratio-range", p.name)
 			k.ratio(high, "guarantee/ratio-range", p.name)
 		}

@@ -178,6 +178,18 @@ func TestPlainContractHasNoDiagnostics(t *testing.T) {
 	}
 }
 
+// The contract of the Codex bridge is meant to be copied. Its base_url is for trying it out on one machine.
+func TestCodexContractHasNoWarningsButThatOfItsAddress(t *testing.T) {
+	t.Parallel()
+	c, err := contract.LoadFile("../providers/codex/contract.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := contract.Lint(c); len(found) != 1 || found[0].Code != "privacy/plain-loopback" {
+		t.Errorf("found:\n%v", found)
+	}
+}
+
 // diagnose returns errors and, for a valid contract, warnings.
 func diagnose(text string) contract.Diagnostics {
 	c, err := contract.Load(single(text), "contract.yaml")
