@@ -117,9 +117,9 @@ var promiseRules = []rule{
 
 var termRules = []rule{
 	{"alignment/unfiltered", Warning, "A high safety level goes with content filtering.", "Callers that demand the level expect the filter."},
-	{"constraints/bytes", Error, "The schema admits requests that max_request_bytes admits.", "A text that the schema demands would be refused for its size."},
-	{"constraints/internet", Error, "A service at a public address requires internet.", "Its callers certainly do."},
-	{"constraints/tokens", Error, "The input schema does not admit more tokens than context_length.", "Such requests pass validation and fail later."},
+	{"constraints/bytes", Warning, "The input schema should not demand more than max_request_bytes admits.", "A text as long as the schema demands would be refused for its size."},
+	{"constraints/internet", Warning, "A service at a public address should say that it requires internet.", "Whoever calls it needs internet, whatever the service itself needs."},
+	{"constraints/tokens", Warning, "The input schema should not admit more tokens than context_length.", "Such requests pass validation and fail later."},
 	{"cost/currency", Error, "Currencies are named by ISO 4217.", "Three capitals, such as USD."},
 	{"cost/currency-missing", Warning, "A price should have a currency.", "Costs can be compared only in a known currency."},
 	{"cost/field-unused-by-model", Warning, "Prices should fit the model.", "A price that the model does not use misleads."},

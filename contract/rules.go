@@ -44,7 +44,7 @@ func (k *checker) run(checks []func(*checker)) {
 var errorChecks = []func(*checker){
 	checkVersion, checkCapabilities,
 	checkBounds, checkGuaranteeNames, checkQuantiles, checkThroughput, checkGuaranteeInvariants,
-	checkCost, checkPrivacy, checkRateLimit, checkInternet, checkSchemaLimits,
+	checkCost, checkPrivacy, checkRateLimit,
 	checkBaseURL, checkEndpoints, checkInvariants,
 }
 
@@ -52,7 +52,7 @@ var errorChecks = []func(*checker){
 var warningChecks = []func(*checker){
 	warnReaders, warnCapabilities,
 	warnProperties, warnSeed, warnUnverifiable, warnLittle, warnInvariants,
-	warnCost, warnPrivacy, warnAlignment, warnRateLimit,
+	warnCost, warnPrivacy, warnAlignment, warnRateLimit, warnInternet, warnSchemaLimits,
 	warnEndpoints, warnSchemas, warnSecrets,
 }
 

@@ -105,38 +105,6 @@ func checkRateLimit(k *checker) {
 	}
 }
 
-func checkInternet(k *checker) {
-	if host := k.contract.API.host(); isFalse(k.contract.Constraints.RequiresInternet) && isPublic(host) {
-		k.add(k.find("constraints", "requires_internet"), "constraints/internet", "write  requires_internet: true",
-			"the service is at the public address %s and so cannot be reached without internet", host)
-	}
-}
-
-// checkSchemaLimits compares limits of the service with what its input schemas admit or demand.
-func checkSchemaLimits(k *checker) {
-	bytes := k.find("constraints", "max_request_bytes")
-	for i, e := range k.contract.API.Endpoints {
-		if e.InputSchema == nil {
-			continue
-		}
-		n := k.find("api", "endpoints", strconv.Itoa(i), "input_schema")
-		top, _ := e.InputSchema.compiled.Document().(map[string]any)
-		properties, _ := top["properties"].(map[string]any)
-		tokens, _ := properties["max_tokens"].(map[string]any)
-		if most, ok := tokens["maximum"].(float64); ok && k.contract.Constraints.MaxContextTokens > 0 && most > float64(k.contract.Constraints.MaxContextTokens) {
-			k.add(n, "constraints/tokens", "lower the maximum in the schema, or raise context_length",
-				"%s admits max_tokens up to %s, context_length only %d", e, number(most), k.contract.Constraints.MaxContextTokens)
-		}
-		for _, name := range names(top) {
-			text, _ := properties[name].(map[string]any)
-			if least, ok := text["minLength"].(float64); ok && bytes.Is(tree.Number) && least > *bytes.Float() {
-				k.add(n, "constraints/bytes", "lower minLength, or raise max_request_bytes",
-					"%s demands %s characters of %q, but max_request_bytes is %s", e, number(least), tree.Shorten(name), bytes.Scalar)
-			}
-		}
-	}
-}
-
 var checkSyntax = regexp.MustCompile(`^\s*[A-Za-z_][A-Za-z0-9_.\[\]()]*\s*(<=|>=|==|!=|<|>)\s*\S+\s*$`)
 
 func checkInvariants(k *checker) {
