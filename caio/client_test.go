@@ -29,7 +29,7 @@ func TestClientAgainstRegistry(t *testing.T) {
 				if err != nil {
 					t.Fatalf("Register: %v", err)
 				}
-				want := &caio.Registration{ServiceID: "codex-bridge-001", Status: "registered", Message: "Service codex-bridge-001 registered successfully"}
+				want := &caio.Registration{ServiceID: "codex-bridge-001", Status: "registered", Message: "Service codex-bridge-001 registered successfully", MaxTTLSeconds: 86400}
 				if diff := cmp.Diff(want, registration); diff != "" {
 					t.Errorf("registration (-want +got):\n%s", diff)
 				}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/contract"
@@ -17,6 +18,9 @@ type Registration struct {
 	ServiceID string `json:"service_id"`
 	Status    string `json:"status"` // "registered"
 	Message   string `json:"message"`
+
+	TTLSeconds    int `json:"ttl_seconds,omitempty"`     // after which it ends unless it is renewed; 0 for never
+	MaxTTLSeconds int `json:"max_ttl_seconds,omitempty"` // the longest that may be asked for; 0 if CAIO grants no leases
 }
 
 // A Service is an entry of CAIO's registry.
@@ -67,6 +71,18 @@ func (c *Client) Register(ctx context.Context, ct *contract.Contract) (*Registra
 		path = "/api/v1/register-service"
 	}
 	return c.submit(ctx, ct, call{op: opRegister, method: http.MethodPost, path: path, body: map[string]any{"contract": ct}})
+}
+
+// Lease registers ct like [Client.Register], but only for ttl, in whole seconds: the registration ends by itself unless it
+// is renewed by registering again before. CAIO does not document leases; package registry grants them. See
+// [Registration].TTLSeconds for what was granted.
+func (c *Client) Lease(ctx context.Context, ct *contract.Contract, ttl time.Duration) (*Registration, error) {
+	path := "/api/v1/services"
+	if c.dialect == PublishedDialect {
+		path = "/api/v1/register-service"
+	}
+	body := map[string]any{"contract": ct, "ttl_seconds": int(ttl / time.Second)}
+	return c.submit(ctx, ct, call{op: opRegister, method: http.MethodPost, path: path, body: body})
 }
 
 // submit sends ct as r has it.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -14,19 +16,45 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
+// A submission is a contract that is to be registered.
+type submission struct {
+	contract *contract.Contract
+	ttl      time.Duration // 0 for no lease
+}
+
 // readContract reads a contract in every form that CAIO takes: YAML, {"contract": {...}} or the contract itself as JSON.
-// A "service_id" beside the contract, which CAIO documents for its open path, replaces the contract's own.
-func readContract(r *http.Request) (*contract.Contract, error) {
+// A "service_id" beside the contract, which CAIO documents for its open path, replaces the contract's own. "ttl_seconds"
+// beside it, or in the query, asks for a lease.
+func readContract(r *http.Request) (s submission, err error) {
 	body, isYAML, err := readBody(r)
 	if err != nil {
-		return nil, err
+		return s, err
+	}
+	if s.ttl, err = readTTL(r.URL.Query().Get("ttl_seconds")); err != nil {
+		return s, err
 	}
 	if !isYAML {
-		if body, err = unwrapContract(body); err != nil {
-			return nil, err
+		wrapped, err := unwrapContract(body)
+		if err != nil {
+			return s, err
+		}
+		if body = wrapped.contract; wrapped.ttl != 0 {
+			s.ttl = wrapped.ttl
 		}
 	}
-	return parseContract("contract", body)
+	s.contract, err = parseContract("contract", body)
+	return s, err
+}
+
+func readTTL(seconds string) (time.Duration, error) {
+	if seconds == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(seconds)
+	if err != nil || n < 1 || n > maxTTLSeconds {
+		return 0, invalidRequest(fmt.Sprintf("ttl_seconds must be a whole number from 1 to %d", maxTTLSeconds))
+	}
+	return time.Duration(n) * time.Second, nil
 }
 
 func parseContract(name string, text []byte) (*contract.Contract, error) {
@@ -38,50 +66,67 @@ func parseContract(name string, text []byte) (*contract.Contract, error) {
 }
 
 // readUpload reads the first file of a form, which holds a contract in YAML.
-func readUpload(r *http.Request) (*contract.Contract, error) {
+func readUpload(r *http.Request) (s submission, err error) {
+	if s.ttl, err = readTTL(r.URL.Query().Get("ttl_seconds")); err != nil {
+		return s, err
+	}
 	form, err := r.MultipartReader()
 	if err != nil {
-		return nil, &caio.Error{Status: http.StatusUnsupportedMediaType, Code: wire.UnsupportedMediaType, Message: "send the contract as a file in multipart/form-data"}
+		return s, &caio.Error{Status: http.StatusUnsupportedMediaType, Code: wire.UnsupportedMediaType, Message: "send the contract as a file in multipart/form-data"}
 	}
 	for {
 		part, err := form.NextPart()
 		switch {
 		case err == io.EOF:
-			return nil, invalidRequest("the form has no file")
+			return s, invalidRequest("the form has no file")
 		case err != nil:
-			return nil, unreadable(err)
+			return s, unreadable(err)
 		case part.FileName() == "":
 			continue
 		}
 		text, err := io.ReadAll(part)
 		if err != nil {
-			return nil, unreadable(err)
+			return s, unreadable(err)
 		}
-		return parseContract(wire.Clip(part.FileName(), 100), text)
+		s.contract, err = parseContract(wire.Clip(part.FileName(), 100), text)
+		return s, err
 	}
 }
 
-func unwrapContract(body []byte) ([]byte, error) {
+// A wrapping is the body of a registration.
+type wrapping struct {
+	contract []byte
+	ttl      time.Duration
+}
+
+func unwrapContract(body []byte) (w wrapping, err error) {
 	var members map[string]jsontext.Value
 	if err := decode(body, &members, ""); err != nil {
-		return nil, err
+		return w, err
 	}
 	inner, wrapped := members["contract"]
 	if !wrapped {
-		return body, nil
+		return wrapping{contract: body}, nil
+	}
+	w.contract = inner
+	if ttl, ok := members["ttl_seconds"]; ok && ttl.Kind() != 'n' {
+		if w.ttl, err = readTTL(string(ttl)); err != nil {
+			return w, err
+		}
 	}
 	override, ok := members["service_id"]
 	if !ok || override.Kind() == 'n' {
-		return inner, nil
+		return w, nil
 	}
 	if override.Kind() != '"' {
-		return nil, invalidRequest("/service_id: must be a text")
+		return w, invalidRequest("/service_id: must be a text")
 	}
 	var document map[string]stdjson.RawMessage
 	if err := decode(inner, &document, "/contract"); err != nil {
-		return nil, err
+		return w, err
 	}
-	return withServiceID(document, stdjson.RawMessage(override))
+	w.contract, err = withServiceID(document, stdjson.RawMessage(override))
+	return w, err
 }
 
 // withServiceID returns the contract with another id, in the shape that it has: nested or flat.

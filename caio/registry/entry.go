@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -48,26 +47,21 @@ type offer struct {
 	accuracy   *float64
 }
 
-// A presence is what changes about a registered service.
-type presence struct {
-	unhealthy atomic.Bool
-}
-
 func (e *entry) routable() bool { return !e.presence.unhealthy.Load() }
 
 func (e *entry) status() string {
-	if e.presence.unhealthy.Load() {
-		return statusUnhealthy
+	if e.routable() {
+		return statusActive
 	}
-	return statusActive
+	return statusUnhealthy
 }
 
 // asListed is the entry in a list, as JSON.
 func (e *entry) asListed() []byte {
-	if e.presence.unhealthy.Load() {
-		return e.listed[1]
+	if e.routable() {
+		return e.listed[0]
 	}
-	return e.listed[0]
+	return e.listed[1]
 }
 
 func newEntry(ct *contract.Contract) (*entry, error) {

@@ -9,11 +9,18 @@ import (
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	const token = "a-token-of-some-length"
-	open := newRegistry(t, &registry.Options{Tokens: []string{"another-one-of-them", token}})
-	closed := newRegistry(t, &registry.Options{Tokens: []string{token}, CloseIntegration: true})
+	const token, user, service = "a-token-of-some-length", "a-token-for-the-users", "a-token-for-services"
+	opts := registry.Options{Tokens: []string{"another-one-of-them", token}, UserTokens: []string{user}, ServiceTokens: []string{service}}
+	closed := newRegistry(t, &opts)
+	opts.OpenIntegration = true
+	open := newRegistry(t, &opts)
 	discover := exchange{method: "POST", path: "/api/v1/integration/discover-services", contentType: asJSON, body: `{}`}
+	upload := exchange{method: "POST", path: "/api/v1/integration/register-service", contentType: "application/yaml", body: codexContract}
 	list := exchange{method: "GET", path: "/api/v1/services"}
+	register := exchange{method: "POST", path: "/api/v1/services", contentType: "application/yaml", body: codexContract}
+	remove := exchange{method: "DELETE", path: "/api/v1/services/nobody"}
+	route := exchange{method: "POST", path: "/api/v1/orchestrate", contentType: asJSON, body: `{"requirements": ["swim"]}`}
+	trace := exchange{method: "GET", path: "/api/v1/trace/none"}
 	with := func(e exchange, authorization string) exchange {
 		e.header = map[string]string{"Authorization": authorization, "Host": "caio.example"}
 		return e
@@ -23,18 +30,33 @@ func TestTokens(t *testing.T) {
 		registry *registry.Registry
 		status   int
 	}{
-		"right token":         {with(list, "Bearer "+token), open, 200},
-		"lower-case scheme":   {with(list, "bearer "+token), open, 200},
-		"no token":            {list, open, 401},
-		"wrong token":         {with(list, "Bearer "+token+"x"), open, 401},
-		"wrong scheme":        {with(list, "Basic "+token), open, 401},
-		"empty token":         {with(list, "Bearer "), open, 401},
-		"older path":          {exchange{method: "GET", path: "/api/services/x"}, open, 401},
-		"unknown path":        {exchange{method: "GET", path: "/nothing"}, open, 401},
+		"right token":         {with(list, "Bearer "+token), closed, 200},
+		"lower-case scheme":   {with(list, "bearer "+token), closed, 200},
+		"no token":            {list, closed, 401},
+		"wrong token":         {with(list, "Bearer "+token+"x"), closed, 401},
+		"wrong scheme":        {with(list, "Basic "+token), closed, 401},
+		"empty token":         {with(list, "Bearer "), closed, 401},
+		"older path":          {exchange{method: "GET", path: "/api/services/x"}, closed, 401},
+		"unknown path":        {exchange{method: "GET", path: "/nothing"}, closed, 401},
 		"health":              {exchange{method: "GET", path: "/health"}, closed, 200},
-		"integration, open":   {discover, open, 200},
-		"integration, closed": {discover, closed, 401},
+		"integration":         {discover, closed, 401},
 		"integration, token":  {with(discover, "Bearer "+token), closed, 200},
+		"integration, open":   {discover, open, 200},
+		"open registration":   {upload, open, 200},
+		"closed registration": {upload, closed, 401},
+		"user lists":          {with(list, "Bearer "+user), closed, 200},
+		"user discovers":      {with(discover, "Bearer "+user), closed, 200},
+		"user routes":         {with(route, "Bearer "+user), closed, 400},
+		"user reads traces":   {with(trace, "Bearer "+user), closed, 404},
+		"user registers":      {with(register, "Bearer "+user), closed, 403},
+		"user unregisters":    {with(remove, "Bearer "+user), closed, 403},
+		"service lists":       {with(list, "Bearer "+service), closed, 200},
+		"service registers":   {with(register, "Bearer "+service), closed, 200},
+		"service unregisters": {with(remove, "Bearer "+service), closed, 404},
+		"service routes":      {with(route, "Bearer "+service), closed, 403},
+		"service, traces":     {with(trace, "Bearer "+service), closed, 403},
+		"admin routes":        {with(route, "Bearer "+token), closed, 400},
+		"admin unregisters":   {with(remove, "Bearer "+token), closed, 404},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -42,14 +64,16 @@ func TestTokens(t *testing.T) {
 			if status != test.status {
 				t.Errorf("status %d, want %d", status, test.status)
 			}
-			if code, message := refusal(body); status == 401 && (code != "SECURITY_VIOLATION" || strings.Contains(message, token)) {
+			if code, message := refusal(body); (status == 401 || status == 403) && (code != "SECURITY_VIOLATION" || strings.Contains(message, token)) {
 				t.Errorf("envelope %s: %s", code, message)
 			}
 		})
 	}
-	if _, err := registry.New(&registry.Options{Tokens: []string{"short"}, MaxTraces: -1}); err == nil ||
-		!strings.Contains(err.Error(), "token 1 of Tokens") || !strings.Contains(err.Error(), "MaxTraces") || strings.Contains(err.Error(), "short\"") {
-		t.Errorf("New with two faults: %v", err)
+	_, err := registry.New(&registry.Options{Tokens: []string{"short"}, UserTokens: []string{user, user}, MaxTraces: -1, Weights: registry.Weights{Cost: -1}, ProbeInterval: 1})
+	for _, want := range []string{"token 1 of Tokens", "token 2 of UserTokens is there twice", "MaxTraces", "Weights", "ProbeInterval"} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), user) {
+			t.Errorf("New with faults: %v, want %q and no token", err, want)
+		}
 	}
 }
 

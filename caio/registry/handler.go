@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,24 +29,31 @@ const asJSON = "application/json"
 // newHandler serves both sets of paths that CAIO documents.
 func (r *Registry) newHandler(g *guard) http.Handler {
 	mux := http.NewServeMux()
-	for pattern, answer := range map[string]operation{
-		"POST /api/v1/services":                      r.postContract,
-		"POST /api/v1/register-service":              r.postContract,
-		"POST /api/v1/integration/register-service":  r.postContract,
-		"POST /api/v1/integration/validate-contract": r.postValidate,
-		"POST /api/v1/integration/upload-contract":   r.postUpload,
-		"GET /api/v1/services":                       r.getServices,
-		"POST /api/v1/integration/discover-services": r.postDiscover,
-		"GET /api/v1/services/{id}":                  r.getService,
-		"GET /api/services/{id}":                     r.getService,
-		"DELETE /api/v1/services/{id}":               r.deleteService,
-		"POST /api/v1/orchestrate":                   r.postOrchestrate,
-		"GET /api/v1/trace/{id}":                     r.getTrace,
-		"GET /health":                                r.getHealth,
-		"GET /metrics":                               r.getMetrics,
+	for pattern, o := range map[string]struct {
+		role   role // beside administrators; "" for everybody
+		answer operation
+	}{
+		"POST /api/v1/services":                      {forServices, r.postContract},
+		"POST /api/v1/register-service":              {forServices, r.postContract},
+		"POST /api/v1/integration/register-service":  {forServices, r.postContract},
+		"POST /api/v1/integration/upload-contract":   {forServices, r.postUpload},
+		"DELETE /api/v1/services/{id}":               {forServices, r.deleteService},
+		"POST /api/v1/orchestrate":                   {forUsers, r.postOrchestrate},
+		"GET /api/v1/trace/{id}":                     {forUsers, r.getTrace},
+		"POST /api/v1/integration/validate-contract": {"", r.postValidate},
+		"POST /api/v1/integration/discover-services": {"", r.postDiscover},
+		"GET /api/v1/services":                       {"", r.getServices},
+		"GET /api/v1/services/{id}":                  {"", r.getService},
+		"GET /api/services/{id}":                     {"", r.getService},
+		"GET /health":                                {"", r.getHealth},
+		"GET /metrics":                               {"", r.getMetrics},
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
-			body, err := answer(req)
+			err := roleOf(req.Context()).mayAct(o.role)
+			var body any
+			if err == nil {
+				body, err = o.answer(req)
+			}
 			if err != nil {
 				r.refuse(w, req, err)
 				return
@@ -55,10 +63,12 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		defer r.survive(w, req)
-		if err := g.check(req); err != nil {
+		caller, err := g.check(req)
+		if err != nil {
 			r.refuse(w, req, err)
 			return
 		}
+		req = req.WithContext(context.WithValue(req.Context(), roleKey{}, caller))
 		if fallback, pattern := mux.Handler(req); pattern == "" {
 			r.refuseUnrouted(w, req, fallback)
 			return
@@ -69,19 +79,19 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 }
 
 func (r *Registry) postContract(req *http.Request) (any, error) {
-	ct, err := readContract(req)
+	s, err := readContract(req)
 	if err != nil {
 		return nil, err
 	}
-	return r.Register(req.Context(), ct)
+	return r.register(s)
 }
 
 func (r *Registry) postUpload(req *http.Request) (any, error) {
-	ct, err := readUpload(req)
+	s, err := readUpload(req)
 	if err != nil {
 		return nil, err
 	}
-	return r.Register(req.Context(), ct)
+	return r.register(s)
 }
 
 // postValidate answers {"is_valid","errors"} for a readable request, whatever contract is in it. Beside the errors as
@@ -109,6 +119,7 @@ func (r *Registry) postDiscover(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.sweep()
 	return servicesBody(entriesOf(r.services.find(required).met)), nil
 }
 
@@ -161,6 +172,7 @@ func (r *Registry) getHealth(req *http.Request) (any, error) { return r.Health(r
 
 // getMetrics answers in the text format of Prometheus.
 func (r *Registry) getMetrics(*http.Request) (any, error) {
+	r.sweep()
 	var b strings.Builder
 	metric := func(name, kind, help string, value float64) {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %[1]s %[3]s\n%[1]s %[4]g\n", name, help, kind, value)

@@ -12,6 +12,7 @@ import (
 
 var registered = map[string]any{
 	"service_id": "codex-bridge-001", "status": "registered", "message": "Service codex-bridge-001 registered successfully",
+	"max_ttl_seconds": 86400.0, // beyond CAIO's documents: leases are granted
 }
 
 // Every way to register that CAIO documents gives the documented answer, the second time too.

@@ -30,12 +30,14 @@ type Registry struct {
 	services *catalogue
 	traces   *traceRing
 	weights  Weights
+	prober   *prober // nil for none
 	handler  http.Handler
 	log      *slog.Logger
 	version  string
 	started  time.Time
 
-	changes            sync.Mutex // held while a service is registered or removed
+	changes            sync.Mutex   // held while a service is registered or removed
+	soonest            atomic.Int64 // when the first lease may end, nanoseconds since 1970; 0 if there is none
 	decided, unmatched atomic.Int64
 }
 
@@ -51,18 +53,34 @@ type Options struct {
 	// Weights say what counts in the choice between services that meet all requirements. Default: [DefaultWeights].
 	Weights Weights
 
-	// Tokens are the bearer tokens that callers may use, of at least 16 characters; each opens everything. Default: no token is asked for, and
-	// only requests that name this machine as their host are answered (see Hosts).
-	Tokens []string
+	// Tokens are the bearer tokens of administrators, who may do everything; UserTokens those of users, who may list and
+	// validate, route, and read traces; ServiceTokens those of services, who may list and validate, register and
+	// unregister. Each has at least 16 characters. Default: no token is asked for, and only requests that name this
+	// machine as their host are answered (see Hosts).
+	Tokens, UserTokens, ServiceTokens []string
 
-	// CloseIntegration asks for a token on /api/v1/integration/* too, which CAIO leaves open. Where the registry can be
-	// reached by others than its users it should be set: register-service is among those paths. Default: open.
-	CloseIntegration bool
+	// OpenIntegration answers /api/v1/integration/* without a token even if there are Tokens, as CAIO documents it.
+	// Anybody who reaches the registry may then register services. Default: closed.
+	OpenIntegration bool
 
 	// Hosts are the host names, without port, that requests may name; it defends a registry without tokens against web
 	// pages that make a browser call it (DNS rebinding). "*" allows all. Default: localhost and loopback addresses if
-	// there are no Tokens, else all.
+	// there are no tokens, else all.
 	Hosts []string
+
+	// ProbeInterval is how often [Registry.Run] checks the health of each service, give or take as much: a GET of the
+	// endpoint of its contract that ends in /health, /healthz, /readyz or /livez, else of its base_url. Three failures in
+	// a row make it "unhealthy", and it is not routed to until two checks in a row succeed. Default: never; else between
+	// 1 s and 1 h.
+	//
+	// Whoever may register makes the registry send such a GET to an address of their choice, and learns from the status
+	// whether it was answered.
+	ProbeInterval time.Duration
+
+	// ProbeClient sends the checks. Its redirects should not be followed. Default: one that connects to no link-local,
+	// multicast or unspecified address, nor, if there are tokens, to this machine; that uses no proxy; and that gives up
+	// after 5 s.
+	ProbeClient *http.Client
 
 	// Logger receives a line for each service that comes or goes, and faults. Default: nothing is logged.
 	Logger *slog.Logger
@@ -81,12 +99,7 @@ func New(opts *Options) (*Registry, error) {
 	if o.Weights == (Weights{}) {
 		o.Weights = DefaultWeights()
 	}
-	err = errors.Join(err, o.Weights.check())
-	for i, token := range o.Tokens {
-		if len(token) < minToken {
-			err = errors.Join(err, fmt.Errorf("token %d of Tokens is shorter than %d characters", i+1, minToken))
-		}
-	}
+	err = errors.Join(err, o.Weights.check(), o.checkTokens(), o.checkProbes())
 	if err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
@@ -97,6 +110,7 @@ func New(opts *Options) (*Registry, error) {
 		services: newCatalogue(o.MaxServices, o.Weights), traces: newTraceRing(o.MaxTraces), weights: o.Weights,
 		log: o.Logger, version: moduleVersion(), started: time.Now(),
 	}
+	r.prober = newProber(&o)
 	r.handler = r.newHandler(newGuard(&o))
 	return r, nil
 }
@@ -114,28 +128,9 @@ func setDefault(name string, option *int, preset int) error {
 // ServeHTTP answers CAIO's HTTP API, in both sets of paths, and everything else with CAIO's error envelope.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.handler.ServeHTTP(w, req) }
 
-// Register registers the service that ct describes. It succeeds if that very contract is registered already, and fails
-// with [caio.ErrAlreadyRegistered] if another holds the id.
-func (r *Registry) Register(_ context.Context, ct *contract.Contract) (*caio.Registration, error) {
-	e, err := newEntry(ct)
-	if err != nil {
-		return nil, fmt.Errorf("registry: the contract of %s is not JSON: %w", ct.ID, err)
-	}
-	r.changes.Lock()
-	defer r.changes.Unlock()
-	held, err := r.services.check(e)
-	if err != nil {
-		return nil, err
-	}
-	if held == nil {
-		r.services.add(e)
-		r.log.Info("registered", "service_id", ct.ID, "version", ct.Version, "base_url", ct.API.BaseURL)
-	}
-	return &caio.Registration{ServiceID: ct.ID, Status: "registered", Message: fmt.Sprintf("Service %s registered successfully", ct.ID)}, nil
-}
-
 // Unregister removes a service. It fails with [caio.ErrNotFound] if there is none.
 func (r *Registry) Unregister(_ context.Context, serviceID string) error {
+	r.sweep()
 	r.changes.Lock()
 	defer r.changes.Unlock()
 	e, ok := r.services.get(serviceID)
@@ -159,6 +154,7 @@ func (r *Registry) Services(_ context.Context, q caio.Query) ([]caio.Service, er
 }
 
 func (r *Registry) query(q caio.Query) []*entry {
+	r.sweep()
 	var required contract.Requirements
 	if q.Capability != "" {
 		required.Capabilities = []string{q.Capability}
@@ -178,6 +174,7 @@ func (r *Registry) query(q caio.Query) []*entry {
 
 // Service returns one service with its contract. It fails with [caio.ErrNotFound] if there is none.
 func (r *Registry) Service(_ context.Context, serviceID string) (*caio.Service, error) {
+	r.sweep()
 	e, ok := r.services.get(serviceID)
 	if !ok {
 		return nil, unknownService("read service", serviceID)

@@ -44,6 +44,7 @@ func (r *Registry) route(ctx context.Context, req caio.Request) (*sealed, error)
 	if err := checkRequest(&req); err != nil {
 		return nil, err
 	}
+	r.sweep()
 	steps := stepsOf(&req)
 	d := draft{
 		id: "dec-" + strings.ToLower(rand.Text()), at: time.Now().UTC(), request: &req, rules: rulesFor(req),

@@ -51,15 +51,14 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Serve a CAIO-compatible registry and router, in memory",
 		Long: "Serve a CAIO-compatible registry and router. What it holds is lost when it ends; announced services register again.\n" +
-			"Callers need one of the tokens in --token-file, one a line, or $CAIO_TOKEN. Without a token only this machine is served.",
-		Example: "  caioctl serve\n  caioctl serve --addr :8080 --token-file tokens --close-integration",
+			"Callers need one of the tokens in --token-file or, as administrators, $CAIO_TOKEN. A line of the file is a token, with its\n" +
+			"role in front if that is not admin: \"user TOKEN\" or \"service TOKEN\". Without a token only this machine is served.",
+		Example: "  caioctl serve\n  caioctl serve --addr :8080 --token-file tokens",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tokens, err := a.tokens()
-			if err != nil {
+			if err := a.readTokens(&opts); err != nil {
 				return err
 			}
-			opts.Tokens = tokens
 			opts.Logger = slog.New(slog.NewTextHandler(a.stderr, nil))
 			return a.serve(cmd.Context(), addr, &opts)
 		},
@@ -67,26 +66,43 @@ func (a *app) serveCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&addr, "addr", "127.0.0.1:8080", "address to listen on")
 	flags.IntVar(&opts.MaxServices, "max-services", 10_000, "services that may be registered")
-	flags.BoolVar(&opts.CloseIntegration, "close-integration", false, "ask for a token on /api/v1/integration/* too")
+	flags.BoolVar(&opts.OpenIntegration, "open-integration", false, "answer /api/v1/integration/* without a token, as CAIO does")
+	flags.DurationVar(&opts.ProbeInterval, "probe", 0, "check the health of each service that often, and do not route to unhealthy ones; 0 for never")
 	flags.StringArrayVar(&opts.Hosts, "host", nil, `host name that requests may name, "*" for all; repeatable (default: this machine, or all with a token)`)
 	return cmd
 }
 
-// tokens returns the tokens that callers may use.
-func (a *app) tokens() ([]string, error) {
+// readTokens reads the tokens that callers may use.
+func (a *app) readTokens(opts *registry.Options) error {
 	text := a.getenv("CAIO_TOKEN")
 	if a.tokenFile != "" {
 		data, err := os.ReadFile(a.tokenFile)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		text = string(data)
 	}
-	tokens := strings.Fields(text)
-	if a.tokenFile != "" && len(tokens) == 0 {
-		return nil, fmt.Errorf("%s holds no token", a.tokenFile)
+	lists := map[string]*[]string{"admin": &opts.Tokens, "user": &opts.UserTokens, "service": &opts.ServiceTokens}
+	count := 0
+	for i, line := range strings.Split(text, "\n") {
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		if len(words) == 1 {
+			words = []string{"admin", words[0]}
+		}
+		list, ok := lists[words[0]]
+		if !ok || len(words) != 2 {
+			return usageError{fmt.Errorf("line %d of the tokens is not a token, nor one with its role (admin, user or service) in front", i+1)}
+		}
+		*list = append(*list, words[1])
+		count++
 	}
-	return tokens, nil
+	if a.tokenFile != "" && count == 0 {
+		return fmt.Errorf("%s holds no token", a.tokenFile)
+	}
+	return nil
 }
 
 // serve serves the registry until ctx ends, then lets requests in progress finish.
@@ -100,7 +116,7 @@ func (a *app) serve(ctx context.Context, addr string, opts *registry.Options) er
 		return err
 	}
 	address := listener.Addr().(*net.TCPAddr)
-	if len(opts.Tokens) == 0 && !address.IP.IsLoopback() {
+	if len(opts.Tokens)+len(opts.UserTokens)+len(opts.ServiceTokens) == 0 && !address.IP.IsLoopback() {
 		listener.Close()
 		return usageError{fmt.Errorf("without a token only this machine is served: listen on 127.0.0.1 instead of %s, or set CAIO_TOKEN or --token-file", addr)}
 	}
@@ -112,6 +128,13 @@ func (a *app) serve(ctx context.Context, addr string, opts *registry.Options) er
 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ran := make(chan error, 1)
+	go func() { ran <- reg.Run(running) }()
+	defer func() {
+		stop()
+		<-ran
+	}()
 	select {
 	case err := <-served:
 		return err

@@ -1,0 +1,86 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+const (
+	maxTTLSeconds = 24 * 60 * 60
+	maxTTL        = maxTTLSeconds * time.Second
+)
+
+// Register registers the service that ct describes. It succeeds if that very contract is registered already, and fails
+// with [caio.ErrAlreadyRegistered] if another holds the id. If it was leased, it is not any more.
+func (r *Registry) Register(_ context.Context, ct *contract.Contract) (*caio.Registration, error) {
+	return r.register(submission{contract: ct})
+}
+
+// Lease registers the service like [Registry.Register], but only for ttl, from one second to 24 hours: the registration
+// ends by itself unless it is renewed by registering again before.
+func (r *Registry) Lease(_ context.Context, ct *contract.Contract, ttl time.Duration) (*caio.Registration, error) {
+	if ttl < time.Second || ttl > maxTTL {
+		return nil, invalidRequest(fmt.Sprintf("a lease lasts from 1 s to %s, not %s", maxTTL, ttl))
+	}
+	return r.register(submission{ct, ttl})
+}
+
+func (r *Registry) register(s submission) (*caio.Registration, error) {
+	e, err := newEntry(s.contract)
+	if err != nil {
+		return nil, fmt.Errorf("registry: the contract of %s is not JSON: %w", s.contract.ID, err)
+	}
+	r.sweep()
+	r.changes.Lock()
+	defer r.changes.Unlock()
+	held, err := r.services.check(e)
+	if err != nil {
+		return nil, err
+	}
+	if held != nil {
+		e = held
+	}
+	e.presence.lease(s.ttl)
+	r.expireFrom(e.presence.expires.Load())
+	id := s.contract.ID
+	if held == nil {
+		r.services.add(e)
+		r.log.Info("registered", "service_id", id, "version", s.contract.Version, "base_url", s.contract.API.BaseURL, "ttl", s.ttl)
+	}
+	return &caio.Registration{ServiceID: id, Status: "registered", Message: fmt.Sprintf("Service %s registered successfully", id),
+		TTLSeconds: int(s.ttl / time.Second), MaxTTLSeconds: maxTTLSeconds}, nil
+}
+
+// expireFrom makes sweep look at the leases from the time on, in nanoseconds since 1970; 0 for no lease.
+func (r *Registry) expireFrom(at int64) {
+	if soonest := r.soonest.Load(); at != 0 && (soonest == 0 || at < soonest) {
+		r.soonest.Store(at)
+	}
+}
+
+// sweep removes the services whose leases have ended. Whatever answers from the catalogue calls it before, so that none is
+// ever seen later than its lease. It costs next to nothing until a lease may have ended.
+func (r *Registry) sweep() {
+	now := time.Now()
+	if soonest := r.soonest.Load(); soonest == 0 || now.UnixNano() < soonest {
+		return
+	}
+	r.changes.Lock()
+	defer r.changes.Unlock()
+	soonest := int64(0)
+	for _, p := range r.services.entries() {
+		if p.entry.presence.expired(now) {
+			r.services.remove(p.entry)
+			r.log.Warn("the lease ended", "service_id", p.contract.ID)
+			continue
+		}
+		if expires := p.entry.presence.expires.Load(); expires != 0 && (soonest == 0 || expires < soonest) {
+			soonest = expires
+		}
+	}
+	r.soonest.Store(soonest)
+}

@@ -1,0 +1,188 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/caio/registry"
+)
+
+// isThere reports whether anything that can be asked still knows the service.
+func isThere(t *testing.T, reg *registry.Registry, id string) bool {
+	t.Helper()
+	_, err := reg.Service(t.Context(), id)
+	services, _ := reg.Services(t.Context(), anyService)
+	_, body := exchange{method: "POST", path: "/api/v1/integration/discover-services", contentType: asJSON, body: `{}`}.send(t, reg)
+	_, routed := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
+	known := err == nil
+	if known != (len(services) == 1) || known != (body["count"] == 1.0) || known != (routed == nil) {
+		t.Errorf("service %v, services %v, discovered %v, route %v: they disagree", err, services, body, routed)
+	}
+	return known
+}
+
+func TestLeaseEnds(t *testing.T) {
+	t.Parallel()
+	ct := parse(t, codexContract)
+	synctest.Test(t, func(t *testing.T) {
+		reg := newRegistry(t, nil)
+		registration, err := reg.Lease(t.Context(), ct, time.Minute)
+		if err != nil || registration.TTLSeconds != 60 || registration.MaxTTLSeconds != 86400 {
+			t.Fatalf("Lease: %+v, %v", registration, err)
+		}
+		time.Sleep(59 * time.Second)
+		if !isThere(t, reg, ct.ID) {
+			t.Error("ended too early")
+		}
+		reg.Lease(t.Context(), ct, time.Minute) // renewed
+		time.Sleep(59 * time.Second)
+		if !isThere(t, reg, ct.ID) {
+			t.Error("not renewed")
+		}
+		time.Sleep(time.Second)
+		if isThere(t, reg, ct.ID) {
+			t.Error("there after the end")
+		}
+		if err := reg.Unregister(t.Context(), ct.ID); !errors.Is(err, caio.ErrNotFound) {
+			t.Errorf("Unregister after the end: %v", err)
+		}
+		other := parse(t, strings.Replace(codexContract, "1.0.0", "2.0.0", 1))
+		reg.Lease(t.Context(), ct, time.Minute)
+		if _, err := reg.Register(t.Context(), other); !errors.Is(err, caio.ErrAlreadyRegistered) {
+			t.Errorf("another contract during the lease: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if _, err := reg.Register(t.Context(), other); err != nil {
+			t.Errorf("another contract after the lease: %v", err)
+		}
+		time.Sleep(time.Hour)
+		if !isThere(t, reg, ct.ID) {
+			t.Error("a registration without lease ended")
+		}
+		reg.Lease(t.Context(), other, time.Second)
+		reg.Register(t.Context(), other) // the last registration counts
+		time.Sleep(time.Hour)
+		if !isThere(t, reg, ct.ID) {
+			t.Error("the lease outlasted a registration without one")
+		}
+	})
+}
+
+func TestLeaseForms(t *testing.T) {
+	t.Parallel()
+	wrapped := func(ttl string) string { return `{"contract": ` + codexJSON(t) + `, "ttl_seconds": ` + ttl + `}` }
+	for name, test := range map[string]struct {
+		exchange exchange
+		ttl      any // nil for refused
+	}{
+		"beside the contract":  {exchange{path: "/api/v1/services", contentType: asJSON, body: wrapped("30")}, 30.0},
+		"integration":          {exchange{path: "/api/v1/integration/register-service", contentType: asJSON, body: wrapped("86400")}, 86400.0},
+		"in the query":         {exchange{path: "/api/v1/register-service?ttl_seconds=7", contentType: "application/yaml", body: codexContract}, 7.0},
+		"zero":                 {exchange{path: "/api/v1/services", contentType: asJSON, body: wrapped("0")}, nil},
+		"too long":             {exchange{path: "/api/v1/services", contentType: asJSON, body: wrapped("86401")}, nil},
+		"a fraction":           {exchange{path: "/api/v1/services", contentType: asJSON, body: wrapped("1.5")}, nil},
+		"a text":               {exchange{path: "/api/v1/services", contentType: asJSON, body: wrapped(`"30"`)}, nil},
+		"negative in a query":  {exchange{path: "/api/v1/services?ttl_seconds=-1", contentType: "application/yaml", body: codexContract}, nil},
+		"upload, with a query": {exchange{path: "/api/v1/integration/upload-contract?ttl_seconds=x", contentType: "multipart/form-data; boundary=x", body: "--x--"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.exchange.method = "POST"
+			status, body := test.exchange.send(t, newRegistry(t, nil))
+			if code, message := refusal(body); test.ttl == nil && (status != 400 || code != "INVALID_REQUEST" || !strings.Contains(message, "ttl_seconds")) {
+				t.Errorf("%d %v, want a refusal", status, body)
+			}
+			if test.ttl != nil && (status != 200 || body["ttl_seconds"] != test.ttl) {
+				t.Errorf("%d %v, want %v", status, body, test.ttl)
+			}
+		})
+	}
+}
+
+// A fakeService answers health checks without a network.
+type fakeService struct {
+	status atomic.Int64 // 0 for no connection
+	asked  atomic.Int64
+	path   atomic.Value
+}
+
+func (f *fakeService) RoundTrip(r *http.Request) (*http.Response, error) {
+	f.asked.Add(1)
+	f.path.Store(r.Method + " " + r.URL.String())
+	status := int(f.status.Load())
+	if status == 0 {
+		return nil, errors.New("connection refused")
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("body")), Request: r}, nil
+}
+
+// A service that fails three checks in a row is not routed to until it passes two; single failures change nothing.
+func TestProbesSetTheStatus(t *testing.T) {
+	t.Parallel()
+	ct := parse(t, codexContract)
+	synctest.Test(t, func(t *testing.T) {
+		service := new(fakeService)
+		service.status.Store(200)
+		reg := newRegistry(t, &registry.Options{ProbeInterval: 10 * time.Second, ProbeClient: &http.Client{Transport: service}})
+		reg.Register(t.Context(), ct)
+		stop := runRegistry(t, reg)
+		next := func(status int) { // lets the next check be answered so
+			before := service.asked.Load()
+			service.status.Store(int64(status))
+			for service.asked.Load() == before {
+				time.Sleep(time.Second)
+			}
+			synctest.Wait()
+		}
+		active := func() bool {
+			s, err := reg.Service(t.Context(), ct.ID)
+			services, _ := reg.Services(t.Context(), caio.Query{Status: "active"})
+			unhealthy, _ := reg.Services(t.Context(), caio.Query{Status: "unhealthy"})
+			_, routed := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
+			is := err == nil && s.Status == "active"
+			if is != (len(services) == 1) || is == (len(unhealthy) == 1) || is != (routed == nil) {
+				t.Errorf("status %v, active %v, unhealthy %v, route %v: they disagree", s, services, unhealthy, routed)
+			}
+			return is
+		}
+		for i, step := range []struct {
+			status int
+			active bool
+		}{{200, true}, {503, true}, {0, true}, {200, true}, {503, true}, {404, true}, {0, false}, {200, false}, {503, false}, {200, false}, {302, true}, {200, true}} {
+			if next(step.status); active() != step.active {
+				t.Errorf("after check %d, %d: active is not %t", i, step.status, step.active)
+			}
+		}
+		if got := service.path.Load(); got != "GET http://localhost:8082/health" {
+			t.Errorf("asked %v", got)
+		}
+		before := service.asked.Load()
+		time.Sleep(10 * time.Minute)
+		if n := service.asked.Load() - before; n < 40 || n > 90 {
+			t.Errorf("%d checks in ten minutes", n)
+		}
+		stop()
+	})
+}
+
+// runRegistry runs the registry until stop is called, which waits for it.
+func runRegistry(t *testing.T, reg *registry.Registry) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- reg.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package registry
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Health checks must disagree with a service's status this often in a row to change it.
+const (
+	failuresToLeave   = 3
+	successesToReturn = 2
+)
+
+// A presence is what changes about a registered service.
+type presence struct {
+	expires   atomic.Int64 // nanoseconds since 1970; 0 for never
+	ttl       atomic.Int64 // of the lease; 0 for none
+	unhealthy atomic.Bool
+
+	mu     sync.Mutex
+	streak int // health checks in a row that disagree with the status
+}
+
+// checked takes note of a health check and reports whether it changed the status.
+func (p *presence) checked(healthy bool) (changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if healthy != p.unhealthy.Load() {
+		p.streak = 0
+		return false
+	}
+	p.streak++
+	enough := failuresToLeave
+	if healthy {
+		enough = successesToReturn
+	}
+	if p.streak < enough {
+		return false
+	}
+	p.streak = 0
+	p.unhealthy.Store(!healthy)
+	return true
+}
+
+// lease starts, renews or, with ttl 0, ends a lease.
+func (p *presence) lease(ttl time.Duration) {
+	p.ttl.Store(int64(ttl))
+	if ttl == 0 {
+		p.expires.Store(0)
+		return
+	}
+	p.expires.Store(time.Now().Add(ttl).UnixNano())
+}
+
+func (p *presence) expired(now time.Time) bool {
+	expires := p.expires.Load()
+	return expires != 0 && now.UnixNano() >= expires
+}
