@@ -289,8 +289,12 @@ func TestStopWhileTheModelAnswers(t *testing.T) {
 			}))
 			t.Cleanup(model.Close)
 			b := newBench(t, model.URL, bridge.Options{DrainTimeout: test.drain})
+			begun := make(chan struct{}) // a stream has reached its caller
 			go func() {
 				<-asked
+				if test.accept == "text/event-stream" {
+					<-begun
+				}
 				stopped := make(chan struct{})
 				go func() {
 					b.stop()
@@ -309,6 +313,7 @@ func TestStopWhileTheModelAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer res.Body.Close()
+			close(begun) // the header goes out with the first event
 			body, err := io.ReadAll(res.Body)
 			if err != nil || res.StatusCode != test.status || !bytes.Contains(body, []byte(test.want)) {
 				t.Errorf("answer = %d, %v, want %d with %s:\n%s", res.StatusCode, err, test.status, test.want, body)
