@@ -80,7 +80,7 @@ var structureRules = []rule{
 	{"schema/enum", Error, "The value must be one of those that are known.", "The fix lists them."},
 	{"schema/required", Error, "The member must be present.", "Without it a caller could not use the service, or not know what it promises."},
 	{"schema/type", Error, "The value must be of the right type.", "YAML decides by the look of a value: put numbers that are text, such as versions, in quotes; true and false are the only truth values."},
-	{"schema/unknown-field", Error, "The member is not known here, or nearly has the name of one that is.", "A misspelt promise would be silently ignored. Names that start with x- are free for your own use."},
+	{"schema/unknown-field", Error, "Members have the names that are known here, and none that is nearly one of them.", "A misspelt promise would be silently ignored. Names that start with x- are free for your own use."},
 	{"schema/value", Error, "The value must be within its limits.", "The message says which."},
 }
 

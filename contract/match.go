@@ -61,7 +61,11 @@ func (c *Contract) Match(r Requirements) Match {
 	}
 	if len(r.AnyOf) > 0 {
 		i := slices.IndexFunc(r.AnyOf, c.offers)
-		add("capabilities: any of "+strings.Join(r.AnyOf, ", "), i >= 0, c.offerDetail(i >= 0, r.AnyOf[max(i, 0)]))
+		detail := c.offerDetail(false, strings.Join(r.AnyOf, " or "))
+		if i >= 0 {
+			detail = c.offerDetail(true, r.AnyOf[i])
+		}
+		add("capabilities: any of "+strings.Join(r.AnyOf, ", "), i >= 0, detail)
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Guarantees)) {
 		want := r.Guarantees[key]
