@@ -1,0 +1,187 @@
+package fast
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"unicode/utf8"
+)
+
+// text checks the string that starts at the quote at i. What it does not see through (escapes, where the characters
+// themselves matter) it leaves to the engine.
+func (n *node) text(d []byte, i int) int {
+	end, escapes, ascii := quoted(d, i)
+	if end < 0 {
+		return -1
+	}
+	raw := d[i+1 : end-1]
+	if !ascii && !utf8.Valid(raw) {
+		return -1
+	}
+	if len(raw) < maxEscape*n.minLength || n.maxLength < len(raw) {
+		length := len(raw)
+		if !ascii {
+			length = utf8.RuneCount(raw)
+		}
+		if escapes > 0 {
+			length -= spare(raw)
+		}
+		if length < n.minLength || length > n.maxLength {
+			return -1
+		}
+	}
+	if n.pattern != nil && !n.matches(raw, escapes) {
+		return -1
+	}
+	if n.values != nil && (escapes > 0 || !slices.ContainsFunc(n.values.texts, func(s string) bool { return s == string(raw) })) {
+		return -1
+	}
+	return end
+}
+
+// matches reports whether the pattern certainly matches. If it does not look at what surrounds a match, one between two
+// escapes is enough.
+func (n *node) matches(raw []byte, escapes int) bool {
+	if escapes == 0 {
+		return n.pattern.Match(raw)
+	}
+	for n.floating {
+		plain, _, more := bytes.Cut(raw, []byte{'\\'})
+		if n.pattern.Match(plain) {
+			return true
+		}
+		if !more {
+			return false
+		}
+		raw = raw[len(plain):]
+		raw = raw[escape(raw):]
+	}
+	return false
+}
+
+// plainName returns the member name at i, without quotes. Names with escapes are left to the engine.
+func plainName(d []byte, i int) (name []byte, end int) {
+	if d[i] != '"' {
+		return nil, -1
+	}
+	end, escapes, ascii := quoted(d, i)
+	if end < 0 || escapes > 0 {
+		return nil, -1
+	}
+	name = d[i+1 : end-1]
+	if !ascii && !utf8.Valid(name) {
+		return nil, -1
+	}
+	return name, end
+}
+
+// quoted returns the index behind the string whose opening quote is at i, how many escapes it has and whether it is ASCII,
+// which may be denied wrongly; -1 if it is not a JSON string. UTF-8 is for the caller to check.
+func quoted(d []byte, i int) (end, escapes int, ascii bool) {
+	var seen uint64
+	for i++; i < len(d); {
+		if i+8 <= len(d) {
+			word := binary.LittleEndian.Uint64(d[i:])
+			seen |= word
+			found := notable(word)
+			if found == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(found) / 8
+		}
+		switch c := d[i]; {
+		case c == '"':
+			return i + 1, escapes, seen&highs == 0
+		case c < ' ':
+			return -1, 0, false
+		case c == '\\':
+			size := escape(d[i:])
+			if size == 0 {
+				return -1, 0, false
+			}
+			escapes++
+			i += size
+		default:
+			seen |= uint64(c)
+			i++
+		}
+	}
+	return -1, 0, false
+}
+
+const ones, highs = 0x0101010101010101, 0x8080808080808080
+
+// notable returns 0 if none of 8 bytes is a quote, a backslash or a control character. Otherwise the lowest bit that is
+// set is in the first that is one.
+// See https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord.
+func notable(word uint64) uint64 {
+	quotes, backslashes := word^(ones*'"'), word^(ones*'\\')
+	controls := (word - ones*' ') & ^word
+	return (controls | (quotes-ones)&^quotes | (backslashes-ones)&^backslashes) & highs
+}
+
+// maxEscape is the length of the longest escape of one character.
+const maxEscape = len(`\ud83d\ude00`)
+
+// escape returns the length of the escape at the start of d, a surrogate pair counting as one, or 0 if it is not one.
+func escape(d []byte) int {
+	if len(d) < 2 {
+		return 0
+	}
+	switch d[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+	default:
+		return 0
+	}
+	first, ok := hex4(d)
+	switch {
+	case !ok:
+		return 0
+	case first < 0xD800 || first > 0xDFFF:
+		return 6
+	case first > 0xDBFF || len(d) < 12:
+		return 0
+	}
+	if second, ok := hex4(d[6:]); !ok || second < 0xDC00 || second > 0xDFFF {
+		return 0
+	}
+	return 12
+}
+
+// hex4 reads \uXXXX.
+func hex4(d []byte) (code rune, ok bool) {
+	if len(d) < 6 || d[0] != '\\' || d[1] != 'u' {
+		return 0, false
+	}
+	for _, c := range d[2:6] {
+		switch {
+		case isDigit(c):
+			code = code<<4 | rune(c-'0')
+		case 'a' <= c && c <= 'f':
+			code = code<<4 | rune(c-'a'+10)
+		case 'A' <= c && c <= 'F':
+			code = code<<4 | rune(c-'A'+10)
+		default:
+			return 0, false
+		}
+	}
+	return code, true
+}
+
+// spare counts the characters of raw beyond the one that each escape stands for.
+func spare(raw []byte) (n int) {
+	for i := 0; i < len(raw); {
+		if raw[i] != '\\' {
+			i++
+			continue
+		}
+		size := escape(raw[i:])
+		n += size - 1
+		i += size
+	}
+	return n
+}
