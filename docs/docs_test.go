@@ -128,8 +128,8 @@ func normalise(text string) string {
 	return b.String()
 }
 
-// Commands that a shell block may hold besides curl, which is run below: each is run elsewhere in CI.
-var otherCommands = regexp.MustCompile(`^(go run \./examples/codexbridge|go test |go run \./caio/cmd/caioctl|npm install |export |[A-Z_]+=\S* go run|go get |\.ci/run|git clone|cd )`)
+// Commands that a shell block may hold besides those that are run below: each is run elsewhere in CI.
+var otherCommands = regexp.MustCompile(`^(go run \./examples/codexbridge|go test |go run \./caio/cmd/caioctl serve|npm install |export |[A-Z_]+=\S* go run|go get |\.ci/run|git clone|cd )`)
 
 // Every command of a shell block works as it stands, against the running example.
 func TestShellBlocksRun(t *testing.T) {
@@ -146,9 +146,10 @@ func TestShellBlocksRun(t *testing.T) {
 		}
 		for _, command := range commands(b.text) {
 			switch {
-			case strings.HasPrefix(command, "curl "):
+			case strings.HasPrefix(command, "curl "), strings.HasPrefix(command, "go run ./caio/cmd/caioctl ") && !otherCommands.MatchString(command):
 				cmd := exec.Command("sh", "-c", example.addresses.Replace(command))
-				cmd.Env = append(os.Environ(), "CURL_HOME="+example.curlHome)
+				cmd.Dir = root
+				cmd.Env = append(os.Environ(), "CURL_HOME="+example.curlHome, "CAIO_URL="+example.caioURL)
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Errorf("%s:%d: %v\n%s\n%s", b.page, b.line, err, command, out)
 				}
@@ -182,6 +183,7 @@ func commands(text string) []string {
 type example struct {
 	addresses *strings.Replacer // of the pages to those of this run
 	curlHome  string            // where curl is told to fail on HTTP errors
+	caioURL   string
 }
 
 // startExample builds and starts the example on free ports, with its offline model, and stops it with the test.
@@ -227,7 +229,7 @@ func startExample(t *testing.T) example {
 	if err := os.WriteFile(filepath.Join(home, ".curlrc"), []byte("fail-with-body\nsilent\nshow-error\nmax-time = 30\nretry = 10\nretry-delay = 1\nretry-connrefused\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return example{strings.NewReplacer("localhost:8082", bridgeAddr, "127.0.0.1:8082", bridgeAddr, "localhost:8080", caioAddr, "127.0.0.1:8080", caioAddr), home}
+	return example{strings.NewReplacer("localhost:8082", bridgeAddr, "127.0.0.1:8082", bridgeAddr, "localhost:8080", caioAddr, "127.0.0.1:8080", caioAddr), home, "http://" + caioAddr}
 }
 
 func freeAddress(t *testing.T) string {
