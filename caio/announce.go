@@ -8,10 +8,14 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -22,12 +26,20 @@ const (
 	withdrawTimeout = 3 * time.Second
 )
 
+const minLease = 10 * time.Second
+
 // Announce registers ct and keeps it registered until ctx ends; then it withdraws the registration.
 //
 // CAIO need not be up: Announce tries, with growing and jittered pauses, until it is. Afterwards it reads the service back
-// every [Options].Heartbeat and registers again when CAIO has forgotten it, as it does when it restarts. A refused token
-// and an id that another contract holds are waited out, because tokens rotate and services are withdrawn. Each change of
-// state is logged once.
+// every [Options].Heartbeat and registers again when CAIO has forgotten it, as it does when it restarts. If CAIO grants
+// leases, Announce takes one of three heartbeats and renews it instead, so that a registration does not outlive a crash
+// for long. A refused token and an id that another contract holds are waited out, because tokens rotate and services are
+// withdrawn. Each change of state is logged once, and told to [Options].Announced.
+//
+// What an earlier run left behind is replaced: an entry under the id, met at the start, that names the same base URL, where
+// nobody else can be served. (A base URL on this machine says so only if CAIO is on this machine, too.) If CAIO does not
+// show contracts, an entry with the same name, version and capabilities is taken for the own one, and left when ctx ends;
+// any other is waited out.
 //
 // When ctx ends, Announce withdraws what it registered itself, and nothing else, within 5 seconds, and returns nil; an
 // error then means that the registration may have remained. Before that it returns only with [ErrInvalidContract], at once.
@@ -57,9 +69,12 @@ type announcement struct {
 	log      *slog.Logger
 	pace     *backoff.ExponentialBackOff
 
-	registered bool   // CAIO confirmed our registration and has not disowned it since
-	unsure     bool   // an attempt to register got no answer: CAIO may have it
-	state      string // last reported
+	registered bool          // CAIO confirmed our registration and has not disowned it since
+	confirmed  bool          // it did so at least once: whoever holds the id from then on is no earlier run of ours
+	adopted    bool          // the registration is one that cannot be told from ours
+	unsure     bool          // an attempt to register got no answer: CAIO may have it
+	ttl        time.Duration // of the lease; 0 for none
+	state      string        // last reported
 }
 
 func newAnnouncement(c *Client, ct *contract.Contract) *announcement {
@@ -72,7 +87,7 @@ func newAnnouncement(c *Client, ct *contract.Contract) *announcement {
 
 // step registers the service, or checks that it still is.
 func (a *announcement) step(ctx context.Context) error {
-	if a.registered {
+	if a.registered && a.ttl == 0 {
 		service, err := a.client.Service(ctx, a.contract.ID)
 		switch {
 		case errors.Is(err, ErrNotFound):
@@ -84,16 +99,83 @@ func (a *announcement) step(ctx context.Context) error {
 		default:
 			return nil
 		}
-		a.registered, a.state = false, "lost"
+		a.registered, a.adopted = false, false
+		a.enter("lost", nil)
 	}
 
 	attempt, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(finishTimeout, cancel) })()
-	_, err := a.client.Register(attempt, a.contract)
+	err := a.register(attempt, ctx)
+	if errors.Is(err, ErrAlreadyRegistered) && !a.confirmed {
+		err = a.takeOver(attempt, ctx, err)
+	}
 	a.registered = err == nil
+	a.confirmed = a.confirmed || a.registered
 	a.unsure = err != nil && (a.unsure || mayHaveArrived(err))
 	return err
+}
+
+// register registers or renews. Whether CAIO grants leases is known from its first answer; if the announcement has ended
+// meanwhile, none is taken.
+func (a *announcement) register(ctx, ended context.Context) error {
+	if a.ttl == 0 {
+		registration, err := a.client.Register(ctx, a.contract)
+		if err != nil || registration.MaxTTLSeconds == 0 || ended.Err() != nil {
+			return err
+		}
+		longest := time.Duration(registration.MaxTTLSeconds) * time.Second
+		a.ttl = min(longest, max(minLease, 3*a.client.heartbeat.Round(time.Second)))
+	}
+	registration, err := a.client.Lease(ctx, a.contract, a.ttl)
+	if err == nil && registration.TTLSeconds == 0 {
+		a.ttl = 0 // a CAIO that grants none took the other's place
+	}
+	return err
+}
+
+// takeOver replaces the entry that keeps us from registering if an earlier run of ours left it behind. Else it returns
+// refusal.
+func (a *announcement) takeOver(ctx, ended context.Context, refusal error) error {
+	service, err := a.client.Service(ctx, a.contract.ID)
+	switch {
+	case err != nil:
+		return refusal
+	case service.Contract == nil && a.resembles(service):
+		a.log.Warn("CAIO has an entry that cannot be told from this service's; taking it for that of an earlier run")
+		a.adopted = true
+		return nil
+	case service.Contract == nil || !a.servedHere(service.Contract):
+		return refusal
+	}
+	a.log.Warn("replacing the entry that an earlier run left behind", "version", service.Version)
+	if err := a.client.Unregister(ctx, a.contract.ID); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return a.register(ctx, ended)
+}
+
+// servedHere reports whether the contract names the address at which this service is.
+func (a *announcement) servedHere(held *contract.Contract) bool {
+	address := strings.TrimRight(a.contract.API.BaseURL, "/")
+	own, err := url.Parse(address)
+	if err != nil || strings.TrimRight(held.API.BaseURL, "/") != address {
+		return false
+	}
+	return !wire.IsLoopback(own.Hostname()) || wire.IsLoopback(a.client.base.Hostname())
+}
+
+// resembles reports whether all that CAIO shows of an entry is as in our contract.
+func (a *announcement) resembles(service *Service) bool {
+	var own []string
+	for _, c := range a.contract.Capabilities {
+		own = append(own, c.Type)
+	}
+	shown := slices.Clone(service.Capabilities)
+	slices.Sort(own)
+	slices.Sort(shown)
+	return service.Name == a.contract.Name && service.Version == a.contract.Version &&
+		slices.Equal(slices.Compact(own), slices.Compact(shown))
 }
 
 // mayHaveArrived reports whether CAIO may have done what it was asked although the call failed.
@@ -138,14 +220,13 @@ func (a *announcement) report(err error) {
 	case errors.Is(err, ErrAlreadyRegistered):
 		state, level, message = "taken", slog.LevelError, "the service's id is taken by another contract; retrying until that is unregistered"
 	case errors.As(err, &refusal) && refusal.Status < http.StatusInternalServerError && !refusal.temporary():
-		state, level, message = fmt.Sprint("refused ", refusal.Status), slog.LevelError, "CAIO refuses the registration; retrying. Check base URL and dialect"
+		state, level, message = "refused", slog.LevelError, "CAIO refuses the registration; retrying. Check base URL and dialect"
 	default:
 		state, level, message = "unavailable", slog.LevelWarn, "CAIO is not available; retrying"
 	}
-	if state == a.state {
+	if !a.enter(state, err) {
 		return
 	}
-	a.state = state
 	if err != nil {
 		a.log.Log(context.Background(), level, message, "error", err)
 		return
@@ -153,9 +234,23 @@ func (a *announcement) report(err error) {
 	a.log.Log(context.Background(), level, message)
 }
 
+// enter reports whether the state is a new one, and tells it.
+func (a *announcement) enter(state string, err error) bool {
+	if state == a.state {
+		return false
+	}
+	a.state = state
+	a.client.announced(a.contract.ID, state, err)
+	return true
+}
+
 // withdraw unregisters the service if it is registered, as far as known, by this announcement. c may try more than once.
 func (a *announcement) withdraw(ended context.Context, c *Client) error {
 	if !a.registered && !a.unsure {
+		return nil
+	}
+	if a.adopted {
+		a.log.Warn("leaving the entry, which may be another's, with CAIO")
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ended), withdrawTimeout)
@@ -171,5 +266,6 @@ func (a *announcement) withdraw(ended context.Context, c *Client) error {
 		return fmt.Errorf("the registration of %s may have remained: %w", a.contract.ID, err)
 	}
 	a.log.Info("withdrew the registration from CAIO")
+	a.enter("withdrawn", nil)
 	return nil
 }

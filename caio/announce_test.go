@@ -3,11 +3,14 @@ package caio_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +29,29 @@ type stage struct {
 	status   int  // if not 0, every call is answered with it
 	down     bool // no connection at all
 	calls    int
+
+	hideContracts bool       // as some CAIOs do
+	quick         *quickCAIO // instead of the registry
+}
+
+// A quickCAIO knows one service by its id only.
+type quickCAIO struct {
+	mu    sync.Mutex
+	known bool
+}
+
+func (q *quickCAIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r.Method == http.MethodPost {
+		q.known = true
+	}
+	if !q.known {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	q.known = r.Method != http.MethodDelete
+	io.WriteString(w, `{"service_id": "mine", "status": "registered", "version": "1.0.0"}`)
 }
 
 func newStage(t *testing.T) *stage { return &stage{registry: newRegistry(t, nil)} }
@@ -54,6 +80,9 @@ func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	s.calls++
 	down, status, handler := s.down, s.status, http.Handler(s.registry)
+	if s.quick != nil {
+		handler = s.quick
+	}
 	s.mu.Unlock()
 	if down {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
@@ -61,22 +90,42 @@ func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
 	if status != 0 {
 		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	}
+	if s.hideContracts && r.Method == http.MethodGet {
+		handler = http.HandlerFunc(s.withoutContract)
+	}
 	return inMemory{handler}.RoundTrip(r)
+}
+
+func (s *stage) withoutContract(w http.ResponseWriter, r *http.Request) {
+	service, err := s.registry.Service(r.Context(), path.Base(r.URL.Path))
+	if err != nil {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	service.Contract = nil
+	json.NewEncoder(w).Encode(service)
 }
 
 // An announcing runs Announce beside the test.
 type announcing struct {
-	stage *stage
-	log   bytes.Buffer // to be read when the bubble is idle
-	stop  context.CancelFunc
-	done  chan error
+	stage  *stage
+	log    bytes.Buffer // to be read when the bubble is idle, as
+	states []string
+	stop   context.CancelFunc
+	done   chan error
 }
 
 func announce(t *testing.T, s *stage, ct *contract.Contract) *announcing {
 	t.Helper()
+	return announceAt(t, s, "http://localhost:8080", ct)
+}
+
+func announceAt(t *testing.T, s *stage, url string, ct *contract.Contract) *announcing {
+	t.Helper()
 	a := &announcing{stage: s, done: make(chan error, 1)}
-	client, err := caio.NewClient("http://localhost:8080", &caio.Options{
+	client, err := caio.NewClient(url, &caio.Options{
 		HTTPClient: &http.Client{Transport: s}, Logger: slog.New(slog.NewTextHandler(&a.log, nil)),
+		Announced: func(_, state string, _ error) { a.states = append(a.states, state) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +135,16 @@ func announce(t *testing.T, s *stage, ct *contract.Contract) *announcing {
 	go func() { a.done <- client.Announce(ctx, ct) }()
 	synctest.Wait()
 	return a
+}
+
+// elsewhere is the contract of a service with another address.
+func elsewhere(t *testing.T, ct *contract.Contract) *contract.Contract {
+	t.Helper()
+	ct, err := ct.WithBaseURL("http://other.example:8082")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ct
 }
 
 // pass lets simulated time pass.
@@ -208,7 +267,7 @@ func TestAnnounceReturnsInvalidContractAtOnce(t *testing.T) {
 // Another contract holds the id: it is waited out, and never touched.
 func TestAnnounceWaitsForATakenID(t *testing.T) {
 	t.Parallel()
-	ct, other := newContract(t, "mine", "1.0.0"), newContract(t, "mine", "2.0.0")
+	ct, other := newContract(t, "mine", "1.0.0"), elsewhere(t, newContract(t, "mine", "2.0.0"))
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
 		s.registry.Register(t.Context(), other)
@@ -375,29 +434,164 @@ func TestAnnounceEndsWithoutCAIO(t *testing.T) {
 	})
 }
 
-// A thousand services that lose their registry at the same moment do not all come back at the same moment.
-func TestAnnouncersDoNotStampede(t *testing.T) {
+// What a crashed run left behind is replaced; what another announced is not, nor what came after us.
+func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
 	t.Parallel()
+	ct := newContract(t, "mine", "1.1.0")
+	public, err := newContract(t, "mine", "1.0.0").WithBaseURL("https://codex.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nextPublic, err := ct.WithBaseURL("https://codex.example/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		held, announced *contract.Contract
+		caio            string
+		taken           bool
+	}{
+		"same address":                        {newContract(t, "mine", "1.0.0"), ct, "http://localhost:8080", true},
+		"newer one, rolled back":              {newContract(t, "mine", "2.0.0"), ct, "http://localhost:8080", true},
+		"same public address":                 {public, nextPublic, "http://caio.example", true},
+		"another address":                     {elsewhere(t, newContract(t, "mine", "1.0.0")), ct, "http://localhost:8080", false},
+		"this machine, but CAIO is elsewhere": {newContract(t, "mine", "1.0.0"), ct, "http://caio.example", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &stage{registry: newRegistry(t, &registry.Options{Hosts: []string{"*"}})}
+				s.registry.Register(t.Context(), test.held)
+				a := announceAt(t, s, test.caio, test.announced)
+				pass(time.Minute)
+				service, err := s.registry.Service(t.Context(), "mine")
+				if err != nil || service.Contract.Equal(test.announced) != test.taken {
+					t.Errorf("the entry is %+v, %v, want ours: %t", service, err, test.taken)
+				}
+				a.end(t)
+				if s.has(t, "mine") == test.taken {
+					t.Errorf("there at the end: %t", !test.taken)
+				}
+			})
+		})
+	}
+}
+
+// Some CAIOs do not show contracts. Then an entry is ours only if nothing tells it from ours, and even then it stays.
+func TestAnnounceWithoutContracts(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	for name, test := range map[string]struct {
+		held  *contract.Contract
+		state string
+	}{
+		"looks the same":  {elsewhere(t, ct), "registered"},
+		"another version": {newContract(t, "mine", "1.0.1"), "taken"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t)
+				s.hideContracts = true
+				s.registry.Register(t.Context(), test.held)
+				a := announce(t, s, ct)
+				pass(5 * time.Minute)
+				if got := strings.Join(a.states, " "); got != test.state {
+					t.Errorf("states %q, want %q", got, test.state)
+				}
+				a.end(t)
+				if service, err := s.registry.Service(t.Context(), "mine"); err != nil || !service.Contract.Equal(test.held) {
+					t.Errorf("the other's entry afterwards: %+v, %v", service, err)
+				}
+			})
+		})
+	}
+}
+
+// Where CAIO grants leases, a crash leaves nothing behind for long, and a live service stays.
+func TestAnnounceLeases(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
-		var all []*announcing
-		for range 100 {
-			all = append(all, announce(t, s, newContract(t, "mine", "1.0.0")))
-		}
-		s.set(func(s *stage) { s.down = true })
-		pass(10 * time.Minute)
-		s.set(func(s *stage) { s.down = false })
-		most := 0
+		a := announce(t, s, ct)
 		for range 60 {
-			before := s.count()
-			pass(time.Second)
-			most = max(most, s.count()-before)
+			pass(time.Minute)
+			if !s.has(t, "mine") {
+				t.Fatal("the lease was not renewed")
+			}
 		}
-		if most > 30 {
-			t.Errorf("%d of %d came within one second", most, len(all))
+		s.set(func(s *stage) { s.registry = newRegistry(t, nil) })
+		pass(40 * time.Second)
+		if !s.has(t, "mine") {
+			t.Error("not registered again within a heartbeat")
 		}
-		for _, a := range all {
-			a.end(t)
+		s.set(func(s *stage) { s.down = true }) // as if it had crashed
+		pass(89 * time.Second)
+		pass(2 * time.Second)
+		if s.has(t, "mine") {
+			t.Error("there after the lease")
+		}
+		s.set(func(s *stage) { s.down = false })
+		pass(time.Minute)
+		if !s.has(t, "mine") {
+			t.Error("not registered again after the outage")
+		}
+		a.end(t)
+		if got, want := strings.Join(a.states, " "), "registered unavailable registered withdrawn"; got != want {
+			t.Errorf("states %q, want %q", got, want)
 		}
 	})
+}
+
+// A thousand replicas that lose their registry at the same moment do not all come back at the same moment, and do not beat
+// in step afterwards.
+func TestAnnouncersDoNotStampede(t *testing.T) {
+	t.Parallel()
+	const replicas = 1000
+	ct := newContract(t, "mine", "1.0.0")
+	for name, lose := range map[string]func(*testing.T, *stage){
+		"down": func(_ *testing.T, s *stage) {
+			s.set(func(s *stage) { s.down = true })
+			pass(10 * time.Minute)
+			s.set(func(s *stage) { s.down = false })
+		},
+		"forgetful": func(_ *testing.T, s *stage) {
+			pass(10 * time.Minute)
+			s.set(func(s *stage) { s.quick = new(quickCAIO) })
+		},
+		"restarted at once": func(_ *testing.T, s *stage) { s.set(func(s *stage) { s.quick = new(quickCAIO) }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &stage{quick: new(quickCAIO)}
+				var all []*announcing
+				for range replicas {
+					all = append(all, announce(t, s, ct))
+				}
+				lose(t, s)
+				most := 0
+				for range 90 {
+					before := s.count()
+					pass(time.Second)
+					most = max(most, s.count()-before)
+				}
+				if most > replicas/5 {
+					t.Errorf("%d calls by %d replicas within one second", most, replicas)
+				}
+				if !s.quick.known {
+					t.Error("not registered again")
+				}
+				for _, a := range all {
+					a.stop()
+				}
+				for _, a := range all {
+					if err := <-a.done; err != nil {
+						t.Errorf("Announce: %v", err)
+					}
+				}
+			})
+		})
+	}
 }

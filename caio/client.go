@@ -35,6 +35,7 @@ type Client struct {
 	log          *slog.Logger
 	timeout      time.Duration
 	heartbeat    time.Duration
+	announced    func(serviceID, state string, err error)
 	attempts     int
 }
 
@@ -66,6 +67,12 @@ type Options struct {
 
 	// Attempts bounds how often a call is sent in all. Default: 3; at most 10; 1 means no retry.
 	Attempts int
+
+	// Announced is told how an announcement stands, once for each change: "registered", "taken" (another contract holds
+	// the id), "unauthorized", "refused", "unavailable", "lost" (CAIO forgot or replaced the service) or "withdrawn", with
+	// the error if there is one. It is called by [Client.Announce], must return soon, and suits readiness and metrics.
+	// Default: nobody is told.
+	Announced func(serviceID, state string, err error)
 
 	// Heartbeat is how often [Client.Announce] checks that the registration is still there, give or take a fifth.
 	// Default: 30 s; between 1 s and 1 h.
@@ -108,7 +115,7 @@ func NewClient(baseURL string, opts *Options) (*Client, error) {
 	return &Client{
 		base: base, http: &sender, dialect: o.Dialect, log: o.Logger,
 		token: o.Token, serviceToken: o.ServiceToken, tokenInClear: o.TokenInClear,
-		timeout: o.Timeout, heartbeat: o.Heartbeat, attempts: o.Attempts,
+		timeout: o.Timeout, heartbeat: o.Heartbeat, announced: o.Announced, attempts: o.Attempts,
 	}, nil
 }
 
@@ -122,6 +129,9 @@ func (o *Options) setDefaults() error {
 			TLSHandshakeTimeout: 10 * time.Second,
 		}
 		o.HTTPClient = &http.Client{Transport: transport}
+	}
+	if o.Announced == nil {
+		o.Announced = func(string, string, error) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
