@@ -28,6 +28,10 @@ func bind(c *contract.Contract, p Provider, opts *Options) ([]binding, error) {
 	served := map[string]bool{}
 	var bindings []binding
 	for _, e := range c.API.Endpoints {
+		if isJobPath(e.Path) {
+			faults.addf("endpoint %s: the bridge itself serves /jobs: choose another path", e)
+			continue
+		}
 		if slices.Contains(ownPaths, e.Path) {
 			if e.Method != http.MethodGet {
 				faults.addf("endpoint %s: the bridge itself serves %s, with GET: write GET in the contract, or choose another path", e, e.Path)
@@ -66,7 +70,7 @@ func bindRoutes(list []Route, opts *Options, faults *faults) map[string]Route {
 		case !ok || method == "" || !strings.HasPrefix(path, "/"):
 			faults.addf("route pattern %q: want a method and a path, such as \"POST /generate\"", r.pattern)
 			continue
-		case slices.Contains(ownPaths, path):
+		case slices.Contains(ownPaths, path), isJobPath(path):
 			faults.addf("route %s: the bridge itself serves %s: choose another path", r.pattern, path)
 			continue
 		case strings.Contains(path, "{") && hasBody(method):

@@ -28,6 +28,7 @@ type Bridge struct {
 	opts      Options
 	log       *slog.Logger
 	guard     *guard
+	ledger    *ledger // of jobs, and of calls with an Idempotency-Key
 	limiter   Limiter
 	health    *health
 	telemetry *telemetry
@@ -35,6 +36,7 @@ type Bridge struct {
 	methods   map[string][]string // by path as the contract writes it, for 405
 
 	draining   atomic.Bool
+	closed     func() error   // does what Close does, once
 	inProgress atomic.Int64   // calls admitted and not yet ended
 	calls      sync.WaitGroup // handlers in progress, also those whose caller has been answered
 }
@@ -59,6 +61,7 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	if b.telemetry, err = newTelemetry(&b.opts, c); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
+	b.routeJobs()
 	b.routeOwn("/livez", b.health.live)
 	b.routeOwn("/readyz", b.health.ready)
 	b.routeOwn("/health", b.health.report)
@@ -71,6 +74,13 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 		}
 	}
 	b.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { exchangeOf(r.Context()).fail(b.unrouted(r)) })
+	if b.ledger, err = openLedger(&b.opts); err != nil {
+		return nil, err
+	}
+	b.closed = sync.OnceValue(func() error {
+		b.ledger.stop()
+		return errors.Join(b.ledger.close(), b.closeProvider())
+	})
 	return b, nil
 }
 

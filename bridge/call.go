@@ -43,14 +43,23 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if err != nil {
 		return err
 	}
-	release, err := b.admit(x)
-	if err != nil {
+	var to answer = plainAnswer{x}
+	if stream {
+		to = newEventStream(x)
+	}
+	kept, replayed, err := b.keep(x, bound, body, to)
+	if err != nil || replayed {
 		return err
 	}
-	if stream {
-		return b.invoke(x, bound, req, release, newEventStream(x))
+	release, err := b.admit(x)
+	if err != nil {
+		b.ledger.forget(kept)
+		return err
 	}
-	return b.invoke(x, bound, req, release, plainAnswer{x})
+	if kept != nil {
+		return b.invokeKept(x, bound, req, release, to, kept)
+	}
+	return b.invoke(x, bound, req, release, to)
 }
 
 // admit takes a place for the call. release gives it back and must be called once.
@@ -242,10 +251,14 @@ func (a plainAnswer) fail(error)     {}
 func (a plainAnswer) close()         {}
 
 func (a plainAnswer) finish(result []byte) error {
-	a.x.extendWrite()
-	a.x.w.Header().Set("Content-Type", "application/json")
-	a.x.w.WriteHeader(http.StatusOK)
-	if _, err := a.x.w.Write(result); err != nil {
+	return a.x.writeJSON(http.StatusOK, "application/json", result)
+}
+
+func (x *exchange) writeJSON(status int, mediaType string, body []byte) error {
+	x.extendWrite()
+	x.w.Header().Set("Content-Type", mediaType)
+	x.w.WriteHeader(status)
+	if _, err := x.w.Write(body); err != nil {
 		return fmt.Errorf("%w: %w", errClientGone, err)
 	}
 	return nil

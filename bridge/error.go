@@ -29,7 +29,11 @@ const (
 	codeMethod          = "method_not_allowed"      // 405
 	codeNotAcceptable   = "not_acceptable"          // 406
 	codeMediaType       = "unsupported_media_type"
-	codeClientGone      = "client_closed_request" // 499: seen in logs only
+	codeKeyInUse        = "idempotency_key_in_use" // 409: the first call with the key has not ended
+	codeKeyReused       = "idempotency_key_reused" // 422: the key came with another request before
+	codeInterrupted     = "interrupted"            // 503, of a job: the bridge stopped before it had ended
+	codeCancelled       = "cancelled"              // 409, of a job: its owner ended it
+	codeClientGone      = "client_closed_request"  // 499: seen in logs only
 )
 
 const statusClientGone = 499 // as nginx logs it; never sent, for there is nobody to read it
@@ -39,6 +43,7 @@ var statusOfCode = map[string]int{
 	CodeNotFound: http.StatusNotFound, codeMethod: http.StatusMethodNotAllowed, codeNotAcceptable: http.StatusNotAcceptable,
 	CodeTooLarge: http.StatusRequestEntityTooLarge, codeMediaType: http.StatusUnsupportedMediaType,
 	CodeSchemaViolation: http.StatusUnprocessableEntity, CodeContextLength: http.StatusUnprocessableEntity,
+	codeKeyInUse: http.StatusConflict, codeKeyReused: http.StatusUnprocessableEntity, codeCancelled: http.StatusConflict, codeInterrupted: http.StatusServiceUnavailable,
 	CodeRateLimited: http.StatusTooManyRequests, codeClientGone: statusClientGone, CodeInternal: http.StatusInternalServerError,
 	CodeInvalidResponse: http.StatusBadGateway, CodeUpstreamFailed: http.StatusBadGateway,
 	CodeUnavailable: http.StatusServiceUnavailable, CodeTimeout: http.StatusGatewayTimeout,
@@ -93,6 +98,8 @@ func (e *Error) retryable() bool {
 	switch e.status() {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return !e.Permanent
+	case http.StatusConflict:
+		return e.RetryAfter > 0
 	}
 	return false
 }
@@ -101,6 +108,9 @@ func (e *Error) retryable() bool {
 func classify(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
+	}
+	if errors.Is(err, errClientGone) {
+		return &Error{Code: codeClientGone, Cause: err}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Code: CodeTimeout, Detail: "The wrapped service did not answer in the time allowed.", Cause: err}

@@ -107,9 +107,15 @@ func (x *exchange) addUsage(u Usage) {
 
 // end tells traces, metrics, the log and the audit what became of the request. None of them sees bodies or headers.
 func (x *exchange) end() {
+	call := x.call(x.w.status)
+	x.bridge.telemetry.end(x.r.Context(), x.span, x, call.Status)
+	x.tell(&call)
+}
+
+func (x *exchange) call(status int) Call {
 	call := Call{
 		RequestID: x.id, Principal: x.principal, Method: x.r.Method, Route: x.route,
-		Status: x.w.status, Start: x.start, Duration: time.Since(x.start),
+		Status: status, Start: x.start, Duration: time.Since(x.start),
 	}
 	x.mu.Lock()
 	call.Usage = x.usage
@@ -120,14 +126,17 @@ func (x *exchange) end() {
 			call.Status = statusClientGone
 		}
 	}
-	x.bridge.telemetry.end(x.r.Context(), x.span, x, call.Status)
-	x.log(&call)
+	return call
+}
+
+func (x *exchange) tell(call *Call) {
+	x.log(call)
 	if x.bridge.opts.Audit != nil && !x.quiet {
-		x.bridge.opts.Audit(context.WithoutCancel(x.r.Context()), call)
+		x.bridge.opts.Audit(context.WithoutCancel(x.r.Context()), *call)
 	}
 }
 
-// log writes the one record that each request has.
+// log writes the one record that each request, and each job, has.
 func (x *exchange) log(call *Call) {
 	level := x.level()
 	if !x.bridge.log.Enabled(x.r.Context(), level) {
@@ -151,7 +160,12 @@ func (x *exchange) log(call *Call) {
 		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
 	}
 	attrs = append(attrs, slog.Int("status", call.Status), slog.Duration("duration", call.Duration))
-	x.bridge.log.LogAttrs(x.r.Context(), level, "request", attrs...)
+	message := "request"
+	if call.Job != "" {
+		message = "job"
+		attrs = append(attrs, slog.String("job", call.Job))
+	}
+	x.bridge.log.LogAttrs(x.r.Context(), level, message, attrs...)
 }
 
 func (x *exchange) level() slog.Level {
@@ -182,13 +196,14 @@ func (e *Error) attrs() []slog.Attr {
 	return attrs
 }
 
-// A Call is what [Options.Audit] is told of one request when it has ended.
+// A Call is what [Options.Audit] is told of one request when it has ended, and of one job (see [Options.JobTimeout]).
 type Call struct {
-	RequestID string
+	Job       string // id of the job that has ended; "" if this tells of a request
+	RequestID string // of a job: that of the request which began it
 	Principal string // "" if nobody authenticates
 	Method    string
 	Route     string // the endpoint's path in the contract; "" if the request matched none
-	Status    int    // HTTP; 499 if the caller left before an answer
+	Status    int    // HTTP, of a job what a caller who waited would have got; 499 if the caller left before an answer
 	Code      string // of the [Error] that ended it; "" if it succeeded
 	Usage     Usage  // the sum of what the handler reported with [ReportUsage]; the names are those of its last report
 	Start     time.Time

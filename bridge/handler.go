@@ -24,7 +24,7 @@ func (f handlerFunc[Req, Res]) Handle(ctx context.Context, req Req) (Res, error)
 //
 // send may be called by one goroutine at a time, and not after HandleStream has returned. It fails when the caller is
 // gone or too slow; HandleStream should then return that error. An event whose type has a method EventType() string is
-// sent under that name, any other one without a name. The names "result" and "error" are the bridge's own.
+// sent under that name, any other one without a name. The names "result", "error" and "gap" are the bridge's own.
 //
 // The rules of [Handler] for concurrency, cancellation and errors hold here too.
 type StreamHandler[Req, Event, Res any] interface {

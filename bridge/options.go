@@ -52,12 +52,22 @@ type Options struct {
 	TracerProvider trace.TracerProvider
 	MeterProvider  metric.MeterProvider
 
-	// Audit is told of every request but health checks, once, when it has ended. It is called on the request's own
-	// goroutine, so it should be quick. Its context keeps the request's values and does not end with it. Default: none.
+	// Audit is told of every request but health checks, and of every job, once, when it has ended. It is called on the
+	// request's own goroutine, so it should be quick. Its context keeps the request's values and does not end with it. Default: none.
 	Audit func(context.Context, Call)
 
 	MaxBodyBytes     int64 // of a request; default 1 MiB
 	MaxResponseBytes int64 // of a result or a single event; default 8 MiB
+
+	// StoreFile names the file that keeps jobs and answers to calls with an Idempotency-Key, so that a restart loses no
+	// finished result and calls cut off by one are known as interrupted. It is made, readable for its owner only, if it is
+	// not there. One bridge at a time can use it; see [Bridge.Close]. Default: they are kept in memory.
+	StoreFile string
+
+	KeepFor      time.Duration // finished jobs, and answers to calls with an Idempotency-Key; default 1 hour
+	MaxKept      int           // of both together; the oldest finished give way to new ones; default 1000
+	MaxKeptBytes int64         // of their results and events, at least MaxResponseBytes; events give way to results; default 64 MiB
+	JobTimeout   time.Duration // of a job, which is a call sent with "Prefer: respond-async" (RFC 7240), unless its route's own is longer; default 15 minutes
 
 	Timeout      time.Duration // of one call, events included, unless the route has its own; default 2 minutes
 	ReadTimeout  time.Duration // of a request's body; default 30 seconds
@@ -76,6 +86,10 @@ func (o *Options) withDefaults() Options {
 	}
 	setDefault(&opts.MaxBodyBytes, 1<<20)
 	setDefault(&opts.MaxResponseBytes, 8<<20)
+	setDefault(&opts.KeepFor, time.Hour)
+	setDefault(&opts.MaxKept, 1000)
+	setDefault(&opts.MaxKeptBytes, 64<<20)
+	setDefault(&opts.JobTimeout, 15*time.Minute)
 	setDefault(&opts.Timeout, 2*time.Minute)
 	setDefault(&opts.ReadTimeout, 30*time.Second)
 	setDefault(&opts.WriteTimeout, 30*time.Second)
@@ -84,7 +98,7 @@ func (o *Options) withDefaults() Options {
 	return opts
 }
 
-func setDefault[T int64 | time.Duration](field *T, value T) {
+func setDefault[T int | int64 | time.Duration](field *T, value T) {
 	if *field <= 0 {
 		*field = value
 	}

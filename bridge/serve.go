@@ -70,7 +70,15 @@ func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 	if err != nil {
 		err = fmt.Errorf("bridge: %w", err)
 	}
-	return errors.Join(err, b.closeProvider())
+	return errors.Join(err, b.Close())
+}
+
+// Close ends the jobs in progress, waits for a moment until that is on record, and closes [Options.StoreFile] and the
+// provider. Serve does so itself; a bridge that is the [http.Handler] of another server is closed after that server.
+// Closing twice is fine.
+func (b *Bridge) Close() error {
+	b.draining.Store(true)
+	return b.closed()
 }
 
 // announced returns the contract as the orchestrator shall see it: with the address at which callers reach the bridge.
@@ -123,9 +131,12 @@ func (b *Bridge) announce(ctx context.Context, c *contract.Contract) (withdraw f
 func (b *Bridge) drain(srv *http.Server, cut context.CancelCauseFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.opts.DrainTimeout)
 	defer cancel()
-	if srv.Shutdown(ctx) != nil {
+	err := srv.Shutdown(ctx)
+	b.ledger.wait(ctx)
+	if err != nil || ctx.Err() != nil {
 		b.log.Warn("cutting off calls that did not finish in time", "calls_in_progress", b.inProgress.Load(), "timeout", b.opts.DrainTimeout)
 	}
+	b.ledger.stop() // first, so that those who watch a job see its end
 	cut(errStopping)
 	ctx, cancel = context.WithTimeout(context.Background(), cutTimeout)
 	defer cancel()

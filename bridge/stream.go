@@ -30,19 +30,9 @@ func newEventStream(x *exchange) *eventStream {
 }
 
 func (s *eventStream) send(event any) error {
-	name := ""
-	if typed, ok := event.(interface{ EventType() string }); ok {
-		name = typed.EventType()
-	}
-	if name == "result" || name == "error" || strings.ContainsAny(name, "\r\n\x00") {
-		return fmt.Errorf("event type %q: it must be one line, and not result or error, which end a stream", name)
-	}
-	data, err := encode(event)
+	name, data, err := encodeEvent(event, s.x.bridge.opts.MaxResponseBytes)
 	if err != nil {
-		return fmt.Errorf("encode event: %w", err)
-	}
-	if limit := s.x.bridge.opts.MaxResponseBytes; int64(len(data)) > limit {
-		return fmt.Errorf("event of %d bytes, at most %d are allowed (Options.MaxResponseBytes)", len(data), limit)
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +70,24 @@ func (s *eventStream) close() {
 	s.closed = true
 }
 
-// write sends one event. encode leaves no line breaks in data.
+// encodeEvent returns the name of a handler's event and its JSON.
+func encodeEvent(event any, limit int64) (name string, data []byte, err error) {
+	if typed, ok := event.(interface{ EventType() string }); ok {
+		name = typed.EventType()
+	}
+	if name == "result" || name == "error" || name == "gap" || strings.ContainsAny(name, "\r\n\x00") {
+		return "", nil, fmt.Errorf("event type %q: it must be one line, and not result, error or gap, which are the bridge's own", name)
+	}
+	if data, err = encode(event); err != nil {
+		return "", nil, fmt.Errorf("encode event: %w", err)
+	}
+	if int64(len(data)) > limit {
+		return "", nil, fmt.Errorf("event of %d bytes, at most %d are allowed (Options.MaxResponseBytes)", len(data), limit)
+	}
+	return name, data, nil
+}
+
+// write sends one event.
 func (s *eventStream) write(name string, data []byte) error {
 	if s.closed {
 		return errors.New("the stream has ended")
@@ -89,18 +96,23 @@ func (s *eventStream) write(name string, data []byte) error {
 		s.begin()
 	}
 	s.last++
+	return s.put(frame(strconv.Itoa(s.last), name, data))
+}
+
+// frame writes an event out. encode leaves no line breaks in data. Without an id the reader keeps the last one.
+func frame(id, name string, data []byte) []byte {
 	var b bytes.Buffer
-	b.Grow(len(data) + len(name) + 32)
-	b.WriteString("id: ")
-	b.WriteString(strconv.Itoa(s.last))
-	if name != "" {
-		b.WriteString("\nevent: ")
-		b.WriteString(name)
+	b.Grow(len(data) + len(name) + len(id) + 24)
+	if id != "" {
+		b.WriteString("id: " + id + "\n")
 	}
-	b.WriteString("\ndata: ")
+	if name != "" {
+		b.WriteString("event: " + name + "\n")
+	}
+	b.WriteString("data: ")
 	b.Write(data)
 	b.WriteString("\n\n")
-	return s.put(b.Bytes())
+	return b.Bytes()
 }
 
 func (s *eventStream) begin() {

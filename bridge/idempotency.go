@@ -1,0 +1,166 @@
+package bridge
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// maxKeyLength bounds an Idempotency-Key, in bytes.
+const maxKeyLength = 255
+
+// keep decides whether the ledger keeps a call: one that shall become a job, or that has an Idempotency-Key
+// (draft-ietf-httpapi-idempotency-key-header). If the key's call is known, keep answers with what that came to.
+func (b *Bridge) keep(x *exchange, bound *binding, body []byte, to answer) (e *entry, replayed bool, err error) {
+	key, err := idempotencyKey(x.r)
+	async := prefersAsync(x.r)
+	if err != nil || key == "" && !async {
+		return nil, false, err
+	}
+	c := newKeptCall(x, async)
+	if key != "" {
+		c.Key = digest(x.principal, key)
+		c.Fingerprint = digest(x.r.Method, bound.endpoint.Path, string(body))
+	}
+	e, found, err := b.ledger.reserve(c)
+	if err != nil || !found {
+		return e, false, err
+	}
+	return nil, true, b.replay(x, e, async, to)
+}
+
+// replay answers with what a call under the same key has come to, or has not yet.
+func (b *Bridge) replay(x *exchange, e *entry, async bool, to answer) error {
+	c, _ := b.ledger.look(e)
+	header := x.w.Header()
+	switch {
+	case c.Job && async:
+		header.Set("Idempotency-Replayed", "true")
+		return b.accept(x, e)
+	case c.Status == jobRunning:
+		return &Error{Code: codeKeyInUse, Detail: "The first call with this Idempotency-Key is still in progress. Repeat the call later to get its answer.", RetryAfter: pollAfter(time.Since(c.Created))}
+	}
+	outcome, err := b.ledger.outcome(e)
+	if err != nil {
+		return err
+	}
+	header.Set("Idempotency-Replayed", "true")
+	if outcome.Problem == nil {
+		defer to.close()
+		return to.finish(outcome.Result)
+	}
+	x.failure = &Error{Code: c.Code, Status: c.HTTP}
+	header.Set("Cache-Control", "no-store")
+	return x.writeJSON(c.HTTP, "application/problem+json", outcome.Problem)
+}
+
+// invokeOnce runs the handler of a call with an Idempotency-Key, and puts on record what would be the same next time. If
+// nothing is, the key is free again once the handler has returned: only then can nobody run beside it.
+func (b *Bridge) invokeOnce(x *exchange, bound *binding, req any, release func(), to answer, e *entry) error {
+	returned := make(chan struct{})
+	tracked := *bound
+	tracked.handle = func(ctx context.Context, req any, send func(any) error) (any, error) {
+		defer close(returned)
+		return bound.handle(ctx, req, send)
+	}
+	record := &recordedAnswer{answer: to, ledger: b.ledger, entry: e}
+	err := b.invoke(x, &tracked, req, release, record)
+	if record.done {
+		return err
+	}
+	if failure := classify(err); isFinal(failure) {
+		b.ledger.finish(e, e.fail(failure, x.r.URL.Path))
+		return err
+	}
+	select {
+	case <-returned:
+		b.ledger.forget(e)
+	default:
+		b.calls.Go(func() {
+			<-returned
+			b.ledger.forget(e)
+		})
+	}
+	return err
+}
+
+// A recordedAnswer puts a result on record before the caller sees it, so that no crash between the two can make the
+// handler run again for a result that somebody has.
+type recordedAnswer struct {
+	answer
+	ledger *ledger
+	entry  *entry
+	done   bool
+}
+
+func (a *recordedAnswer) finish(result []byte) error {
+	a.ledger.finish(a.entry, a.entry.succeed(result))
+	a.done = true
+	return a.answer.finish(result)
+}
+
+// idempotencyKey returns the key of a request: a string of structured fields (RFC 9651), as the draft has it, or a plain
+// token, as most callers send it. Methods without a body need none: they are idempotent by themselves.
+func idempotencyKey(r *http.Request) (string, error) {
+	values := r.Header.Values("Idempotency-Key")
+	if len(values) == 0 || !hasBody(r.Method) {
+		return "", nil
+	}
+	if len(values) == 1 {
+		if key, ok := parseKey(strings.Trim(values[0], " \t")); ok {
+			return key, nil
+		}
+	}
+	return "", &Error{Code: CodeInvalidRequest, Detail: `The Idempotency-Key is malformed. Send one, of at most 255 characters: a quoted string such as "8e03978e-40d5-43dd-bc93-6894a57f9324", or the same without quotes.`}
+}
+
+func parseKey(field string) (key string, ok bool) {
+	quoted := strings.HasPrefix(field, `"`)
+	if quoted {
+		if field, ok = unquoteKey(field); !ok {
+			return "", false
+		}
+	}
+	if field == "" || len(field) > maxKeyLength {
+		return "", false
+	}
+	for _, c := range []byte(field) {
+		if c < ' ' || c > '~' || !quoted && strings.IndexByte(` "(),;<=>?@[\]{}`, c) >= 0 {
+			return "", false
+		}
+	}
+	return field, true
+}
+
+// unquoteKey undoes the quoting of a string as RFC 9651 section 4.2.5 defines it.
+func unquoteKey(field string) (string, bool) {
+	var key strings.Builder
+	for i := 1; i < len(field); i++ {
+		switch c := field[i]; c {
+		case '"':
+			return key.String(), i == len(field)-1
+		case '\\':
+			if i++; i == len(field) || field[i] != '"' && field[i] != '\\' {
+				return "", false
+			}
+			key.WriteByte(field[i])
+		default:
+			key.WriteByte(c)
+		}
+	}
+	return "", false
+}
+
+// digest stands for its parts, in the ledger and in its file. Lengths keep ("ab", "c") and ("a", "bc") apart.
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, part := range parts {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		h.Write([]byte(part))
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,120 @@
+package bridge
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A job is a call that goes on without its caller, who asked for that with "Prefer: respond-async" (RFC 7240) and comes
+// back for its outcome. It belongs to the principal that began it; for all others it is not there.
+const jobPattern = "/jobs/{id}"
+
+func jobPath(id string) string { return "/jobs/" + id }
+
+func isJobPath(path string) bool { return path == "/jobs" || strings.HasPrefix(path, "/jobs/") }
+
+var errNoJob = &Error{Code: CodeNotFound, Detail: "There is no such job, or no more: finished jobs are kept for a limited time."}
+
+// prefersAsync reports whether the caller would rather come back later.
+func prefersAsync(r *http.Request) bool {
+	for _, line := range r.Header.Values("Prefer") {
+		for preference := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(preference, ";")
+			if strings.EqualFold(strings.TrimSpace(name), "respond-async") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (b *Bridge) routeJobs() {
+	b.route(http.MethodGet, jobPattern, b.forOwner(b.showJob))
+	b.route(http.MethodDelete, jobPattern, b.forOwner(b.endJob))
+}
+
+// forOwner hands the job that the path names to f, if it is the caller's.
+func (b *Bridge) forOwner(f func(*exchange, *entry) error) func(*exchange) {
+	return func(x *exchange) {
+		var err error
+		if x.principal, err = b.guard.checkCaller(x.r); err != nil {
+			x.fail(err)
+			return
+		}
+		e := b.ledger.job(x.r.PathValue("id"), x.principal)
+		if e == nil {
+			x.fail(errNoJob)
+			return
+		}
+		if err := f(x, e); err != nil {
+			x.fail(err)
+		}
+	}
+}
+
+// showJob answers with the state of a job, or follows it.
+func (b *Bridge) showJob(x *exchange, e *entry) error {
+	stream, err := negotiate(x.r, &binding{Route: Route{pattern: "GET " + jobPattern, streams: x.r.Method == http.MethodGet}})
+	if err != nil {
+		return err
+	}
+	if stream {
+		return b.followJob(x, e)
+	}
+	return b.writeJob(x, e, http.StatusOK)
+}
+
+// endJob cancels a job that is in progress, and removes one that has finished.
+func (b *Bridge) endJob(x *exchange, e *entry) error {
+	if b.ledger.cancel(e) {
+		return b.writeJob(x, e, http.StatusAccepted)
+	}
+	b.ledger.forget(e)
+	x.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// A jobReport is a job on the wire.
+type jobReport struct {
+	ID        string          `json:"id"`
+	Status    jobStatus       `json:"status"`
+	Endpoint  string          `json:"endpoint"`
+	RequestID string          `json:"request_id"` // of the request that began it
+	Created   time.Time       `json:"created_at"`
+	Finished  time.Time       `json:"finished_at,omitzero"`
+	Expires   time.Time       `json:"expires_at,omitzero"`
+	Result    json.RawMessage `json:"result,omitempty"`
+	Error     json.RawMessage `json:"error,omitempty"`
+}
+
+func (b *Bridge) writeJob(x *exchange, e *entry, status int) error {
+	c, _ := b.ledger.look(e)
+	report := jobReport{
+		ID: c.ID, Status: c.Status, Endpoint: c.Method + " " + c.Route, RequestID: c.RequestID,
+		Created: c.Created.UTC(), Finished: c.Finished.UTC(),
+	}
+	if c.Status == jobRunning {
+		x.w.Header().Set("Retry-After", strconv.Itoa(ceilSeconds(pollAfter(time.Since(c.Created)))))
+	} else {
+		outcome, err := b.ledger.outcome(e)
+		if err != nil {
+			return err
+		}
+		report.Expires = c.Finished.Add(b.opts.KeepFor).UTC()
+		report.Result, report.Error = outcome.Result, outcome.Problem
+	}
+	body, err := encode(report)
+	if err != nil {
+		return err
+	}
+	x.w.Header().Set("Cache-Control", "no-store")
+	return x.writeJSON(status, "application/json", body)
+}
+
+// pollAfter paces callers that poll: the longer a job has taken, the longer it may take.
+func pollAfter(age time.Duration) time.Duration {
+	return min(max(age/10, time.Second), 30*time.Second)
+}

@@ -1,0 +1,299 @@
+package bridge
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobstore"
+)
+
+// entrySize is what an entry takes beside its outcome and events, for the count of bytes.
+const entrySize = 1 << 10
+
+// A ledger keeps calls whose outcome must be there after their request: jobs, and calls with an Idempotency-Key. It knows
+// of each what it needs to find and bound them; outcomes are in the store, and events, which do not survive a restart, in
+// memory. Finished calls go when they have been kept for long enough, or earlier, the oldest first, to make room.
+type ledger struct {
+	store      jobstore.Store
+	log        *slog.Logger
+	keep       time.Duration
+	maxEntries int
+	maxBytes   int64
+
+	mu       sync.Mutex // unlocked with unlock
+	byID     map[string]*entry
+	byKey    map[string]*entry // the latest call under each key
+	finished list.List         // of *entry; the order in which they finished is that in which they expire
+	bytes    int64
+	sweeper  *time.Timer // for the first of finished; nil if there is none
+	stopping bool
+	dropped  []string // ids to be deleted from the store
+}
+
+// An entry is a call in the ledger, whose lock guards it.
+type entry struct {
+	keptCall
+	size     int64
+	place    *list.Element // in ledger.finished; nil while running
+	stored   bool
+	unstored []byte // the finished record, if the store did not take it
+	events   eventBuffer
+	watchers int
+	changed  chan struct{} // closed, and replaced unless the call has finished, when there is something new to see
+	cancel   context.CancelCauseFunc
+}
+
+// job returns the caller's job of that id, or nil.
+func (l *ledger) job(id, principal string) *entry {
+	l.mu.Lock()
+	defer l.unlock()
+	l.expire()
+	if e := l.byID[id]; e != nil && e.Job && e.Principal == principal {
+		return e
+	}
+	return nil
+}
+
+// reserve puts a call into the ledger, in memory only, so that nobody else begins one under its key. If one stands there
+// whose outcome counts, or is still to come, it returns that one instead.
+func (l *ledger) reserve(c keptCall) (e *entry, found bool, err error) {
+	l.mu.Lock()
+	defer l.unlock()
+	if l.stopping {
+		return nil, false, &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down. Try again: another instance may answer.", RetryAfter: time.Second, Cause: errStopping}
+	}
+	l.expire()
+	if prior := l.byKey[c.Key]; c.Key != "" && prior != nil {
+		if prior.Fingerprint != c.Fingerprint {
+			return nil, false, &Error{Code: codeKeyReused, Detail: "This Idempotency-Key came with another request before. Use a new key for a new request, and send the very same body to repeat one."}
+		}
+		if prior.Status == jobRunning || prior.Final {
+			return prior, true, nil
+		}
+		if !prior.Job {
+			l.remove(prior)
+		}
+	}
+	l.makeRoom(1, entrySize)
+	if len(l.byID) >= l.maxEntries {
+		return nil, false, &Error{
+			Code:       CodeUnavailable,
+			Detail:     fmt.Sprintf("This bridge keeps at most %d jobs and calls with an Idempotency-Key, and all of them are in progress. Try again when one has ended.", l.maxEntries),
+			RetryAfter: time.Second,
+		}
+	}
+	e = &entry{keptCall: c, size: entrySize, changed: make(chan struct{})}
+	e.Status = jobRunning
+	l.byID[e.ID] = e
+	l.bytes += e.size
+	if e.Key != "" {
+		l.byKey[e.Key] = e
+	}
+	return e, false, nil
+}
+
+// begin writes to the store that a reserved call is in progress. If it cannot, the reservation ends.
+func (l *ledger) begin(e *entry) error {
+	data, err := encode(keptRecord{keptCall: e.keptCall})
+	if err == nil {
+		err = l.store.Put(e.ID, data)
+	}
+	if err != nil {
+		l.forget(e)
+		return storeFailed("The call was not begun.", err)
+	}
+	l.mu.Lock()
+	defer l.unlock()
+	e.stored = true
+	return nil
+}
+
+func storeFailed(consequence string, err error) *Error {
+	return &Error{Code: CodeUnavailable, Detail: "The bridge's store of jobs and answers failed. " + consequence + " Try again later.", RetryAfter: 10 * time.Second, Cause: err}
+}
+
+// finish writes what a call came to. A store that fails takes nothing from the caller: the outcome is then kept in memory.
+func (l *ledger) finish(e *entry, r keptRecord) {
+	l.mu.Lock()
+	r.Events = e.events.total
+	l.mu.Unlock()
+	data, err := encode(r)
+	if err != nil {
+		l.log.Error("an outcome could not be encoded", "job", e.ID, "cause", err)
+	} else if err = l.store.Put(e.ID, data); err != nil {
+		l.log.Error("an outcome could not be stored; it is kept in memory until the bridge stops", "job", e.ID, "request_id", e.RequestID, "cause", err)
+	}
+	l.mu.Lock()
+	defer l.unlock()
+	l.makeRoom(0, int64(len(data)))
+	e.keptState = r.keptState
+	if err != nil {
+		e.unstored = data
+	}
+	e.size += int64(len(data))
+	l.bytes += int64(len(data))
+	e.place = l.finished.PushBack(e)
+	e.cancel = nil
+	close(e.changed)
+	l.expire()
+}
+
+// forget removes a call as if it had not been.
+func (l *ledger) forget(e *entry) {
+	if e == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.unlock()
+	if l.byID[e.ID] == e {
+		l.remove(e)
+	}
+}
+
+// look returns what is known of a call by heart, and a channel that is closed when that may have changed.
+func (l *ledger) look(e *entry) (keptCall, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return e.keptCall, e.changed
+}
+
+// outcome reads what a finished call came to.
+func (l *ledger) outcome(e *entry) (keptOutcome, error) {
+	l.mu.Lock()
+	data := e.unstored
+	l.mu.Unlock()
+	if data == nil {
+		var err error
+		if data, err = l.store.Get(e.ID); errors.Is(err, jobstore.ErrNotFound) {
+			return keptOutcome{}, errNoJob // made room for another in this moment
+		} else if err != nil {
+			return keptOutcome{}, storeFailed("The outcome could not be read.", err)
+		}
+	}
+	r, err := decodeRecord(data)
+	if err != nil {
+		return keptOutcome{}, storeFailed("The outcome could not be read.", err)
+	}
+	return r.keptOutcome, nil
+}
+
+// unlock deletes from the store, too, what was removed under the lock.
+func (l *ledger) unlock() {
+	ids := l.dropped
+	l.dropped = nil
+	l.mu.Unlock()
+	if len(ids) == 0 {
+		return
+	}
+	if err := l.store.Delete(ids...); err != nil && !errors.Is(err, jobstore.ErrClosed) {
+		l.log.Error("finished calls could not be deleted from the store", "count", len(ids), "cause", err)
+	}
+}
+
+func (l *ledger) remove(e *entry) {
+	delete(l.byID, e.ID)
+	if l.byKey[e.Key] == e {
+		delete(l.byKey, e.Key)
+	}
+	if e.place != nil {
+		l.finished.Remove(e.place)
+	} else {
+		close(e.changed)
+	}
+	l.bytes -= e.size
+	if e.stored {
+		l.dropped = append(l.dropped, e.ID)
+	}
+}
+
+// expire removes what has been kept for long enough, and sees to it that the rest will be.
+func (l *ledger) expire() {
+	for first := l.finished.Front(); first != nil; first = l.finished.Front() {
+		e := first.Value.(*entry)
+		if left := time.Until(e.Finished.Add(l.keep)); left > 0 {
+			l.sweepIn(left)
+			return
+		}
+		l.remove(e)
+	}
+}
+
+// sweepIn makes the store empty in time also if nobody asks for anything. A timer needs no owner but [ledger.close].
+func (l *ledger) sweepIn(d time.Duration) {
+	if l.sweeper != nil || l.stopping {
+		return
+	}
+	l.sweeper = time.AfterFunc(d, func() {
+		l.mu.Lock()
+		defer l.unlock()
+		l.sweeper = nil
+		l.expire()
+	})
+}
+
+// makeRoom for so many entries more of so many bytes: events give way to outcomes, and old outcomes to new ones.
+func (l *ledger) makeRoom(entries int, bytes int64) {
+	l.expire()
+	if l.bytes+bytes > l.maxBytes {
+		for _, e := range l.byID {
+			l.dropEvents(e, 0)
+		}
+	}
+	for first := l.finished.Front(); first != nil && (len(l.byID)+entries > l.maxEntries || l.bytes+bytes > l.maxBytes); first = l.finished.Front() {
+		l.remove(first.Value.(*entry))
+	}
+}
+
+// stop ends the jobs in progress, and waits for a moment until that is on record.
+func (l *ledger) stop() {
+	l.mu.Lock()
+	l.stopping = true
+	for _, e := range l.byID {
+		if e.cancel != nil {
+			e.cancel(errStopping)
+		}
+	}
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), cutTimeout)
+	defer cancel()
+	l.wait(ctx)
+}
+
+// wait waits until no job is in progress, or ctx ends.
+func (l *ledger) wait(ctx context.Context) {
+	for changed := l.anyRunning(); changed != nil; changed = l.anyRunning() {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (l *ledger) anyRunning() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.byID {
+		if e.Job && e.Status == jobRunning {
+			return e.changed
+		}
+	}
+	return nil
+}
+
+// close gives the store back. Calls still in progress are found as interrupted by the next process.
+func (l *ledger) close() error {
+	l.mu.Lock()
+	defer l.unlock()
+	l.stopping = true
+	if l.sweeper != nil {
+		l.sweeper.Stop()
+		l.sweeper = nil
+	}
+	return l.store.Close()
+}

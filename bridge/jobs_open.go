@@ -1,0 +1,85 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobstore"
+)
+
+// openLedger opens the store that the options name.
+func openLedger(opts *Options) (*ledger, error) {
+	l := &ledger{
+		store:      jobstore.NewMemory(),
+		log:        opts.Logger,
+		keep:       opts.KeepFor,
+		maxEntries: opts.MaxKept,
+		maxBytes:   max(opts.MaxKeptBytes, opts.MaxResponseBytes+4*entrySize), // one result always fits
+		byID:       map[string]*entry{},
+		byKey:      map[string]*entry{},
+	}
+	if opts.StoreFile == "" {
+		return l, nil
+	}
+	var err error
+	if l.store, err = jobstore.OpenFile(opts.StoreFile); err != nil {
+		return nil, fmt.Errorf("bridge: Options.StoreFile: %w", err)
+	}
+	if err := l.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("bridge: Options.StoreFile: %w", err), l.store.Close())
+	}
+	return l, nil
+}
+
+// load takes over what an earlier process left.
+func (l *ledger) load() error {
+	var found []*entry
+	err := l.store.All(func(id string, data []byte) error {
+		r, err := decodeRecord(data)
+		if err != nil || r.ID != id {
+			l.log.Warn("a record of the store is not understood, and dropped", "id", shorten(id), "cause", err)
+			l.dropped = append(l.dropped, id)
+			return nil
+		}
+		found = append(found, &entry{keptCall: r.keptCall, size: int64(len(data)) + entrySize, stored: true, changed: make(chan struct{})})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range found {
+		if err := l.interrupt(e); err != nil {
+			return err
+		}
+		close(e.changed)
+	}
+	slices.SortFunc(found, func(a, b *entry) int { return a.Finished.Compare(b.Finished) })
+	l.mu.Lock()
+	defer l.unlock()
+	for _, e := range found {
+		l.byID[e.ID] = e
+		l.bytes += e.size
+		e.place = l.finished.PushBack(e)
+		if other := l.byKey[e.Key]; e.Key != "" && (other == nil || other.Created.Before(e.Created)) {
+			l.byKey[e.Key] = e
+		}
+	}
+	l.makeRoom(0, 0)
+	return nil
+}
+
+// interrupt puts on record that a call ended with the process that it was in progress in.
+func (l *ledger) interrupt(e *entry) error {
+	if e.Status != jobRunning {
+		return nil
+	}
+	l.log.Warn("a call was interrupted when the bridge stopped", "job", e.ID, "request_id", e.RequestID, "route", e.Route)
+	r := e.fail(interrupted(nil), jobPath(e.ID))
+	data, err := encode(r)
+	if err != nil {
+		return err
+	}
+	e.keptState, e.size = r.keptState, int64(len(data))+entrySize
+	return l.store.Put(e.ID, data)
+}

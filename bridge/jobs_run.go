@@ -1,0 +1,141 @@
+package bridge
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+)
+
+var errCancelled = errors.New("the job was cancelled by its owner")
+
+// newKeptCall describes the call of a request for the ledger.
+func newKeptCall(x *exchange, async bool) keptCall {
+	return keptCall{
+		ID: rand.Text(), Job: async, Principal: x.principal, RequestID: x.id,
+		Method: x.r.Method, Route: x.route, Created: time.Now(),
+	}
+}
+
+// invokeKept runs the handler of a call that the ledger keeps: as a job, or while its caller waits.
+func (b *Bridge) invokeKept(x *exchange, bound *binding, req any, release func(), to answer, e *entry) error {
+	if err := b.ledger.begin(e); err != nil {
+		release()
+		return err
+	}
+	if !e.Job {
+		return b.invokeOnce(x, bound, req, release, to, e)
+	}
+	b.start(x, bound, req, release, e)
+	return b.accept(x, e)
+}
+
+// accept answers that a job has begun.
+func (b *Bridge) accept(x *exchange, e *entry) error {
+	x.w.Header().Set("Location", jobPath(e.ID))
+	x.w.Header().Set("Preference-Applied", "respond-async")
+	return b.writeJob(x, e, http.StatusAccepted)
+}
+
+// start runs the handler as a job: its context is the caller's request no longer, but its own.
+func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *entry) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(x.r.Context()))
+	job := &exchange{bridge: b, start: time.Now(), id: x.id, principal: x.principal, route: x.route, span: x.span}
+	job.r = x.r.WithContext(context.WithValue(ctx, exchangeKey{}, job))
+	long := *bound
+	long.timeout = max(bound.timeout, b.opts.JobTimeout)
+	b.ledger.own(e, cancel)
+	b.calls.Go(func() {
+		defer cancel(nil)
+		to := &jobAnswer{ctx: ctx, ledger: b.ledger, entry: e, limit: b.opts.MaxResponseBytes}
+		err := b.invoke(job, &long, req, release, to)
+		record := e.succeed(to.result)
+		if err != nil {
+			job.failure = blameForJob(ctx, err)
+			record = e.fail(job.failure, jobPath(e.ID))
+		}
+		b.ledger.finish(e, record)
+		call := job.call(record.HTTP)
+		call.Job = e.ID
+		job.tell(&call)
+	})
+}
+
+// blameForJob is [blame] for a call that has no caller to leave it.
+func blameForJob(ctx context.Context, err error) *Error {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errCancelled):
+		return &Error{Code: codeCancelled, Detail: "The job was cancelled.", Cause: err}
+	case errors.Is(cause, errStopping):
+		return interrupted(err)
+	}
+	return classify(err)
+}
+
+// own gives the ledger what it needs to end a job.
+func (l *ledger) own(e *entry, cancel context.CancelCauseFunc) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e.cancel = cancel
+	if l.stopping {
+		cancel(errStopping)
+	}
+}
+
+// cancel ends a job if it is in progress, which it reports.
+func (l *ledger) cancel(e *entry) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e.Status != jobRunning {
+		return false
+	}
+	if e.cancel != nil {
+		e.cancel(errCancelled)
+	}
+	return true
+}
+
+// A jobAnswer collects what a job has to say.
+type jobAnswer struct {
+	ctx    context.Context // of the job, which is as long as the answer's
+	ledger *ledger
+	entry  *entry
+	limit  int64 // of an event, in bytes
+	result []byte
+
+	mu     sync.Mutex
+	closed bool
+}
+
+func (a *jobAnswer) send(event any) error {
+	if err := a.ctx.Err(); err != nil {
+		return err
+	}
+	name, data, err := encodeEvent(event, a.limit)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return errors.New("the job has ended")
+	}
+	a.ledger.addEvent(a.entry, name, data)
+	return nil
+}
+
+func (a *jobAnswer) finish(result []byte) error {
+	a.result = result
+	return nil
+}
+
+func (a *jobAnswer) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+}
+
+func (a *jobAnswer) heartbeat() {}
+func (a *jobAnswer) fail(error) {}

@@ -1,0 +1,83 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	maxWatchers = 16    // that follow one job at the same time
+	lastEventID = "end" // of the event that ends the stream of a job: how many came before may be known no longer
+)
+
+// followJob streams a job's events, from the one after Last-Event-ID on, and then its outcome. Whoever has seen that
+// already is told by 204 not to come again, as the specification of server-sent events has it.
+func (b *Bridge) followJob(x *exchange, e *entry) error {
+	seen, ended, err := parseEventID(x.r.Header.Get("Last-Event-ID"))
+	if err != nil {
+		return err
+	}
+	if ended {
+		x.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	if !b.ledger.watch(e) {
+		return &Error{Code: CodeRateLimited, Detail: fmt.Sprintf("%d streams follow this job already.", maxWatchers), RetryAfter: time.Second}
+	}
+	defer b.ledger.unwatch(e)
+	s := newEventStream(x)
+	s.begin()
+	if err := s.put([]byte(": job " + e.ID + "\n\n")); err != nil { // the response begins, however long the first event takes
+		return err
+	}
+	ticker := time.NewTicker(b.opts.Heartbeat)
+	defer ticker.Stop()
+	for {
+		v := b.ledger.view(e, seen)
+		if err := s.putView(v); err != nil {
+			return err
+		}
+		seen = max(seen, v.first+len(v.events)-1)
+		if v.Status != jobRunning {
+			return b.endStream(s, e)
+		}
+		select {
+		case <-v.changed:
+		case <-ticker.C:
+			_ = s.put([]byte(": heartbeat\n\n")) // a failure shows at the next event
+		case <-x.r.Context().Done():
+			return fmt.Errorf("%w: %w", errClientGone, context.Cause(x.r.Context()))
+		}
+	}
+}
+
+// putView sends events. Those that are no longer kept are missed aloud.
+func (s *eventStream) putView(v jobView) error {
+	if v.missed > 0 {
+		gap := fmt.Sprintf(`{"first":%d,"last":%d}`, v.first-v.missed, v.first-1)
+		if err := s.put(frame(strconv.Itoa(v.first-1), "gap", []byte(gap))); err != nil {
+			return err
+		}
+	}
+	for i, event := range v.events {
+		if err := s.put(frame(strconv.Itoa(v.first+i), event.name, event.data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endStream sends the one event that ends a stream.
+func (b *Bridge) endStream(s *eventStream, e *entry) error {
+	outcome, err := b.ledger.outcome(e)
+	switch {
+	case err != nil:
+		return err
+	case outcome.Problem != nil:
+		return s.put(frame(lastEventID, "error", outcome.Problem))
+	}
+	return s.put(frame(lastEventID, "result", outcome.Result))
+}
