@@ -64,7 +64,7 @@ type generateRequest struct {
 	Context struct {
 		Language string                    `json:"language"`
 		Files    []sourceFile              `json:"files"`
-		Other    map[string]jsontext.Value `json:",inline"`
+		Other    map[string]jsontext.Value `json:",embed"`
 	} `json:"context"`
 	MaxTokens int `json:"max_tokens"`
 }
@@ -82,7 +82,7 @@ func BenchmarkRequest(b *testing.B) {
 	endpoint := codexEndpoint(b, "POST /generate")
 	for _, size := range []int{1 << 10, 64 << 10} {
 		line := strings.Repeat(`func add(a, b int) int {\n\treturn a + b\n}\n`, (size-220)/44)
-		body := []byte(`{"prompt": "Write a function that adds two numbers,\nand a test", "max_tokens": 512, "context": {"language": "go", "files": [{"path": "add.go", "content": "` + line + `"}]}}`)
+		body := []byte(`{"prompt": "Write a function that adds two numbers,\nand a test", "max_tokens": 512, "context": {"language": "go", "style": "terse", "files": [{"path": "add.go", "content": "` + line + `"}]}}`)
 		b.Run(fmt.Sprintf("validate/%dKB", size>>10), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
