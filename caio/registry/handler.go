@@ -83,7 +83,7 @@ func (r *Registry) postContract(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.register(s)
+	return r.register(req.Context(), s)
 }
 
 func (r *Registry) postUpload(req *http.Request) (any, error) {
@@ -91,7 +91,7 @@ func (r *Registry) postUpload(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.register(s)
+	return r.register(req.Context(), s)
 }
 
 // postValidate answers {"is_valid","errors"} for a readable request, whatever contract is in it. Beside the errors as

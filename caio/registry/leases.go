@@ -16,20 +16,20 @@ const (
 
 // Register registers the service that ct describes. It succeeds if that very contract is registered already, and fails
 // with [caio.ErrAlreadyRegistered] if another holds the id. If it was leased, it is not any more.
-func (r *Registry) Register(_ context.Context, ct *contract.Contract) (*caio.Registration, error) {
-	return r.register(submission{contract: ct})
+func (r *Registry) Register(ctx context.Context, ct *contract.Contract) (*caio.Registration, error) {
+	return r.register(ctx, submission{contract: ct})
 }
 
 // Lease registers the service like [Registry.Register], but only for ttl, from one second to 24 hours: the registration
 // ends by itself unless it is renewed by registering again before.
-func (r *Registry) Lease(_ context.Context, ct *contract.Contract, ttl time.Duration) (*caio.Registration, error) {
+func (r *Registry) Lease(ctx context.Context, ct *contract.Contract, ttl time.Duration) (*caio.Registration, error) {
 	if ttl < time.Second || ttl > maxTTL {
 		return nil, invalidRequest(fmt.Sprintf("a lease lasts from 1 s to %s, not %s", maxTTL, ttl))
 	}
-	return r.register(submission{ct, ttl})
+	return r.register(ctx, submission{ct, ttl})
 }
 
-func (r *Registry) register(s submission) (*caio.Registration, error) {
+func (r *Registry) register(ctx context.Context, s submission) (*caio.Registration, error) {
 	e, err := newEntry(s.contract)
 	if err != nil {
 		return nil, fmt.Errorf("registry: the contract of %s is not JSON: %w", s.contract.ID, err)
@@ -43,6 +43,11 @@ func (r *Registry) register(s submission) (*caio.Registration, error) {
 	}
 	if held != nil {
 		e = held
+	}
+	if held == nil || time.Duration(e.presence.ttl.Load()) != s.ttl {
+		if err := r.save(ctx, e, s.ttl); err != nil {
+			return nil, err
+		}
 	}
 	e.presence.lease(s.ttl)
 	r.expireFrom(e.presence.expires.Load())
@@ -71,10 +76,12 @@ func (r *Registry) sweep() {
 	}
 	r.changes.Lock()
 	defer r.changes.Unlock()
+	var ended []string
 	soonest := int64(0)
 	for _, p := range r.services.entries() {
 		if p.entry.presence.expired(now) {
 			r.services.remove(p.entry)
+			ended = append(ended, p.contract.ID)
 			r.log.Warn("the lease ended", "service_id", p.contract.ID)
 			continue
 		}
@@ -83,4 +90,7 @@ func (r *Registry) sweep() {
 		}
 	}
 	r.soonest.Store(soonest)
+	if err := r.forget(context.Background(), ended...); err != nil { // they will end again after the next start
+		r.log.Error("ended leases are still stored", "error", err)
+	}
 }

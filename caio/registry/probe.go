@@ -65,12 +65,19 @@ func mayProbe(to netip.Addr, toThisMachine bool) bool {
 	return !to.IsLinkLocalUnicast() && !to.IsMulticast() && !to.IsUnspecified() && (toThisMachine || !to.IsLoopback())
 }
 
-// Run checks the health of the services, if [Options].ProbeInterval says so, until ctx ends; then it returns nil.
+// Run does what goes on beside requests until ctx ends: it checks the health of the services if [Options].ProbeInterval
+// says so, and stores traces if there is a [Options].Store. Then it stores the last ones, and returns nil. A registry with
+// neither need not run.
 func (r *Registry) Run(ctx context.Context) error {
+	var running sync.WaitGroup
 	if r.prober != nil {
-		r.probe(ctx)
+		running.Go(func() { r.probe(ctx) })
+	}
+	if r.store != nil {
+		running.Go(func() { r.saveTraces(ctx) })
 	}
 	<-ctx.Done()
+	running.Wait()
 	return nil
 }
 

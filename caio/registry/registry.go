@@ -1,5 +1,5 @@
-// Package registry is a registry and router with CAIO's HTTP API, in memory: for development, for tests, and embedded
-// where no CAIO runs.
+// Package registry is a registry and router with CAIO's HTTP API, in memory or with a store: for development, for tests,
+// and embedded where no CAIO runs.
 //
 // It accepts services by their contracts, lists them, and routes requests as [Registry.Route] says, with proofs and a
 // trace for each decision. Of what CAIO does beyond that, the history of services does not influence the choice.
@@ -24,13 +24,14 @@ import (
 
 // A Registry holds services and routes requests to them. It is an [http.Handler], its methods mirror those of
 // [caio.Client] and fail with the same errors, and it is safe for concurrent use: services come and go while requests are
-// routed. Do not modify what its answers point at. Whatever it holds is lost with the process; announced services register
-// again.
+// routed. Do not modify what its answers point at. Without a [Store], what it holds is lost with the process; announced
+// services register again.
 type Registry struct {
 	services *catalogue
 	traces   *traceRing
 	weights  Weights
 	prober   *prober // nil for none
+	store    Store   // nil for none
 	handler  http.Handler
 	log      *slog.Logger
 	version  string
@@ -63,6 +64,11 @@ type Options struct {
 	// Anybody who reaches the registry may then register services. Default: closed.
 	OpenIntegration bool
 
+	// Store keeps services and traces beyond the life of the registry: services before their registration is answered,
+	// traces, while [Registry.Run] runs, a moment after the decision. Leases start anew when they are loaded. Default:
+	// nothing is kept.
+	Store Store
+
 	// Hosts are the host names, without port, that requests may name; it defends a registry without tokens against web
 	// pages that make a browser call it (DNS rebinding). "*" allows all. Default: localhost and loopback addresses if
 	// there are no tokens, else all.
@@ -86,7 +92,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// New returns an empty registry. All faults of opts are reported together.
+// New returns a registry with what its store holds, empty if it has none. All faults of opts are reported together.
 func New(opts *Options) (*Registry, error) {
 	var o Options
 	if opts != nil {
@@ -107,11 +113,14 @@ func New(opts *Options) (*Registry, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Registry{
-		services: newCatalogue(o.MaxServices, o.Weights), traces: newTraceRing(o.MaxTraces), weights: o.Weights,
+		services: newCatalogue(o.MaxServices, o.Weights), traces: newTraceRing(o.MaxTraces, o.Store != nil), weights: o.Weights, store: o.Store,
 		log: o.Logger, version: moduleVersion(), started: time.Now(),
 	}
 	r.prober = newProber(&o)
 	r.handler = r.newHandler(newGuard(&o))
+	if err := r.load(context.Background()); err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
 	return r, nil
 }
 
@@ -129,13 +138,16 @@ func setDefault(name string, option *int, preset int) error {
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.handler.ServeHTTP(w, req) }
 
 // Unregister removes a service. It fails with [caio.ErrNotFound] if there is none.
-func (r *Registry) Unregister(_ context.Context, serviceID string) error {
+func (r *Registry) Unregister(ctx context.Context, serviceID string) error {
 	r.sweep()
 	r.changes.Lock()
 	defer r.changes.Unlock()
 	e, ok := r.services.get(serviceID)
 	if !ok {
 		return unknownService("unregister", serviceID)
+	}
+	if err := r.forget(ctx, serviceID); err != nil {
+		return err
 	}
 	r.services.remove(e)
 	r.log.Info("unregistered", "service_id", serviceID)

@@ -1,19 +1,25 @@
 package registry
 
-import (
-	"sync"
-)
+import "sync"
 
-// A traceRing remembers the latest traces.
+// A traceRing remembers the latest traces, and which of them are still to be stored.
 type traceRing struct {
-	mu   sync.RWMutex
-	byID map[string][]byte
-	ring []string // ids in the order they came, once full the oldest at next
-	next int
+	changed chan struct{} // nil if nothing is stored
+
+	mu      sync.RWMutex
+	byID    map[string][]byte
+	ring    []string // ids in the order they came, once full the oldest at next
+	next    int
+	pending []string // ids to be stored, in the order they came
+	evicted []string // ids that are stored and forgotten here
 }
 
-func newTraceRing(capacity int) *traceRing {
-	return &traceRing{byID: make(map[string][]byte), ring: make([]string, 0, capacity)}
+func newTraceRing(capacity int, stored bool) *traceRing {
+	t := &traceRing{byID: make(map[string][]byte), ring: make([]string, 0, capacity)}
+	if stored {
+		t.changed = make(chan struct{}, 1)
+	}
+	return t
 }
 
 func (t *traceRing) add(id string, trace []byte) {
@@ -22,11 +28,53 @@ func (t *traceRing) add(id string, trace []byte) {
 	if len(t.ring) < cap(t.ring) {
 		t.ring = append(t.ring, id)
 	} else {
-		delete(t.byID, t.ring[t.next])
+		t.evict(t.ring[t.next])
 		t.ring[t.next] = id
 		t.next = (t.next + 1) % len(t.ring)
 	}
 	t.byID[id] = trace
+	if t.changed == nil {
+		return
+	}
+	t.pending = append(t.pending, id)
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
+}
+
+// evict forgets the oldest. What is pending and evicted is bounded by the capacity, also if nobody stores it.
+func (t *traceRing) evict(id string) {
+	delete(t.byID, id)
+	switch {
+	case t.changed == nil:
+	case len(t.pending) > 0 && t.pending[0] == id:
+		t.pending = t.pending[1:]
+	case len(t.evicted) < cap(t.ring):
+		t.evicted = append(t.evicted, id)
+	}
+}
+
+// unsaved returns what has to be stored, and takes it as stored.
+func (t *traceRing) unsaved() []Record {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	records := make([]Record, 0, len(t.pending)+len(t.evicted))
+	for _, id := range t.pending {
+		records = append(records, Record{kindTrace, id, t.byID[id]})
+	}
+	for _, id := range t.evicted {
+		records = append(records, Record{Kind: kindTrace, ID: id})
+	}
+	t.pending, t.evicted = nil, nil
+	return records
+}
+
+// settle takes all traces as stored, except those that were evicted.
+func (t *traceRing) settle() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pending = nil
 }
 
 func (t *traceRing) get(id string) ([]byte, bool) {

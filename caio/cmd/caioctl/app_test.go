@@ -231,31 +231,79 @@ func TestDataFromFileAndInput(t *testing.T) {
 	}
 }
 
-// The token file is read for each question, so that it may be replaced; serve reads the same form.
-func TestServe(t *testing.T) {
-	t.Parallel()
-	tokens := filepath.Join(t.TempDir(), "tokens")
-	if err := os.WriteFile(tokens, []byte("a-token-of-some-length\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
+// A serving is the program as a registry, until stop is called.
+func serving(t *testing.T, args ...string) (term *terminal, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
 	a := &app{stdin: strings.NewReader(""), stdout: writer, stderr: io.Discard, getenv: func(string) string { return "" }}
 	ended := make(chan int, 1)
-	go func() { ended <- a.run(ctx, []string{"serve", "--addr", "127.0.0.1:0", "--token-file", tokens}) }()
+	go func() {
+		ended <- a.run(ctx, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...))
+		writer.Close()
+	}()
 	line, err := bufio.NewReader(reader).ReadString('\n')
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("serve: %v, status %d", err, <-ended)
 	}
-	term := &terminal{env: map[string]string{"CAIO_URL": regexp.MustCompile(`http://[0-9.:]+`).FindString(line)}}
-	if output := term.must(t, "services", "--token-file", tokens); !strings.Contains(output, "No services.") {
+	return &terminal{env: map[string]string{"CAIO_URL": regexp.MustCompile(`http://[0-9.:]+`).FindString(line)}}, func() {
+		t.Helper()
+		cancel()
+		if status := <-ended; status != exitOK {
+			t.Errorf("serve ended with status %d", status)
+		}
+	}
+}
+
+// The token file is read for each question, so that it may be replaced; serve reads the same form, and roles.
+func TestServe(t *testing.T) {
+	t.Parallel()
+	write := func(text string) string {
+		file := filepath.Join(t.TempDir(), "tokens")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	term, stop := serving(t, "--token-file", write("a-token-of-some-length\nuser a-token-for-the-users\n\nservice a-token-for-services\n"))
+	if output := term.must(t, "services", "--token-file", write("a-token-of-some-length\n")); !strings.Contains(output, "No services.") {
 		t.Errorf("services: %s", output)
 	}
 	if status, _, _ := term.run(t, "", "services"); status != exitUnauthorized {
 		t.Errorf("services without token: status %d", status)
 	}
-	stop()
-	if status := <-ended; status != exitOK {
-		t.Errorf("serve ended with status %d", status)
+	if status, _, stderr := term.run(t, "", "unregister", "x", "--token-file", write("a-token-for-the-users")); status != exitUnauthorized || !strings.Contains(stderr, "role service") {
+		t.Errorf("unregister as a user: status %d, %s", status, stderr)
 	}
+	if status, _, _ := term.run(t, "", "unregister", "x", "--token-file", write("a-token-for-services")); status != exitNotFound {
+		t.Errorf("unregister as a service: status %d", status)
+	}
+	stop()
+	if status, _, stderr := term.run(t, "", "serve", "--token-file", write("guest a-token-for-the-guests")); status != exitUsage || !strings.Contains(stderr, "line 1") || strings.Contains(stderr, "guests") {
+		t.Errorf("an unknown role: status %d, %s", status, stderr)
+	}
+}
+
+func TestServeKeepsData(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "registry.db")
+	files := newTerminal(t, nil)
+	term, stop := serving(t, "--data", data)
+	term.must(t, "register", files.contract)
+	var decision struct {
+		ID string `json:"decision_id"`
+	}
+	json.Unmarshal([]byte(term.must(t, "route", "echo", "-o", "json")), &decision)
+	if status, _, stderr := term.run(t, "", "serve", "--addr", "127.0.0.1:0", "--data", data); status != exitFailure || !strings.Contains(stderr, "in use") {
+		t.Errorf("a second registry on the file: status %d, %s", status, stderr)
+	}
+	stop()
+	term, stop = serving(t, "--data", data)
+	if output := term.must(t, "services"); !strings.Contains(output, "echo-001") {
+		t.Errorf("services after a restart: %s", output)
+	}
+	if output := term.must(t, "trace", decision.ID); !strings.Contains(output, "echo-001") {
+		t.Errorf("trace after a restart: %s", output)
+	}
+	stop()
 }

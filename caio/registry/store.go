@@ -1,0 +1,205 @@
+package registry
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// A Store keeps what a registry holds beyond its life. Package storetest checks implementations; package boltstore is one
+// for a file. A Store must be safe for concurrent use. At most one registry uses it at a time.
+type Store interface {
+	// Load calls each for every record of a kind, in the order of their ids, and stops with the first error, which it
+	// returns. each may keep the data, and does not call the Store.
+	Load(ctx context.Context, kind string, each func(id string, data []byte) error) error
+
+	// Save writes the records, all of them or, with an error, none. When it returns, they outlast the process and the
+	// machine. It does not keep the data.
+	Save(ctx context.Context, records ...Record) error
+}
+
+// A Record is something that a [Store] keeps under its kind and id.
+type Record struct {
+	Kind string // "service" or "trace"
+	ID   string // not empty
+	Data []byte // nil to delete the record, which need not be there
+}
+
+const (
+	kindService = "service"
+	kindTrace   = "trace"
+)
+
+// A MemoryStore is a [Store] for tests: it outlives registries, but not the process. The zero value is empty.
+type MemoryStore struct {
+	mu      sync.Mutex
+	records map[[2]string][]byte // by kind and id
+}
+
+// Load implements [Store].
+func (s *MemoryStore) Load(_ context.Context, kind string, each func(id string, data []byte) error) error {
+	s.mu.Lock()
+	records := maps.Clone(s.records)
+	s.mu.Unlock()
+	for _, key := range slices.SortedFunc(maps.Keys(records), func(a, b [2]string) int { return cmp.Compare(a[1], b[1]) }) {
+		if key[0] != kind {
+			continue
+		}
+		if err := each(key[1], bytes.Clone(records[key])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Save implements [Store].
+func (s *MemoryStore) Save(_ context.Context, records ...Record) error {
+	if slices.ContainsFunc(records, func(r Record) bool { return r.Kind == "" || r.ID == "" }) {
+		return errors.New("a record has no kind or no id")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.records == nil {
+		s.records = make(map[[2]string][]byte)
+	}
+	for _, r := range records {
+		key := [2]string{r.Kind, r.ID}
+		if r.Data == nil {
+			delete(s.records, key)
+			continue
+		}
+		s.records[key] = bytes.Clone(r.Data)
+	}
+	return nil
+}
+
+// A serviceRecord is what is stored of a service. Its lease starts anew when it is loaded, because nobody could renew it
+// while there was no registry.
+type serviceRecord struct {
+	Contract   json.RawMessage `json:"contract"`
+	TTLSeconds int             `json:"ttl_seconds,omitempty"`
+}
+
+// load fills an empty registry from its store. It reports all records that are not what this package stored.
+func (r *Registry) load(ctx context.Context) error {
+	if r.store == nil {
+		return nil
+	}
+	var faults []error
+	err := r.store.Load(ctx, kindService, func(id string, data []byte) error {
+		if err := r.loadService(id, data); err != nil && len(faults) < 10 {
+			faults = append(faults, fmt.Errorf("stored service %s: %w", wire.Clip(id, 100), err))
+		}
+		return nil
+	})
+	type dated struct {
+		id   string
+		at   time.Time
+		data []byte
+	}
+	var traces []dated
+	err = errors.Join(err, r.store.Load(ctx, kindTrace, func(id string, data []byte) error {
+		var trace struct{ Timestamp time.Time }
+		if err := json.Unmarshal(data, &trace); err != nil {
+			faults = append(faults, fmt.Errorf("stored trace %s: %w", wire.Clip(id, 100), err))
+		}
+		traces = append(traces, dated{id, trace.Timestamp, data})
+		return nil
+	}))
+	slices.SortStableFunc(traces, func(a, b dated) int { return a.at.Compare(b.at) })
+	for _, trace := range traces {
+		r.traces.add(trace.id, trace.data)
+	}
+	r.traces.settle()
+	return errors.Join(err, errors.Join(faults...))
+}
+
+func (r *Registry) loadService(id string, data []byte) error {
+	var record serviceRecord
+	if err := json.Unmarshal(data, &record); err != nil {
+		return err
+	}
+	ct, err := contract.Parse(id, record.Contract)
+	if err != nil {
+		return err
+	}
+	if ct.ID != id {
+		return fmt.Errorf("its contract is that of %s", ct.ID)
+	}
+	e, err := newEntry(ct)
+	if err != nil {
+		return err
+	}
+	if _, err := r.services.check(e); err != nil {
+		return err
+	}
+	e.presence.lease(time.Duration(record.TTLSeconds) * time.Second)
+	r.expireFrom(e.presence.expires.Load())
+	r.services.add(e)
+	return nil
+}
+
+// save stores the service with a lease.
+func (r *Registry) save(ctx context.Context, e *entry, ttl time.Duration) error {
+	if r.store == nil {
+		return nil
+	}
+	text, err := e.contract.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(serviceRecord{text, int(ttl / time.Second)})
+	if err != nil {
+		return err
+	}
+	return r.saveRecords(ctx, Record{kindService, e.contract.ID, data})
+}
+
+// forget removes services from the store.
+func (r *Registry) forget(ctx context.Context, ids ...string) error {
+	if r.store == nil || len(ids) == 0 {
+		return nil
+	}
+	records := make([]Record, len(ids))
+	for i, id := range ids {
+		records[i] = Record{Kind: kindService, ID: id}
+	}
+	return r.saveRecords(ctx, records...)
+}
+
+// saveRecords finishes what it began even if the caller goes away.
+func (r *Registry) saveRecords(ctx context.Context, records ...Record) error {
+	if err := r.store.Save(context.WithoutCancel(ctx), records...); err != nil {
+		return fmt.Errorf("registry: storing: %w", err)
+	}
+	return nil
+}
+
+// saveTraces stores traces as they come, those of one commit's duration together, until ctx ends, and then the last.
+func (r *Registry) saveTraces(ctx context.Context) {
+	for {
+		select {
+		case <-r.traces.changed:
+		case <-ctx.Done():
+		}
+		if records := r.traces.unsaved(); len(records) > 0 {
+			if err := r.saveRecords(ctx, records...); err != nil {
+				r.log.Error("traces are not stored", "count", len(records), "error", err)
+			}
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/caio/registry"
+)
+
+// A registry that is opened again holds what the last one held, traces included, and leases start anew.
+func TestStoreOutlivesTheRegistry(t *testing.T) {
+	t.Parallel()
+	ct := parse(t, codexContract)
+	leased := parse(t, offer{id: "leased", accuracy: map[string]float64{"chat": 0.9}, price: -1}.yaml())
+	gone := parse(t, offer{id: "gone", accuracy: map[string]float64{"chat": 0.9}, price: -1}.yaml())
+	synctest.Test(t, func(t *testing.T) {
+		store := new(registry.MemoryStore)
+		opts := &registry.Options{Store: store, MaxTraces: 3}
+		reg := newRegistry(t, opts)
+		stop := runRegistry(t, reg)
+		reg.Register(t.Context(), ct)
+		reg.Lease(t.Context(), leased, time.Minute)
+		reg.Register(t.Context(), gone)
+		reg.Unregister(t.Context(), "gone")
+		var decisions []string
+		for range 5 {
+			decision, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"chat"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			decisions = append(decisions, decision.DecisionID)
+			time.Sleep(time.Second)
+		}
+		stop()
+		time.Sleep(time.Hour) // nothing runs
+
+		reg = newRegistry(t, opts)
+		services, _ := reg.Services(t.Context(), anyService)
+		if len(services) != 2 || services[0].ID != "codex-bridge-001" || services[1].ID != "leased" {
+			t.Errorf("services %+v", services)
+		}
+		if service, err := reg.Service(t.Context(), ct.ID); err != nil || !service.Contract.Equal(ct) {
+			t.Errorf("the contract came back as %+v, %v", service, err)
+		}
+		for i, id := range decisions {
+			trace, err := reg.Trace(t.Context(), id)
+			if (err == nil) != (i >= 2) {
+				t.Errorf("trace %d of 5, of which 3 are kept: %v", i, err)
+			}
+			if err == nil && registry.Verify(trace.Raw) != nil {
+				t.Errorf("trace %d: %v", i, registry.Verify(trace.Raw))
+			}
+		}
+		time.Sleep(time.Minute)
+		if services, _ := reg.Services(t.Context(), anyService); len(services) != 1 {
+			t.Errorf("after the lease: %+v", services)
+		}
+		reg = newRegistry(t, opts)
+		if services, _ := reg.Services(t.Context(), anyService); len(services) != 1 {
+			t.Errorf("after the lease and another start: %+v", services)
+		}
+	})
+}
+
+type brokenStore struct{ registry.MemoryStore }
+
+func (*brokenStore) Save(context.Context, ...registry.Record) error {
+	return errors.New("the disk is full")
+}
+
+// What cannot be stored is not acknowledged, and not there.
+func TestStoreFails(t *testing.T) {
+	t.Parallel()
+	reg := newRegistry(t, &registry.Options{Store: new(brokenStore)})
+	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err == nil || !strings.Contains(err.Error(), "disk is full") {
+		t.Errorf("Register: %v", err)
+	}
+	status, body := exchange{method: "POST", path: "/api/v1/services", contentType: "application/yaml", body: codexContract}.send(t, reg)
+	if code, message := refusal(body); status != 500 || code != "INTERNAL_ERROR" || strings.Contains(message, "disk") {
+		t.Errorf("%d %v, want an error without its cause", status, body)
+	}
+	if isThere(t, reg, "codex-bridge-001") {
+		t.Error("it is there")
+	}
+	store := new(registry.MemoryStore)
+	store.Save(t.Context(), registry.Record{Kind: "service", ID: "x", Data: []byte("{}")}, registry.Record{Kind: "service", ID: "y", Data: []byte("nonsense")})
+	if _, err := registry.New(&registry.Options{Store: store}); err == nil || !strings.Contains(err.Error(), "stored service x") || !strings.Contains(err.Error(), "stored service y") {
+		t.Errorf("New with broken records: %v", err)
+	}
+}
