@@ -26,6 +26,7 @@ const (
 	exitUnauthorized
 	exitUnreachable
 	exitTaken
+	exitChanged
 )
 
 // An app is one run of the program: its surroundings and the flags that all commands share.
@@ -96,9 +97,9 @@ func (a *app) command() *cobra.Command {
 	flags.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		a.validateCommand(), a.registerCommand(), a.unregisterCommand(),
+		a.validateCommand(), a.explainCommand(), a.diffCommand(), a.registerCommand(), a.unregisterCommand(),
 		a.servicesCommand(), a.serviceCommand(),
-		a.routeCommand(), a.callCommand(), a.traceCommand(),
+		a.routeCommand(), a.callCommand(), a.traceCommand(), a.verifyCommand(),
 		a.healthCommand(), a.serveCommand(),
 	)
 	return root
@@ -155,6 +156,12 @@ func (a *app) judge(err error) (status int, hint string) {
 	switch {
 	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
 		return exitUsage, `See "caioctl help".`
+	case errors.Is(err, errVersion):
+		return exitChanged, "Raise the version of the contract."
+	case errors.Is(err, errForged):
+		return exitChanged, ""
+	case errors.Is(err, errUnknownCode):
+		return exitNotFound, `See all codes with "caioctl explain".`
 	case errors.Is(err, caio.ErrInvalidContract), errors.As(err, &faults):
 		return exitInvalid, ""
 	case errors.Is(err, caio.ErrNoMatch):

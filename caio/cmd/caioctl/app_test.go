@@ -72,7 +72,7 @@ func newTerminal(t *testing.T, opts *registry.Options) *terminal {
 	return &terminal{
 		env:      map[string]string{"CAIO_URL": server.URL},
 		contract: write("contract.yaml", fmt.Sprintf(echoContract, "1.0.0", service.URL)),
-		other:    write("other.yaml", fmt.Sprintf(echoContract, "2.0.0", service.URL)),
+		other:    write("other.yaml", strings.Replace(fmt.Sprintf(echoContract, "2.0.0", service.URL), "max: 50", "max: 40", 1)),
 		broken:   write("broken.yaml", "service:\n  id: Echo!\n"),
 	}
 }
@@ -129,6 +129,11 @@ func TestMainJob(t *testing.T) {
 		{[]string{"services", "--capability", "other"}, []string{"No services."}},
 		{[]string{"--published-paths", "service", "echo-001"}, []string{"p95_latency_ms <= 50", "POST /echo"}},
 		{[]string{"route", "echo", "--max", "p95_latency_ms=100", "--explain"}, []string{"echo-001", "because", "met", "guarantees.p95_latency_ms"}},
+		{[]string{"route", "echo", "--policy", "requires_gpu=true", "--trust-level", "1", "--explain"}, []string{"candidate", "p95 ms <= 50", "selection", "1 of 1 policies"}},
+		{[]string{"explain", "guarantee/empty-bound"}, []string{"guarantee/empty-bound (error)"}},
+		{[]string{"explain"}, []string{"file/alias-limit\n"}},
+		{[]string{"diff", term.contract}, []string{"Nothing changed."}},
+		{[]string{"diff", term.contract, term.other}, []string{"CLASS", "Made: major"}},
 		{[]string{"call", "echo", "--data", `{"a": 1}`}, []string{`{"a":1}`}},
 		{[]string{"call", "echo", "--endpoint", "POST /echo", "--data", `{"a": 1}`, "--stream"}, []string{"delta 1\n", `result {"a":1}`}},
 		{[]string{"unregister", "echo-001"}, []string{"unregistered"}},
@@ -170,6 +175,27 @@ func TestOutputFormats(t *testing.T) {
 	}
 }
 
+// A trace that was saved verifies, and does not when it was changed.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	term := newTerminal(t, nil)
+	term.must(t, "register", term.contract)
+	var decision struct {
+		ID string `json:"decision_id"`
+	}
+	json.Unmarshal([]byte(term.must(t, "route", "echo", "-o", "json")), &decision)
+	if output := term.must(t, "trace", decision.ID, "--verify"); !strings.Contains(output, "recomputed") || !strings.Contains(output, "sha256:") {
+		t.Errorf("trace --verify: %s", output)
+	}
+	text := term.must(t, "trace", decision.ID, "-o", "json")
+	if status, output, stderr := term.run(t, text, "verify", "-"); status != 0 || !strings.Contains(output, decision.ID+" verifies") {
+		t.Errorf("verify: %d %s %s", status, output, stderr)
+	}
+	if status, _, stderr := term.run(t, strings.Replace(text, "echo-001", "echo-002", 1), "verify", "-"); status != exitChanged || !strings.Contains(stderr, "it was altered") {
+		t.Errorf("verify an altered trace: %d %s", status, stderr)
+	}
+}
+
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	term := newTerminal(t, nil)
@@ -195,6 +221,12 @@ func TestFailures(t *testing.T) {
 		"broken contract":     {term, "validate " + term.broken + " " + term.contract, exitInvalid, "broken.yaml"},
 		"unknown service":     {term, "service nobody", exitNotFound, "nobody"},
 		"no match":            {term, "route echo --constraint requires_gpu=false", exitNotFound, "requires_gpu"},
+		"unknown rule":        {term, "explain nothing/such", exitNotFound, "caioctl explain"},
+		"nothing to compare":  {closed, "diff " + term.contract, exitUnauthorized, "CAIO_TOKEN"},
+		"version not raised":  {term, "diff " + term.other + " " + term.contract, exitChanged, "Raise the version"},
+		"policy":              {term, "route echo --policy x", exitUsage, "--policy takes FIELD=VALUE"},
+		"policy fails":        {term, "route echo --policy requires_gpu=false", exitNotFound, "policies.constraints.requires_gpu"},
+		"sensitive data":      {term, "route echo --sensitive", exitNotFound, "sensitive data"},
 		"no such capability":  {term, "route sing", exitNotFound, "on offer: echo"},
 		"details":             {term, "route echo --max p95_latency_ms=1", exitNotFound, `"service_id": "echo-001"`},
 		"unknown endpoint":    {term, "call echo --endpoint GET", exitFailure, "POST /echo"},

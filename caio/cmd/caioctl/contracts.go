@@ -46,9 +46,13 @@ func (a *app) validate(cmd *cobra.Command, file string, remote bool) error {
 			return contract.Diagnostics{{File: file, Code: "remote", Message: "CAIO would refuse it: " + fmt.Sprint(faults)}}
 		}
 	}
-	answer := map[string]any{"file": file, "is_valid": true, "service_id": ct.ID, "version": ct.Version, "digest": ct.Digest()}
+	warnings := contract.Lint(ct)
+	answer := map[string]any{"file": file, "is_valid": true, "service_id": ct.ID, "version": ct.Version, "digest": ct.Digest(), "warnings": warnings}
 	return a.print(answer, func(t *tableWriter) {
 		t.row(fmt.Sprintf("%s: valid, service %s, version %s", file, ct.ID, ct.Version))
+		for _, warning := range warnings {
+			t.row(fmt.Sprintf("%s:%d:%d: warning: %s [%s]", file, warning.Line, warning.Column, warning.Message, warning.Code))
+		}
 	})
 }
 

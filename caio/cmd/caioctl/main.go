@@ -1,9 +1,9 @@
-// Command caioctl talks to CAIO: it validates and registers contracts, lists services, asks for routing decisions, calls
-// the services decided on, and serves a registry of its own. Run "caioctl help" for its commands.
+// Command caioctl talks to CAIO: it validates, explains, compares and registers contracts, lists services, asks for routing
+// decisions and verifies them, calls the services decided on, and serves a registry of its own. Run "caioctl help" for its commands.
 //
 // It ends with status 0 for success, 2 for wrong usage, 3 for an invalid contract, 4 if something was not found or no
 // service matches, 5 if the token is refused, 6 if CAIO or a service cannot be reached, 7 if an id is taken by another
-// contract, and 1 for everything else.
+// contract, 8 if a contract changed more than its version says or a trace was altered, and 1 for everything else.
 package main
 
 import (

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +17,10 @@ import (
 
 // A wanted is the requirements of a command line.
 type wanted struct {
-	capabilities, least, most, constraints []string
+	capabilities, least, most, constraints, policies []string
+
+	trust     float64
+	sensitive bool
 }
 
 func (w *wanted) addFlags(cmd *cobra.Command) {
@@ -26,11 +28,14 @@ func (w *wanted) addFlags(cmd *cobra.Command) {
 	flags.StringArrayVar(&w.least, "min", nil, "guarantee with its lowest bound, for example accuracy=0.9; repeatable")
 	flags.StringArrayVar(&w.most, "max", nil, "guarantee with its highest bound, for example p95_latency_ms=500; repeatable")
 	flags.StringArrayVar(&w.constraints, "constraint", nil, "constraint, for example requires_gpu=false; repeatable")
+	flags.StringArrayVar(&w.policies, "policy", nil, "rule on a field of the contract, for example privacy.gdpr_compliant=true; repeatable")
+	flags.Float64Var(&w.trust, "trust-level", 0, "how far the user is trusted on whose behalf you ask")
+	flags.BoolVar(&w.sensitive, "sensitive", false, "only services that keep data local or encrypted")
 }
 
-// request returns the requirements. Values of constraints are JSON where they can be read as such, else text.
+// request returns the requirements.
 func (w *wanted) request() (caio.Request, error) {
-	r := caio.Request{Capabilities: w.capabilities, Guarantees: map[string]contract.Bound{}, Constraints: map[string]any{}}
+	r := caio.Request{Capabilities: w.capabilities, Guarantees: map[string]contract.Bound{}, Constraints: map[string]any{}, TrustLevel: w.trust, Sensitive: w.sensitive}
 	for _, flag := range []struct {
 		name   string
 		bounds []string
@@ -51,17 +56,32 @@ func (w *wanted) request() (caio.Request, error) {
 		}
 	}
 	for _, text := range w.constraints {
-		field, value, ok := strings.Cut(text, "=")
-		if !ok {
-			return r, usageError{fmt.Errorf("--constraint takes FIELD=VALUE, not %q", text)}
+		field, value, err := fieldAndValue("--constraint", text)
+		if err != nil {
+			return r, err
 		}
-		var decoded any
-		if json.Unmarshal([]byte(value), &decoded) != nil {
-			decoded = value
+		r.Constraints[field] = value
+	}
+	for _, text := range w.policies {
+		field, value, err := fieldAndValue("--policy", text)
+		if err != nil {
+			return r, err
 		}
-		r.Constraints[field] = decoded
+		r.Policies = append(r.Policies, caio.Policy{Type: "constraint", Field: field, Value: value})
 	}
 	return r, nil
+}
+
+// fieldAndValue reads FIELD=VALUE. The value is JSON where it can be read as such, else text.
+func fieldAndValue(flag, text string) (field string, value any, err error) {
+	field, rest, ok := strings.Cut(text, "=")
+	if !ok {
+		return "", nil, usageError{fmt.Errorf("%s takes FIELD=VALUE, not %q", flag, text)}
+	}
+	if json.Unmarshal([]byte(rest), &value) != nil {
+		value = rest
+	}
+	return field, value, nil
 }
 
 // route asks for a decision and returns the client with it, for a call.
@@ -97,7 +117,7 @@ func (a *app) routeCommand() *cobra.Command {
 		},
 	}
 	w.addFlags(cmd)
-	cmd.Flags().BoolVar(&explain, "explain", false, "also show every requirement and how it is met")
+	cmd.Flags().BoolVar(&explain, "explain", false, "also show the best candidates with their scores, and every requirement and how it is met")
 	return cmd
 }
 
@@ -114,26 +134,22 @@ func showDecision(t *tableWriter, d *caio.Decision, explain bool) {
 		t.row("because", reason)
 	}
 	t.row("decision", d.DecisionID)
-	if explain {
-		showProofs(t, d.Proofs)
+	if !explain {
+		return
 	}
+	for _, c := range d.Candidates {
+		t.row("candidate", fmt.Sprintf("%s %.4f%s%s%s%s", c.ServiceID, c.Score, figure("accuracy >= ", c.Accuracy),
+			figure("p95 ms <= ", c.P95Latency), figure("price ", c.Price), figure("availability >= ", c.Availability)))
+	}
+	showProofs(t, d.Proofs)
 }
 
-func showProofs(t *tableWriter, proofs []caio.Proof) {
-	for _, proof := range proofs {
-		state := "valid"
-		if !proof.Valid {
-			state = "INVALID"
-		}
-		t.row("proof", strings.TrimSuffix(proof.Type+" "+state+": "+proof.Statement, ": "))
-		for _, clause := range proof.Clauses {
-			state := "met"
-			if !clause.Met {
-				state = "FAILED"
-			}
-			t.row("  "+state, clause.Requirement+": "+clause.Detail)
-		}
+// figure names a figure that counts in the choice, "" if it is not promised.
+func figure(name string, value *float64) string {
+	if value == nil {
+		return ""
 	}
+	return fmt.Sprintf(", %s%g", name, *value)
 }
 
 func (a *app) callCommand() *cobra.Command {
@@ -208,33 +224,4 @@ func (a *app) stream(cmd *cobra.Command, client *caio.Client, decision *caio.Dec
 		}
 	}
 	return nil
-}
-
-func (a *app) traceCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "trace DECISION",
-		Short:   "Show the record of a decision",
-		Example: "  caioctl trace dec-kq2hv5x...",
-		Args:    arguments(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			trace, err := client.Trace(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return a.print(trace, func(t *tableWriter) {
-				t.row("decision", trace.DecisionID)
-				if !trace.Timestamp.IsZero() {
-					t.row("at", trace.Timestamp.Format(time.RFC3339))
-				}
-				if trace.Decision != nil {
-					t.row("service", trace.Decision.ServiceID)
-				}
-				showProofs(t, trace.Proofs)
-			})
-		},
-	}
 }
