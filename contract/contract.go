@@ -145,16 +145,6 @@ type Metadata struct {
 	Other            map[string]any // further members; nil if none
 }
 
-// Capability returns the first capability of the given type.
-func (c *Contract) Capability(typ string) (Capability, bool) {
-	for _, capability := range c.Capabilities {
-		if capability.Type == typ {
-			return capability, true
-		}
-	}
-	return Capability{}, false
-}
-
 // Equal reports whether both contracts say the same, in whatever shape each was written. Two nil contracts are equal.
 func (c *Contract) Equal(other *Contract) bool {
 	if c == nil || other == nil {

@@ -111,11 +111,6 @@ func escapeProperty(text string) string {
 	return strings.NewReplacer(":", "%3A", ",", "%2C").Replace(escapeCommand(text))
 }
 
-// HasErrors reports whether one of the diagnostics is an [Error].
-func (d Diagnostics) HasErrors() bool {
-	return slices.ContainsFunc(d, func(diagnostic Diagnostic) bool { return diagnostic.Severity == Error })
-}
-
 const maxDiagnostics = 100
 
 // A report collects diagnostics.

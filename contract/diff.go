@@ -62,11 +62,6 @@ type Changes struct {
 	Fault    string   `json:"fault,omitempty"` // what is wrong with the version; "" if it made the step
 }
 
-// Breaking returns the changes that break callers, or could.
-func (c Changes) Breaking() []Change {
-	return slices.DeleteFunc(slices.Clone(c.List), func(change Change) bool { return change.Class < Undecided })
-}
-
 // String returns one line per change, and what is wrong with the version.
 func (c Changes) String() string {
 	var b strings.Builder

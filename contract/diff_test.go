@@ -147,7 +147,7 @@ func TestDiffReadsWell(t *testing.T) {
 breaking: api.endpoints[POST /chat].input_schema at text: accepts less: maxLength is 50 now, 100 before [schema/input-breaking, major]
 version: 1.2.3 to 1.3.0 is a minor step, but the changes need a major one: 2.0.0
 `
-	if diff := cmp.Diff(want, changes.String()); diff != "" || len(changes.Breaking()) != 2 {
+	if diff := cmp.Diff(want, changes.String()); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 }

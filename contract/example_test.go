@@ -119,7 +119,7 @@ func ExampleLint() {
 		fmt.Printf("%d: %s\n", warning.Line, warning.Message)
 	}
 	// Output:
-	// 7: accuracy min 0.85 of code_generation is above what the guarantees promise
+	// 7: code_generation states an accuracy of at least 0.85, but the guarantees promise none
 	// 11: encryption is promised, but base_url is plain http on this machine
 	// 13: POST /generate takes a body, but has no input_schema
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -86,11 +87,6 @@ func (c *Contract) Match(r Requirements) Match {
 		add("trust_level", met, detail)
 	}
 	return m
-}
-
-// Unmet returns the clauses that do not hold.
-func (m Match) Unmet() []Clause {
-	return slices.DeleteFunc(slices.Clone(m.Clauses), func(clause Clause) bool { return clause.Met })
 }
 
 func (c *Contract) offers(typ string) bool {
@@ -253,7 +249,13 @@ func equalJSON(a, b any) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-func number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+// number writes 1000000 and 0.00001 as people do.
+func number(f float64) string {
+	if size := math.Abs(f); size >= 1e-6 && size < 1e15 {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
 
 // describe names a value for people, cut to 40 characters.
 func describe(value any) string {

@@ -67,9 +67,6 @@ func TestMatchSaysClauseByClause(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("match (-want +got):\n%s", diff)
 	}
-	if len(got.Unmet()) != 11 {
-		t.Errorf("%d clauses unmet", len(got.Unmet()))
-	}
 }
 
 func TestMatchOfNothingIsMet(t *testing.T) {

@@ -44,7 +44,7 @@ func checkBounds(k *checker) {
 	for _, g := range k.guarantees {
 		bound, low, high := g.value.Bound, g.node.Find("bound", "min"), g.node.Find("bound", "max")
 		if bound.Min != nil && bound.Max != nil && *bound.Min > *bound.Max {
-			k.add(low, "guarantee/empty-bound", "min must not be above max", "no value can satisfy min %v and max %v", *bound.Min, *bound.Max)
+			k.add(low, "guarantee/empty-bound", "min must not be above max", "no value can satisfy min %s and max %s", number(*bound.Min), number(*bound.Max))
 			continue
 		}
 		p, known := knownProperty(g.value.Property)
@@ -58,7 +58,7 @@ func checkBounds(k *checker) {
 		case !p.lower && bound.Max == nil && bound.Min != nil:
 			k.addKey(low, "guarantee/bound-direction", "write  max: …", "%s needs a maximum: a minimum promises nothing", p.name)
 		case p.metric == "latency" && bound.Max != nil && *bound.Max <= 0:
-			k.add(high, "guarantee/non-positive", "write milliseconds above 0", "a latency of %v ms cannot be met", *bound.Max)
+			k.add(high, "guarantee/non-positive", "write milliseconds above 0", "a latency of %s ms cannot be met", number(*bound.Max))
 		}
 		if slices.Contains([]string{"accuracy", "availability", "conformance"}, p.metric) {
 			k.ratio(low, "guarantee/ratio-range", p.name)
@@ -104,7 +104,7 @@ func checkQuantiles(k *checker) {
 		g := &k.guarantees[i]
 		if below != nil && *g.value.Bound.Max < *below.value.Bound.Max {
 			k.add(g.node.Find("bound", "max"), "guarantee/quantile-order", "a higher quantile cannot be lower: p50 <= p95 <= p99 <= max",
-				"%s <= %v contradicts %s <= %v", name, *g.value.Bound.Max, below.value.Property, *below.value.Bound.Max)
+				"%s <= %s contradicts %s <= %s", name, number(*g.value.Bound.Max), below.value.Property, number(*below.value.Bound.Max))
 		}
 		below = g
 	}
@@ -136,7 +136,7 @@ func checkThroughput(k *checker) {
 		promised := g.value.Bound.Min
 		if g.value.Property == "requests_per_second" && promised != nil && *promised > limit {
 			k.add(g.node.Find("bound", "min"), "guarantee/throughput-over-rate-limit", "lower the promise or raise the limit",
-				"%v requests per second are promised, but the rate limit (%s) admits %.3g", *promised, clause, limit)
+				"%s requests per second are promised, but the rate limit (%s) admits %.3g", number(*promised), clause, limit)
 		}
 	}
 }

@@ -81,7 +81,7 @@ func checkPrivacy(k *checker) {
 		k.add(days, "privacy/retention-contradiction", "write 0, or how long data is kept as data_retention",
 			"data_retention is %s, but data is kept for %s days", retention, days.Scalar)
 	} else if m := retentionDays.FindString(retention); m != "" && (strings.HasPrefix(retention, "none") || strings.HasPrefix(retention, "session")) {
-		k.add(k.find("privacy", "data_retention"), "privacy/retention-contradiction", "say one of the two", "data is kept neither at all nor for %s", m)
+		k.add(k.find("privacy", "data_retention"), "privacy/retention-contradiction", "say one of the two", "data is said not to be kept and to be kept for %s", m)
 	}
 }
 

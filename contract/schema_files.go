@@ -136,7 +136,7 @@ func (l *loader) unreadable(ref *tree.Node, file string, err error) *jsonschema.
 		p.Message = fmt.Sprintf("schema file %s cannot be read: %v", tree.Shorten(file), err)
 		return p
 	}
-	p.Message = fmt.Sprintf("schema file %s does not exist", file)
+	p.Message, p.Fix = fmt.Sprintf("schema file %s does not exist", file), "paths are relative to the contract"
 	var names []string
 	entries, err := fs.ReadDir(l.files, path.Dir(file))
 	for _, entry := range entries[:min(len(entries), 1000)] {

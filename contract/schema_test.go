@@ -135,6 +135,21 @@ func TestValidateRefusesWhatIsNotStrictJSON(t *testing.T) {
 	}
 }
 
+// Editors check contracts by the schema that the package gives away.
+func TestJSONSchemaIsOfTheFlatFullForm(t *testing.T) {
+	t.Parallel()
+	schema := compile(t, string(contract.JSONSchema()))
+	full := strings.Replace(plain, "capabilities: [chat]", "x-team: {name: a}\ncapabilities: [{type: chat, x-a: 1}]", 1)
+	if err := schema.Validate(mustJSON(t, mustParse(t, full))); err != nil {
+		t.Error(err)
+	}
+	err := schema.Validate(mustJSON(t, mustParse(t, strings.Replace(full, "service_id", "id", 1))))
+	want := contract.Violations{{Detail: `the member "service_id" is missing`}, {Pointer: "/id", Detail: `unknown member "id"`}}
+	if diff := cmp.Diff(error(want), err); diff != "" {
+		t.Errorf("violations (-want +got):\n%s", diff)
+	}
+}
+
 func TestSchemaMarshalsAsItself(t *testing.T) {
 	t.Parallel()
 	const text = `{"type":"object","properties":{"b":{"minimum":1.0},"a":{}}}`

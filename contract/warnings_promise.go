@@ -41,8 +41,12 @@ func warnCapabilities(k *checker) {
 	for i, c := range k.contract.Capabilities {
 		n := k.find("capabilities", strconv.Itoa(i))
 		if c.Accuracy != nil && c.Accuracy.Min != nil && (promised == nil || *c.Accuracy.Min > *promised) {
+			against := "the guarantees promise none"
+			if promised != nil {
+				against = "the guarantees promise " + number(*promised)
+			}
 			k.add(n.Find("accuracy", "min"), "capability/accuracy-not-guaranteed", "promise it under guarantees.accuracy",
-				"accuracy min %s of %s is above what the guarantees promise", number(*c.Accuracy.Min), c.Type)
+				"%s states an accuracy of at least %s, but %s", c.Type, number(*c.Accuracy.Min), against)
 		}
 		if endpoint := n.Get("endpoint").Text(); endpoint != "" {
 			named[endpoint] = true
