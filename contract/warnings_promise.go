@@ -59,7 +59,7 @@ func warnCapabilities(k *checker) {
 	}
 	for _, n := range unnamed {
 		if len(k.contract.API.Endpoints) > 1 {
-			k.addKey(n, "capability/no-endpoint", "add  endpoint: POST /…", "%s names no endpoint, but other capabilities do", n.Get("type").Text())
+			k.addKey(n, "capability/no-endpoint", "add  endpoint: POST /…", "capability %q names no endpoint, but others do", tree.Shorten(n.Get("type").Text()))
 		}
 	}
 	for i, e := range k.contract.API.Endpoints {
