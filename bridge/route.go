@@ -73,6 +73,7 @@ func (r Route) with(opts []RouteOption) Route {
 // to the handler.
 var strictJSON = jsonv2.JoinOptions(
 	jsonv1.DefaultOptionsV1(),
+	jsonv1.ReportErrorsWithLegacySemantics(false), // reads the text twice; nobody sees these errors but the log
 	jsonv2.MatchCaseInsensitiveNames(false),
 	jsontext.AllowDuplicateNames(false),
 	jsontext.AllowInvalidUTF8(false),
