@@ -14,10 +14,10 @@ import (
 
 const pythonMissing = "Python 3 with pytest, requests and PyYAML is needed for this test: apt-get install python3-pytest python3-requests python3-yaml"
 
-// testdata/seed/test_integration.py is the acceptance test that the integration of Codex with CAIO was planned with. It
+// testdata/acceptance/test_integration.py is the acceptance test that the integration of Codex with CAIO was planned with. It
 // runs unchanged, against the program as it starts by default but for -register=false, since it registers the service
 // itself. It fixes the ports 8080 and 8082, so no other test may use them, and this one is not parallel.
-func TestSeedsPythonTests(t *testing.T) {
+func TestPlannedPythonTests(t *testing.T) {
 	python := findPython(t)
 	for _, addr := range []string{"127.0.0.1:8080", "127.0.0.1:8082"} {
 		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
@@ -38,15 +38,15 @@ func TestSeedsPythonTests(t *testing.T) {
 	if err := os.WriteFile(file, contract, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	seed, err := filepath.Abs("testdata/seed")
+	planned, err := filepath.Abs("testdata/acceptance")
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	p := launch(t, nil, "-register=false")
-	pytest := exec.CommandContext(t.Context(), python, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--rootdir", folder, filepath.Join(seed, "test_integration.py"))
+	pytest := exec.CommandContext(t.Context(), python, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--rootdir", folder, filepath.Join(planned, "test_integration.py"))
 	pytest.Dir = folder
-	pytest.Env = append(os.Environ(), "PYTHONPATH="+seed, "PYTHONDONTWRITEBYTECODE=1", "NO_PROXY=localhost")
+	pytest.Env = append(os.Environ(), "PYTHONPATH="+planned, "PYTHONDONTWRITEBYTECODE=1", "NO_PROXY=localhost")
 	out, err := pytest.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), " 5 passed") {
 		t.Errorf("pytest: %v\n%s", err, out)
