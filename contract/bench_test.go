@@ -74,8 +74,8 @@ type sourceFile struct {
 	Content string `json:"content"`
 }
 
-var decodeOptions = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv2.MatchCaseInsensitiveNames(false),
-	jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false))
+var decodeOptions = jsonv2.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false),
+	jsonv2.MatchCaseInsensitiveNames(false), jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false))
 
 // BenchmarkRequest is what a bridge does with a body: check it by the schema, then decode it.
 func BenchmarkRequest(b *testing.B) {
