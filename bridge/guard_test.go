@@ -137,7 +137,7 @@ func TestServeFailsClosed(t *testing.T) {
 func TestGuardStandsBeforeEveryPath(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), nil))
-	for _, path := range []string{"/", "/shout", "/health", "/livez", "/readyz", "/nothing", "//shout", "/shout/../health"} {
+	for _, path := range []string{"/", "/shout", "/health", "/livez", "/readyz", "/jobs/x", "/nothing", "//shout", "/shout/../health"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodOptions} {
 			req := newRequest(t, method, srv.URL+path, "", "Host", "evil.example.com")
 			if got := send(t, srv.Client(), req); got.Status != 403 {

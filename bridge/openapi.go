@@ -29,6 +29,7 @@ func newOpenAPI(c *contract.Contract, bindings []binding, secured bool) ([]byte,
 			return nil, err
 		}
 	}
+	doc.addJobs()
 	doc.addOwn("/health", "Health of the service, in detail", false, object{"type": "object", "required": []string{"status", "service"}, "properties": object{
 		"status": object{"enum": []string{"healthy", "unhealthy"}}, "service": text, "service_id": text, "version": text,
 		"uptime_seconds": object{"type": "integer"}, "calls_in_progress": object{"type": "integer"},
@@ -105,8 +106,10 @@ func (doc *openAPI) addCall(bound *binding) error {
 	}
 	if hasBody(bound.endpoint.Method) {
 		operation["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": input}}}
+		operation["parameters"] = []object{preferParameter, keyParameter}
+		operation["responses"].(object)["409"] = problemResponse("The first call with this Idempotency-Key is still in progress.")
 	} else {
-		operation["parameters"] = parametersOf(bound.endpoint)
+		operation["parameters"] = append(parametersOf(bound.endpoint), preferParameter)
 	}
 	output, err := doc.addSchema(name+"Response", bound.endpoint.OutputSchema)
 	if err != nil {
@@ -117,6 +120,7 @@ func (doc *openAPI) addCall(bound *binding) error {
 		content[eventStreamType] = object{"schema": object{"type": "string", "description": "Server-sent events: those of the operation, then one \"result\", whose data is the JSON answer, or one \"error\", whose data is problem details."}}
 	}
 	operation["responses"].(object)["200"] = object{"description": "The answer.", "content": content}
+	operation["responses"].(object)["202"] = jobAccepted
 	doc.add(bound.endpoint.Path, bound.endpoint.Method, operation)
 	return nil
 }
