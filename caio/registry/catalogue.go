@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -21,8 +22,14 @@ type catalogue struct {
 
 	mu           sync.RWMutex
 	byID         map[string]*entry
-	all          []posting            // by id
-	byCapability map[string][]posting // each by id
+	all          []posting // by id
+	byCapability map[string]postings
+}
+
+// Postings are the services with a capability.
+type postings struct {
+	byID   []posting
+	ranked []posting // by total, the highest first, then by id
 }
 
 // A posting is an entry in a list, with what is looked at for every one in it.
@@ -33,7 +40,7 @@ type posting struct {
 }
 
 func newCatalogue(capacity int, weights Weights) *catalogue {
-	return &catalogue{capacity: capacity, weights: weights, byID: make(map[string]*entry), byCapability: make(map[string][]posting)}
+	return &catalogue{capacity: capacity, weights: weights, byID: make(map[string]*entry), byCapability: make(map[string]postings)}
 }
 
 // check returns why e cannot be added, or the entry that is there already if e repeats it.
@@ -62,11 +69,12 @@ func (c *catalogue) add(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.byID[e.contract.ID] = e
-	c.all = inserted(c.all, posting{contract: e.contract, entry: e})
+	c.all = inserted(c.all, posting{contract: e.contract, entry: e}, byID)
 	for _, o := range e.offers {
 		all := e.parts
 		all.guarantees = ratio(o.accuracy)
-		c.byCapability[o.capability] = inserted(c.byCapability[o.capability], posting{e.contract, e, c.weights.total(all)})
+		p, list := posting{e.contract, e, c.weights.total(all)}, c.byCapability[o.capability]
+		c.byCapability[o.capability] = postings{inserted(list.byID, p, byID), inserted(list.ranked, p, byTotal)}
 	}
 	c.index.Put(e.contract)
 }
@@ -75,11 +83,11 @@ func (c *catalogue) remove(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.byID, e.contract.ID)
-	c.all = removed(c.all, e.contract.ID)
+	c.all = removed(c.all, e)
 	for _, o := range e.offers {
-		rest := removed(c.byCapability[o.capability], e.contract.ID)
-		c.byCapability[o.capability] = rest
-		if len(rest) == 0 {
+		list := c.byCapability[o.capability]
+		c.byCapability[o.capability] = postings{removed(list.byID, e), removed(list.ranked, e)}
+		if len(list.byID) == 1 {
 			delete(c.byCapability, o.capability)
 		}
 	}
@@ -108,7 +116,7 @@ func (c *catalogue) capabilities() []string {
 
 // A found is the services with some capabilities, and those of them that meet all that is required.
 type found struct {
-	offering []posting // the shortest list that has every service with all of the capabilities
+	offering []posting // the shortest list that has every service with all of the capabilities, by id
 	met      []posting
 	missing  []string // capabilities that no service has
 }
@@ -124,8 +132,8 @@ func (c *catalogue) find(required ...contract.Requirements) (f found) {
 		if !ok {
 			f.missing = append(f.missing, capability)
 		}
-		if i == 0 || len(list) < len(f.offering) {
-			f.offering = list
+		if i == 0 || len(list.byID) < len(f.offering) {
+			f.offering = list.byID
 		}
 	}
 	f.met = f.offering
@@ -139,6 +147,19 @@ func (c *catalogue) find(required ...contract.Requirements) (f found) {
 		f.met = intersection(f.met, c.index.Find(r))
 	}
 	return f
+}
+
+// ranked returns the shortest list that has every service with all of the capabilities, the best first.
+func (c *catalogue) ranked(capabilities []string) []posting {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	list := c.byCapability[capabilities[0]].ranked
+	for _, capability := range capabilities[1:] {
+		if other := c.byCapability[capability].ranked; len(other) < len(list) {
+			list = other
+		}
+	}
+	return list
 }
 
 // plain reports whether everybody with the capability, if there is one, meets the requirements.
@@ -171,19 +192,21 @@ func entriesOf(list []posting) []*entry {
 	return entries
 }
 
+func byID(a, b posting) int { return strings.Compare(a.contract.ID, b.contract.ID) }
+
+func byTotal(a, b posting) int { return cmp.Or(cmp.Compare(b.total, a.total), byID(a, b)) }
+
 // inserted returns a copy of the sorted list with p in its place.
-func inserted(list []posting, p posting) []posting {
-	at, _ := slices.BinarySearchFunc(list, p.contract.ID, comparePosting)
+func inserted(list []posting, p posting, order func(a, b posting) int) []posting {
+	at, _ := slices.BinarySearchFunc(list, p, order)
 	return slices.Concat(list[:at], []posting{p}, list[at:])
 }
 
-// removed returns a copy of the sorted list without the service.
-func removed(list []posting, id string) []posting {
-	at, there := slices.BinarySearchFunc(list, id, comparePosting)
-	if !there {
+// removed returns a copy of the list without the service.
+func removed(list []posting, e *entry) []posting {
+	at := slices.IndexFunc(list, func(p posting) bool { return p.entry == e })
+	if at < 0 {
 		return list
 	}
 	return slices.Concat(list[:at], list[at+1:])
 }
-
-func comparePosting(p posting, id string) int { return strings.Compare(p.contract.ID, id) }

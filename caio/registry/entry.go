@@ -22,6 +22,7 @@ const (
 // An entry is one registered service, prepared for listing and routing. All but its presence is immutable.
 type entry struct {
 	contract  *contract.Contract
+	alone     contract.Index // holds the contract only: whether it meets requirements, without wording why
 	digest    string
 	excerpt   jsontext.Value // of the contract: what routing looks at; canonical JSON, itself a contract
 	summary   caio.Service   // as lists show it while the service is active
@@ -92,6 +93,7 @@ func newEntry(ct *contract.Contract) (*entry, error) {
 			return nil, err
 		}
 	}
+	e.alone.Put(ct)
 	e.parts = parts{performance: performance(e.p95), cost: cost(e.price), reliability: ratio(e.availability)}
 	var faults [3]error
 	e.excerpt, faults[0] = excerptOf(ct)
@@ -219,6 +221,16 @@ func excerptOf(ct *contract.Contract) (jsontext.Value, error) {
 		return canonical(json.RawMessage(data)) // whatever it lacked, the whole has
 	}
 	return excerpt, nil
+}
+
+// meets reports whether the service meets all of the requirements.
+func (e *entry) meets(required []contract.Requirements) bool {
+	for _, r := range required {
+		if len(e.alone.Find(r)) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // promised returns the accuracy promised for the weakest of the capabilities, nil if none is for one of them.

@@ -14,12 +14,17 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-const maxNearest = 3 // services that an explanation names
+const (
+	maxNearest   = 3   // services that an explanation names
+	maxExplained = 300 // services that are looked at for it
+)
 
 // A nearMiss is a service that meets some of what is required.
 type nearMiss struct {
 	ServiceID string        `json:"service_id"`
 	Failed    []caio.Clause `json:"failed"`
+
+	gap float64 // from the bounds that it misses, in parts of them
 }
 
 // noMatch explains why no service qualifies for a step: which capabilities nobody has, and what the nearest services lack.
@@ -38,7 +43,7 @@ func (r *Registry) noMatch(d *draft, step int, required contract.Requirements) e
 		e.Details = map[string]any{"missing_capabilities": missing, "available_capabilities": offered[:min(len(offered), 50)]}
 		return e
 	}
-	nearest := r.nearest(d, list, required)
+	nearest := r.nearest(d, required)
 	if len(nearest) == 0 { // one came meanwhile
 		e.Message = fmt.Sprintf("no matching service%s; services are changing, try again", in)
 		return e
@@ -51,75 +56,30 @@ func (r *Registry) noMatch(d *draft, step int, required contract.Requirements) e
 }
 
 // nearest returns the candidates that fail the fewest clauses, of those with equally many the ones that are the least away
-// from the bounds they miss, and words what they fail. It asks clause by clause who meets it, and words nothing else.
-func (r *Registry) nearest(d *draft, list []posting, required contract.Requirements) []nearMiss {
-	type distance struct {
-		misses int     // clauses that fail
-		gap    float64 // from the bounds that it misses, in parts of them
-		entry  *entry
+// from the bounds they miss. Of many candidates only the best are looked at.
+func (r *Registry) nearest(d *draft, required contract.Requirements) []nearMiss {
+	compare := func(a, b nearMiss) int {
+		return cmp.Or(cmp.Compare(len(a.Failed), len(b.Failed)), cmp.Compare(a.gap, b.gap), strings.Compare(a.ServiceID, b.ServiceID))
 	}
-	distances := make([]distance, len(list))
-	for i := range list {
-		e := list[i].entry
-		distances[i].entry = e
-		for _, broken := range [...]bool{!e.routable(), e.trust > d.request.TrustLevel, d.request.Sensitive && !e.confidential} {
-			if broken {
-				distances[i].misses++
-			}
-		}
-	}
-	first := contract.Requirements{Capabilities: required.Capabilities[:1]}
-	for _, clause := range append(separate(required), d.rules...) {
-		met := r.services.find(first, clause).met
-		for i := range list {
-			for len(met) > 0 && met[0].contract != list[i].contract && met[0].contract.ID < list[i].contract.ID {
-				met = met[1:]
-			}
-			if len(met) > 0 && met[0].contract == list[i].contract {
-				continue
-			}
-			distances[i].misses++
-			distances[i].gap += gap(list[i].contract, clause)
-		}
-	}
-	compare := func(a, b distance) int {
-		return cmp.Or(cmp.Compare(a.misses, b.misses), cmp.Compare(a.gap, b.gap), strings.Compare(a.entry.contract.ID, b.entry.contract.ID))
-	}
-	var best []distance
-	for _, one := range distances {
-		at, _ := slices.BinarySearchFunc(best, one, compare)
-		if at < maxNearest {
-			best = slices.Insert(best, at, one)[:min(len(best)+1, maxNearest)]
-		}
-	}
+	list := r.services.ranked(required.Capabilities)
 	var nearest []nearMiss
-	for _, one := range best {
-		if failed := one.entry.failures(d, required); len(failed) > 0 {
-			nearest = append(nearest, nearMiss{one.entry.contract.ID, failed})
+	for _, p := range list[:min(len(list), maxExplained)] {
+		one := nearMiss{ServiceID: p.contract.ID, Failed: p.entry.failures(d, required), gap: gap(p.contract, required)}
+		for _, rule := range d.rules {
+			one.gap += gap(p.contract, rule)
+		}
+		if at, _ := slices.BinarySearchFunc(nearest, one, compare); at < maxNearest && len(one.Failed) > 0 {
+			nearest = slices.Insert(nearest, at, one)[:min(len(nearest)+1, maxNearest)]
 		}
 	}
 	return nearest
 }
 
-// separate returns each requirement alone.
-func separate(required contract.Requirements) []contract.Requirements {
-	var list []contract.Requirements
-	for _, capability := range required.Capabilities {
-		list = append(list, contract.Requirements{Capabilities: []string{capability}})
-	}
-	for _, property := range slices.Sorted(maps.Keys(required.Guarantees)) {
-		list = append(list, contract.Requirements{Guarantees: map[string]contract.Bound{property: required.Guarantees[property]}})
-	}
-	for _, field := range slices.Sorted(maps.Keys(required.Constraints)) {
-		list = append(list, contract.Requirements{Constraints: map[string]any{field: required.Constraints[field]}})
-	}
-	return list
-}
-
 // gap returns how far the contract is from the bounds, in parts of them.
 func gap(ct *contract.Contract, clause contract.Requirements) float64 {
 	total := 0.0
-	for key, want := range clause.Guarantees {
+	for _, key := range slices.Sorted(maps.Keys(clause.Guarantees)) {
+		want := clause.Guarantees[key]
 		least := 1e9 // for what it does not promise at all
 		for _, g := range ct.Guarantees {
 			if g.Property != key && g.Name != key {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 const (
 	maxRequirements = 64 // capabilities, guarantees, constraints and policies of a request, each
 	maxSteps        = 16
-	maxCandidates   = 5 // that a decision lists
+	maxCandidates   = 5  // that a decision lists
+	maxTries        = 64 // services that are looked at one by one
 )
 
 // Route picks the service that meets req best, for each step if it asks for a chain:
@@ -84,17 +86,26 @@ type pick struct {
 	candidates []caio.Candidate // the best of those that qualify
 }
 
-// choose returns the best service that meets the requirements.
+// choose returns the best service that meets the requirements. It looks at the services with the capabilities from the
+// best on, usually a few; if hardly any of those qualifies, it finds out at once which of all do.
 func (r *Registry) choose(d *draft, required contract.Requirements) (p pick, ok bool) {
-	f := r.services.find(combine(required, d.rules)...)
-	p.considered = len(f.offering)
+	all := combine(required, d.rules)
+	ranked := r.services.ranked(required.Capabilities)
+	p.considered = len(ranked)
+	checked := len(all) == 1 && plain(all[0])
 	sum := d.weights.sum()
-	for i := range f.met {
-		at := &f.met[i]
+	for i := 0; i < len(ranked); i++ {
+		at := &ranked[i]
 		if len(p.candidates) == maxCandidates && at.total/sum < p.candidates[maxCandidates-1].Score {
-			continue // also if it were as good for each of several capabilities
+			break // a total for one capability is no less than for several
 		}
-		if e := at.entry; e.routable() && e.mayReceive(d.request) {
+		if i == maxTries && !checked {
+			ranked, i, checked = slices.Clone(r.services.find(all...).met), -1, true
+			slices.SortFunc(ranked, byTotal)
+			p.candidates, p.entry = p.candidates[:0], nil
+			continue
+		}
+		if e := at.entry; e.routable() && e.mayReceive(d.request) && (checked || e.meets(all)) {
 			p.add(e, d.weights.candidate(e, required.Capabilities))
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -312,58 +311,4 @@ func TestHotSwap(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-func BenchmarkRoute(b *testing.B) {
-	for _, services := range []int{10, 1_000, 10_000} {
-		random := rand.New(rand.NewPCG(1, 2))
-		reg := newRegistry(b, &registry.Options{MaxServices: services})
-		for i := range services {
-			if _, err := reg.Register(b.Context(), parse(b, randomOffer(random, fmt.Sprintf("service-%05d", i)).yaml())); err != nil {
-				b.Fatal(err)
-			}
-		}
-		for name, w := range map[string]wish{
-			"one-capability":   {capabilities: []string{"capability_a"}},
-			"two-capabilities": {capabilities: []string{"capability_a", "capability_b"}, p95: 200, noGPU: true},
-		} {
-			b.Run(fmt.Sprintf("%s/%d", name, services), func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					if _, err := reg.Route(b.Context(), w.request()); err != nil && !errors.Is(err, caio.ErrNoMatch) {
-						b.Fatal(err)
-					}
-				}
-			})
-		}
-	}
-}
-
-// BenchmarkHTTP measures the whole way of an answer, without the network.
-func BenchmarkHTTP(b *testing.B) {
-	random := rand.New(rand.NewPCG(1, 2))
-	reg := newRegistry(b, nil)
-	for i := range 10_000 {
-		o := randomOffer(random, fmt.Sprintf("service-%05d", i))
-		if i%100 == 0 {
-			o.accuracy["rare"] = 0.9
-		}
-		if _, err := reg.Register(b.Context(), parse(b, o.yaml())); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for name, e := range map[string]exchange{
-		"route":     {method: "POST", path: "/api/v1/orchestrate", contentType: asJSON, body: `{"requirements": ["capability_a"], "context": {}}`},
-		"no-match":  {method: "POST", path: "/api/v1/orchestrate", contentType: asJSON, body: `{"requirements": {"capabilities": ["capability_a"], "guarantees": {"p95_latency_ms": {"max": 1}}}}`},
-		"list-100":  {method: "GET", path: "/api/v1/services?capability=rare"},
-		"list-2000": {method: "GET", path: "/api/v1/services?capability=capability_a"},
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				request := httptest.NewRequest(e.method, "http://localhost"+e.path, strings.NewReader(e.body))
-				reg.ServeHTTP(httptest.NewRecorder(), request)
-			}
-		})
-	}
 }

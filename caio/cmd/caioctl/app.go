@@ -66,9 +66,12 @@ func (a *app) showDetails(err error) {
 	if !errors.As(err, &refusal) || refusal.Details == nil {
 		return
 	}
-	details, err := json.MarshalIndent(refusal.Details, "", "  ")
-	if err == nil && len(details) > len("{}") {
-		fmt.Fprintf(a.stderr, "%.4000s\n", details)
+	var details strings.Builder
+	encoder := json.NewEncoder(&details)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if encoder.Encode(refusal.Details) == nil && details.Len() > len("{}\n") {
+		fmt.Fprintf(a.stderr, "%.4000s\n", strings.TrimSpace(details.String()))
 	}
 }
 
