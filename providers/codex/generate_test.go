@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
@@ -13,7 +14,7 @@ import (
 
 func generateRequest(t *testing.T, body string) (req codex.GenerateRequest) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(body), &req); err != nil {
+	if err := jsonv2.Unmarshal([]byte(body), &req); err != nil { // as the bridge decodes it
 		t.Fatal(err)
 	}
 	return req

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Token limits of one answer. The server counts reasoning against its cap, so a cap of what the caller wants to read would
@@ -34,11 +36,12 @@ func (p prompt) tokens() int {
 	return (bytes + 2) / 3
 }
 
-// A callContext is what a caller says beside the task: a language, files, and whatever else the model should know.
+// A callContext is what a caller says beside the task: a language, files, and whatever else the model should know. The
+// bridge decodes it, with go-json-experiment, which knows the tag "embed"; encoding/json does not.
 type callContext struct {
-	Language string
-	Files    []file
-	Other    map[string]json.RawMessage
+	Language string                    `json:"language"`
+	Files    []file                    `json:"files"`
+	Other    map[string]jsontext.Value `json:",embed"`
 }
 
 type file struct {
@@ -46,29 +49,11 @@ type file struct {
 	Content string `json:"content"`
 }
 
-// UnmarshalJSON implements [json.Unmarshaler].
-func (c *callContext) UnmarshalJSON(data []byte) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
-		return err
-	}
-	for name, into := range map[string]any{"language": &c.Language, "files": &c.Files} {
-		if value, ok := members[name]; ok {
-			if err := json.Unmarshal(value, into); err != nil {
-				return fmt.Errorf("context.%s: %w", name, err)
-			}
-			delete(members, name)
-		}
-	}
-	c.Other = members
-	return nil
-}
-
 // parts returns the context as parts of a prompt.
 func (c callContext) parts() ([]part, error) {
 	about := maps.Clone(c.Other)
 	if about == nil {
-		about = map[string]json.RawMessage{}
+		about = map[string]jsontext.Value{}
 	}
 	if c.Language != "" {
 		language, err := json.Marshal(c.Language)

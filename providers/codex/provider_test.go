@@ -131,7 +131,7 @@ func compare(t *testing.T, at string, schema jsonSchema, typ reflect.Type) {
 		typ = typ.Elem()
 	}
 	switch {
-	case typ == reflect.TypeFor[codex.CallContext](): // decodes itself
+	case typ == reflect.TypeFor[codex.CallContext](): // takes any further members
 	case typ.Kind() == reflect.Slice:
 		compare(t, at+"[]", *schema.Items, typ.Elem())
 	case typ.Kind() == reflect.Struct:
@@ -228,6 +228,22 @@ func TestGenerateThroughTheBridge(t *testing.T) {
 	body := w.Body.String()
 	if !strings.Contains(body, "event: delta\ndata: {\"field\":\"code\",\"text\":\"a\"}") || strings.Count(body, "event: result\n") != 1 {
 		t.Errorf("stream =\n%s", body)
+	}
+}
+
+// Members of the context that no schema names reach the model as they are.
+func TestContextReachesTheModel(t *testing.T) {
+	t.Parallel()
+	var asked struct{ Input string }
+	b := newBridge(t, func(w http.ResponseWriter, r *http.Request) {
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+			t.Error(err)
+		}
+		writeJSON(200, completed(`{"code":"a","explanation":"e","language":"go"}`))(w, r)
+	})
+	w := post(b, "/generate", "application/json", `{"prompt":"p","context":{"language":"go","framework":{"name":"none"}}}`)
+	if want := `{"framework":{"name":"none"},"language":"go"}`; w.Code != 200 || !strings.Contains(asked.Input, want) {
+		t.Errorf("%d: the model was not told %s:\n%s", w.Code, want, asked.Input)
 	}
 }
 
