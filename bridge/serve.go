@@ -34,15 +34,15 @@ func (b *Bridge) Run(ctx context.Context, addr string) error {
 // closes the provider if it is an [io.Closer], and returns nil.
 //
 // Serve returns an error if it must not listen there (see [Options.Authenticate]), if listening or announcing fails for
-// good, or if the provider does not close. It closes ln in any case. Call Serve once.
+// good, or if the provider does not close. It closes ln and the bridge in any case. Call Serve once.
 func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 	defer ln.Close()
 	if err := b.guard.checkExposure(ln.Addr(), b.opts.AllowUnauthenticated); err != nil {
-		return err
+		return errors.Join(err, b.Close())
 	}
 	announced, err := b.announced(ln.Addr())
 	if err != nil {
-		return err
+		return errors.Join(err, b.Close())
 	}
 	calls, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
