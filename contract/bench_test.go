@@ -15,20 +15,20 @@ import (
 )
 
 func BenchmarkLoad(b *testing.B) {
-	data := read(b, "testdata/seed_codex.yaml")
+	data := read(b, "testdata/planned_codex.yaml")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := contract.Parse("seed_codex.yaml", data); err != nil {
+		if _, err := contract.Parse("planned_codex.yaml", data); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkLoadJSON(b *testing.B) {
-	data := mustJSON(b, mustParse(b, string(read(b, "testdata/seed_codex.yaml"))))
+	data := mustJSON(b, mustParse(b, string(read(b, "testdata/planned_codex.yaml"))))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := contract.Parse("seed_codex.json", data); err != nil {
+		if _, err := contract.Parse("planned_codex.json", data); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -69,7 +69,7 @@ func TestDigestIsStable(t *testing.T) {
 	t.Parallel()
 	// The value is part of what others may have stored. If this test fails, so will their comparisons.
 	const want = "sha256:feec5cac9f3f1904e81723d88c103ca2c76906180233471c752e9ce0b7926b1c"
-	c := mustParse(t, string(read(t, "testdata/seed_codex.yaml")))
+	c := mustParse(t, string(read(t, "testdata/planned_codex.yaml")))
 	if got := c.Digest(); got != want {
 		t.Errorf("digest %s", got)
 	}

@@ -15,7 +15,7 @@ import (
 // FuzzParse demands that no text makes Parse panic or take long, that errors have a place and an explanation, and that a
 // contract survives being written and read.
 func FuzzParse(f *testing.F) {
-	f.Add(string(read(f, "testdata/seed_codex.yaml")))
+	f.Add(string(read(f, "testdata/planned_codex.yaml")))
 	f.Add(string(read(f, "testdata/broken.yaml")))
 	f.Add(promises)
 	for _, text := range shapes {
@@ -29,7 +29,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		start := time.Now()
 		c, err := contract.Parse("fuzz", []byte(text))
-		if taken := time.Since(start); taken > slow {
+		if taken := time.Since(start); taken > 5*time.Second { // of fuzzed input; how long is what it is about
 			t.Fatalf("took %s", taken)
 		}
 		if err != nil {
@@ -93,7 +93,7 @@ func FuzzSchema(f *testing.F) {
 			err = c.API.Endpoints[0].InputSchema.Validate([]byte(value))
 			checkVerdict(t, err)
 		}
-		if taken := time.Since(start); taken > slow {
+		if taken := time.Since(start); taken > 5*time.Second { // of fuzzed input; how long is what it is about
 			t.Fatalf("took %s: %v", taken, err)
 		}
 	})

@@ -5,17 +5,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// slow is what nothing may take here, generous enough for a busy machine and the race detector. Tests that measure it run
-// one after the other, before all that run in parallel.
-const slow = 5 * time.Second
-
 // Each of these contracts could once hurt the process that loads it. All are refused quickly, by the rule named.
 func TestHostileContractsAreRefused(t *testing.T) {
+	t.Parallel()
 	bomb := "x-0: &x0 [a, a, a, a, a, a, a, a, a]\n"
 	for i := 1; i < 10; i++ {
 		bomb += fmt.Sprintf("x-%d: &x%d [%s]\n", i, i, strings.Repeat(fmt.Sprintf("*x%d, ", i-1), 9))
@@ -67,11 +63,8 @@ func TestHostileContractsAreRefused(t *testing.T) {
 		"multipleOf with a huge exponent": {withSchema(`{"multipleOf": 1e-1000001}`), "file/number-range"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
+			t.Parallel()
 			found := diagnose(c.text)
-			if taken := time.Since(start); taken > slow {
-				t.Errorf("took %s", taken)
-			}
 			if !slices.ContainsFunc(found, func(d contract.Diagnostic) bool { return d.Code == c.code }) {
 				t.Errorf("want %s, found %v", c.code, places(found))
 			}
@@ -112,13 +105,14 @@ func hostileFiles() map[string]string {
 	}
 }
 
-func TestHostileFilesAreRefusedQuickly(t *testing.T) {
+// How long each takes is BenchmarkLoadHostile's to say; without the limits most of them would outlast the test run.
+func TestHostileFilesAreRefused(t *testing.T) {
+	t.Parallel()
 	for name, text := range hostileFiles() {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
-			_, err := contract.Parse("hostile", []byte(text))
-			if taken := time.Since(start); err == nil || taken > slow {
-				t.Errorf("took %s: %v", taken, err)
+			t.Parallel()
+			if _, err := contract.Parse("hostile", []byte(text)); err == nil {
+				t.Error("it was accepted")
 			}
 		})
 	}
@@ -133,7 +127,9 @@ func deepBlock(levels int) string {
 }
 
 // Schemas that pass but take long on the right value: the depth of values is limited to what each schema can bear.
-func TestHostileValuesAreCheckedQuickly(t *testing.T) {
+// Without that, this test would not end.
+func TestHostileValuesAreChecked(t *testing.T) {
+	t.Parallel()
 	chain := `"0": {"type": "string"}`
 	for i := 1; i < 60; i++ {
 		chain += fmt.Sprintf(`, "%d": {"anyOf": [{"properties": {"a": {"$ref": "#/$defs/%d"}}}, {"properties": {"a": {"$ref": "#/$defs/%d"}}, "required": ["b"]}]}`, i, i-1, i-1)
@@ -146,6 +142,7 @@ func TestHostileValuesAreCheckedQuickly(t *testing.T) {
 		"extreme numbers":          `{"type": "array", "items": {"multipleOf": 0.01, "minimum": 1e-300, "maximum": 1e300}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := compile(t, schema)
 			for depth := 1; depth <= 64; depth += 9 {
 				for _, value := range []string{
@@ -153,11 +150,7 @@ func TestHostileValuesAreCheckedQuickly(t *testing.T) {
 					strings.Repeat(`[`, depth) + strings.Repeat("]", depth),
 					"[" + strings.Repeat("1e308,", 20*depth) + "1e-308]",
 				} {
-					start := time.Now()
-					err := s.Validate([]byte(value))
-					if taken := time.Since(start); taken > slow {
-						t.Fatalf("depth %d took %s (%v)", depth, taken, err)
-					}
+					_ = s.Validate([]byte(value)) // that it returns is the point
 				}
 			}
 		})

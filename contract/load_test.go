@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite golden files")
 
 func TestParseReadsTheWholeContract(t *testing.T) {
 	t.Parallel()
-	c := mustParse(t, string(read(t, "testdata/seed_codex.yaml")))
+	c := mustParse(t, string(read(t, "testdata/planned_codex.yaml")))
 	type summary struct {
 		ID, Version  string
 		Capabilities int

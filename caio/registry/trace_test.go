@@ -97,7 +97,7 @@ func TestVerifyNoticesEveryByte(t *testing.T) {
 	_, _, trace := chainRegistry(t)
 	random := rand.New(rand.NewPCG(rand.Uint64(), 4))
 	likely := `0123456789"{}[],:.-+eE atflnsu\` + "\n"
-	for at := random.IntN(7); at < len(trace); at += 1 + random.IntN(49) {
+	for at := random.IntN(7); at < len(trace); at += 1 + random.IntN(149) {
 		altered := append([]byte(nil), trace...)
 		altered[at] = likely[random.IntN(len(likely))]
 		if random.IntN(3) == 0 {
