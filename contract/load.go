@@ -92,6 +92,9 @@ type loader struct {
 
 func (l *loader) loadFile() (*Contract, error) {
 	data, err := readFile(l.files, l.name)
+	if fault, ok := errors.AsType[*fs.PathError](err); ok {
+		err = &fs.PathError{Op: "read", Path: l.display(l.name), Err: fault.Err} // an os.Root knows the last element only
+	}
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}

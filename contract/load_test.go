@@ -354,3 +354,12 @@ func TestParseLeavesSchemaFilesAlone(t *testing.T) {
 		t.Errorf("endpoint %+v", e)
 	}
 }
+
+// The error names the file as it was asked for, not only the last element of its path.
+func TestLoadFileNamesTheFileThatIsMissing(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "nowhere.yaml")
+	if _, err := contract.LoadFile(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "read "+path+":") {
+		t.Errorf("LoadFile = %v, want an error that names %s", err, path)
+	}
+}
