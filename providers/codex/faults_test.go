@@ -180,7 +180,11 @@ func TestFaultsOfTheModelsServer(t *testing.T) {
 				if fault.serve == nil {
 					model.Close()
 				}
-				b := newBench(t, model.URL, bridge.Options{Timeout: 300 * time.Millisecond})
+				timeout := time.Minute
+				if fault.code == bridge.CodeTimeout {
+					timeout = 300 * time.Millisecond // others may take longer: what was not sent is tried again
+				}
+				b := newBench(t, model.URL, bridge.Options{Timeout: timeout})
 				res, err := b.generate(t.Context(), accept)
 				if err != nil {
 					t.Fatal(err)
