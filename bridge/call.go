@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
@@ -138,7 +139,8 @@ func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to
 
 	done := make(chan outcome, 1)
 	b.calls.Go(func() {
-		defer release()
+		free := sync.OnceFunc(release)
+		defer free() // should the handler end its goroutine
 		ctx, ended := b.telemetry.call(ctx, x.route)
 		o := handle(ctx, bound, req, func(event any) error {
 			err := to.send(event)
@@ -148,6 +150,7 @@ func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to
 			return err
 		})
 		ended(o.err)
+		free() // before the caller is answered, who may call again at once
 		done <- o
 	})
 	o, err := b.await(ctx, done, to)

@@ -39,6 +39,17 @@ func TestConcurrencyLimit(t *testing.T) {
 	}
 }
 
+// A caller that has its answer can use the slot again at once.
+func TestSlotIsFreeBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 1"), shouter(shout), nil))
+	for range 200 {
+		if got := post(t, srv, "/shout", `{"text": "a"}`); got.Status != 200 {
+			t.Fatalf("a call after another: %d %s", got.Status, got.Body)
+		}
+	}
+}
+
 // In any window of a second at most 3 calls are admitted and in any of a minute at most 10, whenever they come; and as
 // many as that are admitted.
 func TestRateLimitIsExact(t *testing.T) {

@@ -175,16 +175,17 @@ func TestFaultsOfTheModelsServer(t *testing.T) {
 		for _, accept := range []string{"application/json", "text/event-stream"} {
 			t.Run(name+" "+accept, func(t *testing.T) {
 				t.Parallel()
-				model := httptest.NewServer(fault.serve)
-				t.Cleanup(model.Close)
-				if fault.serve == nil {
-					model.Close()
+				url := refusingURL(t)
+				if fault.serve != nil {
+					model := httptest.NewServer(fault.serve)
+					t.Cleanup(model.Close)
+					url = model.URL
 				}
 				timeout := time.Minute
 				if fault.code == bridge.CodeTimeout {
 					timeout = 300 * time.Millisecond // others may take longer: what was not sent is tried again
 				}
-				b := newBench(t, model.URL, bridge.Options{Timeout: timeout})
+				b := newBench(t, url, bridge.Options{Timeout: timeout})
 				res, err := b.generate(t.Context(), accept)
 				if err != nil {
 					t.Fatal(err)
@@ -202,7 +203,7 @@ func TestFaultsOfTheModelsServer(t *testing.T) {
 				} else if res.StatusCode != fault.status || res.Header.Get("Content-Type") != "application/problem+json" {
 					t.Errorf("status %d (%s), want %d", res.StatusCode, body, fault.status)
 				}
-				if !bytes.Contains(body, []byte(`"code":"`+fault.code+`"`)) || bytes.Contains(body, []byte(model.URL)) {
+				if !bytes.Contains(body, []byte(`"code":"`+fault.code+`"`)) || bytes.Contains(body, []byte(url)) {
 					t.Errorf("want code %s, and nothing of the server behind:\n%s", fault.code, body)
 				}
 				if got := res.Header.Get("Retry-After"); got != fault.retryAfter {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -270,12 +269,7 @@ func TestFailedResponses(t *testing.T) {
 
 func TestServerOutOfReach(t *testing.T) {
 	t.Parallel()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.Close()
-	p, err := codex.New(&codex.Options{BaseURL: "http://" + ln.Addr().String()})
+	p, err := codex.New(&codex.Options{BaseURL: refusingURL(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
