@@ -42,7 +42,7 @@ func (b *Bridge) replay(x *exchange, e *entry, async bool, to answer) error {
 		header.Set("Idempotency-Replayed", "true")
 		return b.accept(x, e)
 	case c.Status == jobRunning:
-		return &Error{Code: codeKeyInUse, Detail: "The first call with this Idempotency-Key is still in progress. Repeat the call later to get its answer.", RetryAfter: pollAfter(time.Since(c.Created))}
+		return keyInUse(pollAfter(time.Since(c.Created)))
 	}
 	outcome, err := b.ledger.outcome(e)
 	if err != nil {
@@ -58,17 +58,27 @@ func (b *Bridge) replay(x *exchange, e *entry, async bool, to answer) error {
 	return x.writeJSON(c.HTTP, "application/problem+json", outcome.Problem)
 }
 
+func keyInUse(retryAfter time.Duration) error {
+	return &Error{Code: codeKeyInUse, Detail: "The first call with this Idempotency-Key is still in progress. Repeat the call later to get its answer.", RetryAfter: retryAfter}
+}
+
+// tracked returns the binding with a handler that closes returned when it has returned, which may be long after its caller
+// was answered.
+func (bound binding) tracked() (_ *binding, returned <-chan struct{}) {
+	done, run := make(chan struct{}), bound.handle
+	bound.handle = func(ctx context.Context, req any, send func(any) error) (any, error) {
+		defer close(done)
+		return run(ctx, req, send)
+	}
+	return &bound, done
+}
+
 // invokeOnce runs the handler of a call with an Idempotency-Key, and puts on record what would be the same next time. If
 // nothing is, the key is free again once the handler has returned: only then can nobody run beside it.
 func (b *Bridge) invokeOnce(x *exchange, bound *binding, req any, release func(), to answer, e *entry) error {
-	returned := make(chan struct{})
-	tracked := *bound
-	tracked.handle = func(ctx context.Context, req any, send func(any) error) (any, error) {
-		defer close(returned)
-		return bound.handle(ctx, req, send)
-	}
+	tracked, returned := bound.tracked()
 	record := &recordedAnswer{answer: to, ledger: b.ledger, entry: e}
-	err := b.invoke(x, &tracked, req, release, record)
+	err := b.invoke(x, tracked, req, release, record)
 	if record.done {
 		return err
 	}

@@ -191,6 +191,54 @@ func TestKeyInUse(t *testing.T) {
 	})
 }
 
+// The same for jobs: one that has timed out or was cancelled, even removed, keeps its key until its handler has returned.
+func TestKeyOfAJobInUse(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(t *testing.T, client *http.Client, job string){
+		"timed out": func(*testing.T, *http.Client, string) { time.Sleep(time.Minute) },
+		"cancelled": func(t *testing.T, client *http.Client, job string) {
+			fetchURL(t, client, "DELETE", job)
+			time.Sleep(time.Second)
+		},
+		"removed": func(t *testing.T, client *http.Client, job string) {
+			fetchURL(t, client, "DELETE", job)
+			time.Sleep(time.Second)
+			if got := fetchURL(t, client, "DELETE", job); got.Status != 204 {
+				t.Errorf("removing the job = %d %s", got.Status, got.Body)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var calls atomic.Int64
+				b := newBridge(t, loadContract(t), shouter(func(context.Context, shoutRequest, func(word) error) (shoutResponse, error) {
+					calls.Add(1)
+					time.Sleep(time.Hour)
+					return shoutResponse{"A"}, nil
+				}, bridge.Timeout(time.Second)), &bridge.Options{JobTimeout: 30 * time.Second})
+				inBubble(t, b, func(client *http.Client) {
+					job := begin(t, client, origin, "a", "Idempotency-Key", "k")
+					end(t, client, job)
+					for _, header := range [][]string{{}, {"Prefer", "respond-async"}} {
+						got := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`, append(header, "Idempotency-Key", "k")...))
+						if got.Status != 409 || got.problem(t).Code != "idempotency_key_in_use" || got.Header.Get("Retry-After") == "" {
+							t.Errorf("while the handler goes on, %v: %d %s, want 409", header, got.Status, got.Body)
+						}
+					}
+					time.Sleep(time.Hour)
+					again := begin(t, client, origin, "a", "Idempotency-Key", "k")
+					synctest.Wait()
+					if again == job || calls.Load() != 2 {
+						t.Errorf("after that the call is not executed again: %d calls", calls.Load())
+					}
+					time.Sleep(time.Hour) // the bridge stops when the handler has returned
+				})
+			})
+		})
+	}
+}
+
 // A call that the limits refuse has not begun: its key is free.
 func TestRefusedCallsFreeTheirKey(t *testing.T) {
 	t.Parallel()

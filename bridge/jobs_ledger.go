@@ -28,6 +28,7 @@ type ledger struct {
 	mu       sync.Mutex // unlocked with unlock
 	byID     map[string]*entry
 	byKey    map[string]*entry // the latest call under each key
+	busy     map[string]bool   // keys of jobs that have ended, while their handlers go on
 	finished list.List         // of *entry; the order in which they finished is that in which they expire
 	bytes    int64
 	sweeper  *time.Timer // for the first of finished; nil if there is none
@@ -78,6 +79,9 @@ func (l *ledger) reserve(c keptCall) (e *entry, found bool, err error) {
 		if !prior.Job {
 			l.remove(prior)
 		}
+	}
+	if l.busy[c.Key] {
+		return nil, false, keyInUse(time.Second)
 	}
 	l.makeRoom(1, entrySize)
 	if len(l.byID) >= l.maxEntries {
@@ -152,6 +156,19 @@ func (l *ledger) forget(e *entry) {
 	defer l.unlock()
 	if l.byID[e.ID] == e {
 		l.remove(e)
+	}
+}
+
+// occupy keeps a key in use, whatever becomes of its job, until returned is closed.
+func (l *ledger) occupy(key string, returned <-chan struct{}) (wait func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busy[key] = true
+	return func() {
+		<-returned
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.busy, key)
 	}
 }
 

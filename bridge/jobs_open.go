@@ -18,6 +18,7 @@ func openLedger(opts *Options) (*ledger, error) {
 		maxBytes:   max(opts.MaxKeptBytes, opts.MaxResponseBytes+4*entrySize), // one result always fits
 		byID:       map[string]*entry{},
 		byKey:      map[string]*entry{},
+		busy:       map[string]bool{},
 	}
 	if opts.StoreFile == "" {
 		return l, nil

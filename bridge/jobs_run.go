@@ -44,17 +44,24 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(x.r.Context()))
 	job := &exchange{bridge: b, start: time.Now(), id: x.id, principal: x.principal, route: x.route, span: x.span}
 	job.r = x.r.WithContext(context.WithValue(ctx, exchangeKey{}, job))
-	long := *bound
+	long, returned := bound.tracked()
 	long.timeout = max(bound.timeout, b.opts.JobTimeout)
 	b.ledger.own(e, cancel)
 	b.calls.Go(func() {
 		defer cancel(nil)
 		to := &jobAnswer{ctx: ctx, ledger: b.ledger, entry: e, limit: b.opts.MaxResponseBytes}
-		err := b.invoke(job, &long, req, release, to)
+		err := b.invoke(job, long, req, release, to)
 		record := e.succeed(to.result)
 		if err != nil {
 			job.failure = blameForJob(ctx, err)
 			record = e.fail(job.failure, jobPath(e.ID))
+		}
+		select {
+		case <-returned:
+		default:
+			if e.Key != "" { // nobody may run beside a handler that goes on
+				defer b.ledger.occupy(e.Key, returned)()
+			}
 		}
 		b.ledger.finish(e, record)
 		call := job.call(record.HTTP)
