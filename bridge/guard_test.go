@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/memnet"
 )
 
 func TestHostAndOriginOnLoopback(t *testing.T) {
@@ -122,7 +123,7 @@ func TestServeFailsClosed(t *testing.T) {
 			b := newBridge(t, loadContract(t), shouter(shout), &test.opts)
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel() // only whether it starts matters
-			err := b.Serve(ctx, publicListener{newMemListener()})
+			err := b.Serve(ctx, publicListener{memnet.Listen()})
 			if refused := err != nil; refused != test.refused {
 				t.Errorf("Serve = %v, want refused: %v", err, test.refused)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/memnet"
 )
 
 const origin = "http://localhost:8082"
@@ -380,13 +381,13 @@ func TestJobsArePartOfDraining(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := newBridge(t, loadContract(t), shoutAfter(test.takes), nil)
-				ln := newMemListener()
+				ln := memnet.Listen()
 				ctx, stop := context.WithCancel(t.Context())
 				served := make(chan error, 1)
 				go func() { served <- b.Serve(ctx, ln) }()
-				url := begin(t, ln.client(), origin, "a")
+				url := begin(t, ln.Client(), origin, "a")
 				followed := make(chan string)
-				go func() { followed <- fetchURL(t, ln.client(), "GET", url, wantEvents...).Body }()
+				go func() { followed <- fetchURL(t, ln.Client(), "GET", url, wantEvents...).Body }()
 				time.Sleep(time.Second)
 				stop()
 				if got := <-followed; !strings.Contains(got, test.stream) {

@@ -10,16 +10,17 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/memnet"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
 // inBubble serves b in memory for the length of one synctest bubble.
 func inBubble(t *testing.T, b *bridge.Bridge, f func(client *http.Client)) {
-	ln := newMemListener()
+	ln := memnet.Listen()
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- b.Serve(ctx, ln) }()
-	f(ln.client())
+	f(ln.Client())
 	stop()
 	if err := <-served; err != nil {
 		t.Errorf("Serve = %v", err)
@@ -162,7 +163,7 @@ func TestStopIsOrderly(t *testing.T) {
 			return shoutResponse{"DONE"}, nil
 		}), make(chan struct{})}
 		b := newBridge(t, loadContract(t), p, &bridge.Options{Announcer: a})
-		ln := newMemListener()
+		ln := memnet.Listen()
 		ctx, stop := context.WithCancel(t.Context())
 		served := make(chan error, 1)
 		go func() { served <- b.Serve(ctx, ln) }()
@@ -170,7 +171,7 @@ func TestStopIsOrderly(t *testing.T) {
 			t.Errorf("announced %s, want the contract's base_url", url)
 		}
 		answered := make(chan reply, 1)
-		go func() { answered <- send(t, ln.client(), newRequest(t, "POST", shoutURL, `{"text": "a"}`)) }()
+		go func() { answered <- send(t, ln.Client(), newRequest(t, "POST", shoutURL, `{"text": "a"}`)) }()
 		time.Sleep(time.Second)
 		stop()
 		if got := <-answered; got.Body != `{"loud":"DONE"}` {
@@ -194,12 +195,12 @@ func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 			<-ctx.Done()
 			return shoutResponse{}, ctx.Err()
 		}), &bridge.Options{DrainTimeout: 2 * time.Second})
-		ln := newMemListener()
+		ln := memnet.Listen()
 		ctx, stop := context.WithCancel(t.Context())
 		served := make(chan error, 1)
 		go func() { served <- b.Serve(ctx, ln) }()
 		answered := make(chan reply, 1)
-		go func() { answered <- send(t, ln.client(), newRequest(t, "POST", shoutURL, `{"text": "a"}`)) }()
+		go func() { answered <- send(t, ln.Client(), newRequest(t, "POST", shoutURL, `{"text": "a"}`)) }()
 		time.Sleep(time.Second)
 		start := time.Now()
 		stop()
@@ -222,7 +223,7 @@ func TestServeEndsWhenAnnouncingFailsForGood(t *testing.T) {
 		a := newAnnouncer()
 		a.err = errors.New("the registry refuses the contract")
 		b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Announcer: a})
-		err := b.Serve(t.Context(), newMemListener())
+		err := b.Serve(t.Context(), memnet.Listen())
 		if !errors.Is(err, a.err) || !strings.Contains(err.Error(), "announce shouter-001") {
 			t.Errorf("Serve = %v, want the announcer's error", err)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/memnet"
 	"github.com/smarthaus/caio-bridge-go/bridge/upstream"
 )
 
@@ -47,7 +47,7 @@ func newClient(t testing.TB, opts upstream.Options, servers ...string) *http.Cli
 // inMemory returns a client of a server in memory, for use in a synctest bubble: the URL's host does not matter.
 func inMemory(t testing.TB, opts upstream.Options, h http.HandlerFunc) *http.Client {
 	t.Helper()
-	ln := &memListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	ln := memnet.Listen()
 	srv := &http.Server{Handler: h}
 	stopped := make(chan struct{})
 	go func() {
@@ -55,7 +55,7 @@ func inMemory(t testing.TB, opts upstream.Options, h http.HandlerFunc) *http.Cli
 		_ = srv.Serve(ln)
 	}()
 	opts.Proxy = http.ProxyURL(nil)
-	client, err := upstream.NewOver(opts, ln.dial)
+	client, err := upstream.NewOver(opts, ln.Dial)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,40 +66,6 @@ func inMemory(t testing.TB, opts upstream.Options, h http.HandlerFunc) *http.Cli
 	})
 	return client
 }
-
-type memListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *memListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (l *memListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *memListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *memListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
 // attempts collects what Options.Observe is told.
 type attempts struct {
