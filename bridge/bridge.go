@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -30,7 +31,7 @@ type Bridge struct {
 	log       *slog.Logger
 	guard     *guard
 	ledger    *ledger // of jobs, and of calls with an Idempotency-Key
-	limiter   Limiter
+	limiter   limits.Limiter
 	health    *health
 	telemetry *telemetry
 	mux       *http.ServeMux
@@ -56,7 +57,7 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	b.log = b.opts.Logger
 	b.guard = newGuard(&b.opts, c.API.BaseURL)
 	if b.limiter = b.opts.Limiter; b.limiter == nil {
-		b.limiter = newLocalLimiter(c.Constraints, b.opts.CallerLimits)
+		b.limiter = limits.NewLocal(limitsOf(c), b.opts.CallerLimits)
 	}
 	b.health = newHealth(b)
 	if b.telemetry, err = newTelemetry(&b.opts, c); err != nil {

@@ -63,22 +63,6 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	return b.invoke(x, bound, req, release, to)
 }
 
-// admit takes a place for the call. release gives it back and must be called once.
-func (b *Bridge) admit(x *exchange) (release func(), err error) {
-	admission, err := b.limiter.Admit(x.r.Context(), x.principal)
-	setQuotaHeaders(x.w.Header(), admission.Quotas)
-	if err != nil {
-		b.telemetry.admitted(x.r.Context(), x.route, classify(err))
-		return nil, err
-	}
-	b.telemetry.admitted(x.r.Context(), x.route, nil)
-	b.inProgress.Add(1)
-	return func() {
-		admission.Release()
-		b.inProgress.Add(-1)
-	}, nil
-}
-
 // checkRequest returns the decoded request if the contract allows it.
 func (b *Bridge) checkRequest(body []byte, bound *binding) (any, error) {
 	if schema := bound.endpoint.InputSchema; schema != nil {

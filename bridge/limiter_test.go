@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -21,7 +22,7 @@ func TestCallerLimits(t *testing.T) {
 		c := loadContract(t, "max_concurrent_requests: 2", "rate_limit: {per_minute: 5}")
 		b := newBridge(t, c, shouter(shout), &bridge.Options{
 			Authenticate: bridge.BearerTokens(map[string]string{"ann": "token-a", "bob": "token-b"}),
-			CallerLimits: bridge.CallerLimits{RateLimit: contract.RateLimit{PerMinute: 3}},
+			CallerLimits: limits.Limits{RateLimit: contract.RateLimit{PerMinute: 3}},
 		})
 		inBubble(t, b, func(client *http.Client) {
 			call := func(token string) reply {
@@ -62,17 +63,17 @@ type sharedLimiter struct {
 	down    bool
 }
 
-func (l *sharedLimiter) Admit(_ context.Context, caller string) (bridge.Admission, error) {
+func (l *sharedLimiter) Admit(_ context.Context, caller string) (limits.Admission, error) {
 	if l.down {
-		return bridge.Admission{}, errors.New("redis at 10.0.0.7 does not answer")
+		return limits.Admission{}, errors.New("redis at 10.0.0.7 does not answer")
 	}
 	l.callers <- caller
-	quota := []bridge.Quota{{Name: "shared", Limit: 1, Window: time.Hour, Remaining: 0, Reset: time.Minute}}
+	quota := []limits.Quota{{Name: "shared", Limit: 1, Window: time.Hour, Remaining: 0, Reset: time.Minute}}
 	if l.held.Load() > 0 {
-		return bridge.Admission{Quotas: quota}, &bridge.Error{Code: bridge.CodeRateLimited, Detail: "Another replica is busy.", RetryAfter: time.Minute}
+		return limits.Admission{Quotas: quota}, &limits.Refusal{Detail: "Another replica is busy.", RetryAfter: time.Minute}
 	}
 	l.held.Add(1)
-	return bridge.Admission{Release: func() { l.held.Add(-1) }, Quotas: quota}, nil
+	return limits.Admission{Release: func() { l.held.Add(-1) }, Quotas: quota}, nil
 }
 
 func TestLimiterOfTheOperator(t *testing.T) {

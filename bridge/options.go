@@ -8,6 +8,8 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 )
 
 // Options adjust a [Bridge]. Nil and zero fields mean the defaults, all of them bounded.
@@ -34,10 +36,10 @@ type Options struct {
 
 	// CallerLimits bound each caller for itself, beside the contract's limits on all of them together. Callers are told
 	// apart by the name that Authenticate gives them. Default: not limited.
-	CallerLimits CallerLimits
+	CallerLimits limits.Limits
 
 	// Limiter decides which calls are admitted. Default: the contract's limits and CallerLimits, within this process.
-	Limiter Limiter
+	Limiter limits.Limiter
 
 	// Announcer, if set, announces the service while the bridge serves. Default: not announced.
 	Announcer Announcer

@@ -233,25 +233,3 @@ func ReportUsage(ctx context.Context, u Usage) {
 	x.addUsage(u)
 	x.bridge.telemetry.used(ctx, u)
 }
-
-// PropagateTrace returns a transport that sends the trace context of a request's ctx to the wrapped service (W3C
-// traceparent and tracestate), and otherwise does what base does. Nothing else of the caller's request is passed on.
-func PropagateTrace(base http.RoundTripper) http.RoundTripper { return propagatingTransport{base} }
-
-type propagatingTransport struct{ base http.RoundTripper }
-
-func (t propagatingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !trace.SpanContextFromContext(r.Context()).IsValid() {
-		return t.base.RoundTrip(r)
-	}
-	r = r.Clone(r.Context()) // a transport must not change its request
-	propagation.TraceContext{}.Inject(r.Context(), propagation.HeaderCarrier(r.Header))
-	return t.base.RoundTrip(r)
-}
-
-// CloseIdleConnections makes [http.Client.CloseIdleConnections] work as it does for base.
-func (t propagatingTransport) CloseIdleConnections() {
-	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {
-		closer.CloseIdleConnections()
-	}
-}

@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/upstream"
 )
 
 // instruments collect what a bridge reports.
@@ -173,17 +174,19 @@ func TestTimeToFirstEvent(t *testing.T) {
 }
 
 // The trace goes on to the wrapped service; what else the caller sent does not.
-func TestPropagateTrace(t *testing.T) {
+func TestTracePropagation(t *testing.T) {
 	t.Parallel()
 	var seen http.Header
-	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }))
-	t.Cleanup(upstream.Close)
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	client := &http.Client{Transport: bridge.PropagateTrace(transport)}
+	wrapped := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }))
+	t.Cleanup(wrapped.Close)
+	client, err := upstream.New(&upstream.Options{AllowHosts: []string{wrapped.URL}, Proxy: http.ProxyURL(nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
 	i := instrument(t)
 	srv := serve(t, newBridge(t, loadContract(t), shouter(func(ctx context.Context, _ shoutRequest, _ func(word) error) (shoutResponse, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, upstream.URL, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, wrapped.URL, nil)
 		if err != nil {
 			return shoutResponse{}, err
 		}

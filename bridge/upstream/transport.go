@@ -8,6 +8,9 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // A transport sends requests, again where that is safe.
@@ -29,6 +32,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
+	req = withTrace(req)
 	ctx, at := req.Context(), t.origins.of(req.URL)
 	spent := 0 // on the attempt
 	for number := 1; ; number++ {
@@ -110,6 +114,20 @@ func (t *transport) attempt(path *http.Transport, at *origin, req *http.Request,
 	o.tried, o.sent, o.lasted = tried.Load(), sent.Load(), time.Since(start)
 	verdict = o.verdict(req.Context())
 	return o
+}
+
+// withTrace adds the trace context of the request's context (W3C traceparent and tracestate), without changing req.
+func withTrace(req *http.Request) *http.Request {
+	if !trace.SpanContextFromContext(req.Context()).IsValid() {
+		return req
+	}
+	traced := req.WithContext(req.Context())
+	traced.Header = req.Header.Clone()
+	if traced.Header == nil {
+		traced.Header = http.Header{}
+	}
+	propagation.TraceContext{}.Inject(req.Context(), propagation.HeaderCarrier(traced.Header))
+	return traced
 }
 
 func (o outcome) report(req *http.Request, number int, wait time.Duration) Attempt {

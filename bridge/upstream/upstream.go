@@ -14,6 +14,8 @@
 //   - Addresses that are not public are refused when they are dialled, whatever name led to them, unless they were
 //     allowed: see [EgressError]. Redirects are followed within the same scheme, host and port only, so credentials go
 //     nowhere else.
+//   - The trace context of the request's context goes along (W3C traceparent and tracestate), so that the wrapped
+//     service's spans join the caller's trace.
 //
 // Failing over to another server, hedging and caching are left to providers, who know what their API allows.
 package upstream

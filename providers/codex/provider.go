@@ -43,8 +43,7 @@ type Options struct {
 
 	// HTTPClient sends the requests. Its Timeout should be 0, for a stream may last; calls are bounded by their context.
 	// Default: a client of package upstream, which keeps connections, breaks the circuit to a server that is down and
-	// reaches no private address but BaseURL's; with 5 minutes for an answer to begin, and the trace context sent along
-	// (see [bridge.PropagateTrace]).
+	// reaches no private address but BaseURL's; with 5 minutes for an answer to begin.
 	HTTPClient *http.Client
 }
 
@@ -88,7 +87,6 @@ func New(opts *Options) (*Provider, error) {
 			return nil, fmt.Errorf("codex: %w", err)
 		}
 		p.close = client.CloseIdleConnections
-		client.Transport = bridge.PropagateTrace(client.Transport)
 		o.HTTPClient = client
 	}
 	p.upstream = newUpstream(&o)

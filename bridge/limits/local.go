@@ -1,0 +1,187 @@
+package limits
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Local limiter keeps its limits within this process. Admission is all or nothing: a call that one limit refuses counts
+// for none. It is safe for concurrent use.
+type Local struct {
+	start     time.Time // windows count from here, on the monotonic clock
+	perCaller Limits
+
+	mu      sync.Mutex
+	all     *scope
+	callers map[string]*scope
+}
+
+// NewLocal returns a limiter that bounds all calls together, and those of each caller.
+func NewLocal(all, perCaller Limits) *Local {
+	return &Local{start: time.Now(), perCaller: perCaller, all: newScope("", all), callers: map[string]*scope{}}
+}
+
+// Admit implements [Limiter]. The error is a [*Refusal].
+func (l *Local) Admit(_ context.Context, caller string) (Admission, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Since(l.start)
+	scopes := []*scope{l.all}
+	if l.perCaller != (Limits{}) {
+		scopes = append(scopes, l.caller(caller, now))
+	}
+	var refused *Refusal
+	for _, s := range scopes {
+		if refused = s.refuse(now); refused != nil {
+			break
+		}
+	}
+	if refused == nil {
+		for _, s := range scopes {
+			s.take(now)
+		}
+	}
+	var a Admission
+	for _, s := range scopes {
+		a.Quotas = append(a.Quotas, s.quotas(now)...)
+	}
+	if refused != nil {
+		return a, refused
+	}
+	a.Release = sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, s := range scopes {
+			s.concurrent--
+		}
+	})
+	return a, nil
+}
+
+// Change replaces the limits on all calls together, from the next call on. Calls admitted before count for the new limits,
+// but for a window that there was no limit on.
+func (l *Local) Change(all Limits) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all.change(all)
+}
+
+// maxIdleCallers is how many callers are remembered before those whose limits are all free again are forgotten.
+const maxIdleCallers = 1024
+
+func (l *Local) caller(name string, now time.Duration) *scope {
+	if s, ok := l.callers[name]; ok {
+		return s
+	}
+	if len(l.callers) >= maxIdleCallers {
+		for other, s := range l.callers {
+			if s.idle(now) {
+				delete(l.callers, other)
+			}
+		}
+	}
+	s := newScope("caller_", l.perCaller)
+	l.callers[name] = s
+	return s
+}
+
+// A scope holds the limits of all calls together, or of one caller's.
+type scope struct {
+	prefix        string // of the names of its quotas; "" for the contract's own limits
+	maxConcurrent int    // 0: not limited
+	concurrent    int
+	windows       []*window
+}
+
+func newScope(prefix string, of Limits) *scope {
+	s := &scope{prefix: prefix}
+	s.change(of)
+	return s
+}
+
+// change replaces the limits. What has been admitted goes on to count.
+func (s *scope) change(to Limits) {
+	s.maxConcurrent = to.MaxConcurrentRequests
+	var windows []*window
+	for _, w := range []window{
+		{name: "per_second", length: time.Second, quota: to.RateLimit.PerSecond},
+		{name: "per_minute", length: time.Minute, quota: to.RateLimit.PerMinute},
+		{name: "per_hour", length: time.Hour, quota: to.RateLimit.PerHour},
+		{name: "per_day", length: 24 * time.Hour, quota: to.RateLimit.PerDay},
+	} {
+		if w.quota <= 0 {
+			continue
+		}
+		w.keep = w.quota
+		if i := slices.IndexFunc(s.windows, func(old *window) bool { return old.name == w.name }); i >= 0 {
+			w.remember(s.windows[i])
+		}
+		windows = append(windows, &w)
+	}
+	s.windows = windows
+}
+
+// refuse says which limit does not let a call through, if one does not.
+func (s *scope) refuse(now time.Duration) *Refusal {
+	if s.maxConcurrent > 0 && s.concurrent >= s.maxConcurrent {
+		return &Refusal{
+			Detail:     fmt.Sprintf("All %d calls that %s at the same time are in progress. Try again when one has ended.", s.maxConcurrent, s.who()),
+			Clause:     s.clause("constraints.max_concurrent_requests"),
+			RetryAfter: time.Second,
+		}
+	}
+	for _, w := range s.windows {
+		if wait := w.wait(now); wait > 0 {
+			return &Refusal{
+				Detail:     fmt.Sprintf("Of the %d calls that %s %s none is left. Try again in %d seconds.", w.quota, s.who(), strings.ReplaceAll(w.name, "_", " "), (wait+time.Second-1)/time.Second),
+				Clause:     s.clause("constraints.rate_limit." + w.name),
+				RetryAfter: wait,
+			}
+		}
+	}
+	return nil
+}
+
+func (s *scope) who() string {
+	if s.prefix == "" {
+		return "the contract allows"
+	}
+	return "one caller may make"
+}
+
+// clause names a clause of the contract; limits per caller are the operator's, not the contract's.
+func (s *scope) clause(name string) string {
+	if s.prefix == "" {
+		return name
+	}
+	return ""
+}
+
+func (s *scope) take(now time.Duration) {
+	s.concurrent++
+	for _, w := range s.windows {
+		w.take(now)
+	}
+}
+
+func (s *scope) quotas(now time.Duration) []Quota {
+	quotas := make([]Quota, len(s.windows))
+	for i, w := range s.windows {
+		quotas[i] = Quota{Name: s.prefix + w.name, Limit: w.quota, Window: w.length, Remaining: w.left(now), Reset: w.untilNextFree(now)}
+	}
+	return quotas
+}
+
+// idle reports whether forgetting the scope would change nothing.
+func (s *scope) idle(now time.Duration) bool {
+	for _, w := range s.windows {
+		if w.left(now) < w.quota {
+			return false
+		}
+	}
+	return s.concurrent == 0
+}
