@@ -14,6 +14,7 @@ import (
 // A binding is a route together with the endpoint of the contract that it serves.
 type binding struct {
 	Route
+	bounds
 	endpoint contract.Endpoint
 }
 
@@ -48,7 +49,7 @@ func bind(c *contract.Contract, p Provider, opts *Options) ([]binding, error) {
 			served[capability] = true
 		}
 		checkEndpoint(e, &faults)
-		bindings = append(bindings, binding{r, e})
+		bindings = append(bindings, binding{r, newBounds(c, &r, opts), e})
 	}
 	for _, pattern := range slices.Sorted(maps.Keys(routes)) {
 		faults.addf("route %s has no endpoint in the contract: add it to api.endpoints, or remove the route", pattern)
@@ -128,7 +129,9 @@ func checkConstraints(c *contract.Contract, p Provider, faults *faults) {
 		faults.addf("constraints.context_length.max_tokens is %d, but the provider cannot count tokens: implement bridge.TokenCounter, or remove the limit", c.Constraints.MaxContextTokens)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Constraints.Other)) {
-		if !strings.HasPrefix(name, "x-") {
+		if _, ok := contractBounds[name]; ok {
+			checkBound(name, c.Constraints.Other[name], faults)
+		} else if !strings.HasPrefix(name, "x-") {
 			faults.addf("constraints.%s: nothing enforces it: remove it, or name it x-%s if it is a remark", name, name)
 		}
 	}

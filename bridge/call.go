@@ -20,6 +20,7 @@ var (
 	errClientGone = errors.New("the caller is gone")
 	errStopping   = errors.New("the bridge is stopping")
 	errDeadline   = errors.New("the call took longer than its route allows")
+	errSilent     = errors.New("the handler sent nothing")
 )
 
 // call takes a request through all that stands between it and the provider, and its result back. An error it returns is
@@ -46,7 +47,7 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	}
 	var to answer = plainAnswer{x}
 	if stream {
-		to = newEventStream(x)
+		to = newEventStream(x, bound.maxResponse)
 	}
 	kept, replayed, err := b.keep(x, bound, body, to)
 	if err != nil || replayed {
@@ -115,10 +116,12 @@ type outcome struct {
 // time even by a handler that ignores its context; such a call keeps its slot until it returns, because until then it is
 // in progress.
 func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to answer) error {
-	ctx, stop := context.WithTimeoutCause(x.r.Context(), bound.timeout, errDeadline)
+	ctx, stop := context.WithTimeoutCause(x.r.Context(), bound.total, errDeadline)
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	send, stopWatch := bound.watch(to.send, cancel)
+	defer stopWatch()
 	defer to.close()
 
 	done := make(chan outcome, 1)
@@ -127,7 +130,7 @@ func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to
 		defer free() // should the handler end its goroutine
 		ctx, ended := b.telemetry.call(ctx, x.route)
 		o := handle(ctx, bound, req, func(event any) error {
-			err := to.send(event)
+			err := send(event)
 			if errors.Is(err, errClientGone) {
 				cancel(err) // nobody reads: the wrapped service need not go on
 			}
@@ -185,6 +188,8 @@ func blame(ctx context.Context, err error) *Error {
 		return &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down; the call was cut off. Try again.", Cause: err}
 	case errors.Is(cause, errDeadline):
 		return &Error{Code: CodeTimeout, Detail: "The call took longer than this operation allows.", Cause: err}
+	case errors.Is(cause, errSilent):
+		return &Error{Code: CodeTimeout, Detail: "The wrapped service sent nothing for longer than this operation allows.", Cause: fmt.Errorf("%w: %w", cause, err)}
 	case cause != nil, errors.Is(err, errClientGone):
 		return &Error{Code: codeClientGone, Cause: err}
 	}
@@ -200,8 +205,8 @@ func (b *Bridge) checkResult(result any, bound *binding) ([]byte, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	if int64(len(body)) > b.opts.MaxResponseBytes {
-		return nil, invalid(fmt.Errorf("%d bytes, at most %d are allowed (Options.MaxResponseBytes)", len(body), b.opts.MaxResponseBytes))
+	if int64(len(body)) > bound.maxResponse {
+		return nil, invalid(fmt.Errorf("%d bytes, at most %d are allowed (Options.MaxResponseBytes, or max_response_bytes of the contract)", len(body), bound.maxResponse))
 	}
 	if schema := bound.endpoint.OutputSchema; schema != nil {
 		if err := schema.Validate(body); err != nil {

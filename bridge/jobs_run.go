@@ -45,11 +45,11 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 	job := &exchange{bridge: b, start: time.Now(), id: x.id, principal: x.principal, route: x.route, span: x.span}
 	job.r = x.r.WithContext(context.WithValue(ctx, exchangeKey{}, job))
 	long, returned := bound.tracked()
-	long.timeout = max(bound.timeout, b.opts.JobTimeout)
+	long.total = max(bound.total, b.opts.JobTimeout)
 	b.ledger.own(e, cancel)
 	b.calls.Go(func() {
 		defer cancel(nil)
-		to := &jobAnswer{ctx: ctx, ledger: b.ledger, entry: e, limit: b.opts.MaxResponseBytes}
+		to := &jobAnswer{ctx: ctx, ledger: b.ledger, entry: e, limit: bound.maxResponse}
 		err := b.invoke(job, long, req, release, to)
 		record := e.succeed(to.result)
 		if err != nil {

@@ -28,7 +28,7 @@ func (b *Bridge) followJob(x *exchange, e *entry) error {
 		return &Error{Code: CodeRateLimited, Detail: fmt.Sprintf("%d streams follow this job already.", maxWatchers), RetryAfter: time.Second}
 	}
 	defer b.ledger.unwatch(e)
-	s := newEventStream(x)
+	s := newEventStream(x, 0)
 	s.begin()
 	if err := s.put([]byte(": job " + e.ID + "\n\n")); err != nil { // the response begins, however long the first event takes
 		return err

@@ -58,8 +58,8 @@ type Options struct {
 	// request's own goroutine, so it should be quick. Its context keeps the request's values and does not end with it. Default: none.
 	Audit func(context.Context, Call)
 
-	MaxBodyBytes     int64 // of a request; default 1 MiB
-	MaxResponseBytes int64 // of a result or a single event; default 8 MiB
+	MaxBodyBytes     int64 // of a request, decompressed, unless the contract has max_request_bytes; default 1 MiB
+	MaxResponseBytes int64 // of a result or a single event, unless the contract has max_response_bytes; default 8 MiB
 
 	// StoreFile names the file that keeps jobs and answers to calls with an Idempotency-Key, so that a restart loses no
 	// finished result and calls cut off by one are known as interrupted. It is made, readable for its owner only, if it is
@@ -71,11 +71,19 @@ type Options struct {
 	MaxKeptBytes int64         // of their results and events, at least MaxResponseBytes; events give way to results; default 64 MiB
 	JobTimeout   time.Duration // of a job, which is a call sent with "Prefer: respond-async" (RFC 7240), unless its route's own is longer; default 15 minutes
 
-	Timeout      time.Duration // of one call, events included, unless the route has its own; default 2 minutes
+	Timeout      time.Duration // of one call, events included, unless the route or the contract (constraints.timeout_ms) has its own; default 2 minutes
 	ReadTimeout  time.Duration // of a request's body; default 30 seconds
 	WriteTimeout time.Duration // of a response, and of each event of a stream; default 30 seconds
 	Heartbeat    time.Duration // between comments on an idle stream; default 15 seconds
 	DrainTimeout time.Duration // for calls in progress when the bridge stops; default 30 seconds
+
+	// FirstEventTimeout and IdleTimeout find a wrapped service that has stalled before the call's whole time is over. They
+	// bound how long a route made with [Streaming] may send nothing: from the start to the first event or the answer
+	// (default: as long as the call may take, for models think), and from each event to the next or to the answer (default:
+	// 5 minutes). Both hold whether or not the caller wants the events, and for jobs; waiting for a slow caller does not
+	// count. The call then ends as after Timeout.
+	FirstEventTimeout time.Duration
+	IdleTimeout       time.Duration
 }
 
 func (o *Options) withDefaults() Options {
@@ -97,6 +105,7 @@ func (o *Options) withDefaults() Options {
 	setDefault(&opts.WriteTimeout, 30*time.Second)
 	setDefault(&opts.Heartbeat, 15*time.Second)
 	setDefault(&opts.DrainTimeout, 30*time.Second)
+	setDefault(&opts.IdleTimeout, 5*time.Minute)
 	return opts
 }
 

@@ -76,12 +76,12 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 	if rc.SetReadDeadline(time.Now().Add(b.opts.ReadTimeout)) == nil {
 		defer rc.SetReadDeadline(time.Time{})
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, b.opts.MaxBodyBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bound.maxRequest))
 	if err == nil {
 		return body, nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, &Error{Code: CodeTooLarge, Detail: "The body is larger than " + strconv.FormatInt(b.opts.MaxBodyBytes, 10) + " bytes.", Cause: err}
+		return nil, &Error{Code: CodeTooLarge, Detail: "The body is larger than " + strconv.FormatInt(bound.maxRequest, 10) + " bytes.", Cause: err}
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, &Error{Code: CodeInvalidRequest, Status: http.StatusRequestTimeout, Detail: "The body did not arrive in " + b.opts.ReadTimeout.String() + ".", Cause: err}

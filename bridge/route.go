@@ -29,7 +29,8 @@ func Serves(capabilities ...string) RouteOption {
 	return func(r *Route) { r.serves = append(r.serves, capabilities...) }
 }
 
-// Timeout bounds one call of the route, events included. Default: [Options.Timeout].
+// Timeout bounds one call of the route, events included, unless the contract does (constraints.timeout_ms). Default:
+// [Options.Timeout].
 func Timeout(d time.Duration) RouteOption {
 	return func(r *Route) { r.timeout = d }
 }

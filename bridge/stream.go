@@ -19,18 +19,20 @@ type eventStream struct {
 	x  *exchange
 	rc *http.ResponseController
 
+	maxEvent int64 // bytes
+
 	mu     sync.Mutex
 	last   int // id of the last event; 0 until the response has begun
 	closed bool
 	broken error // the write that failed
 }
 
-func newEventStream(x *exchange) *eventStream {
-	return &eventStream{x: x, rc: http.NewResponseController(x.w)}
+func newEventStream(x *exchange, maxEvent int64) *eventStream {
+	return &eventStream{x: x, rc: http.NewResponseController(x.w), maxEvent: maxEvent}
 }
 
 func (s *eventStream) send(event any) error {
-	name, data, err := encodeEvent(event, s.x.bridge.opts.MaxResponseBytes)
+	name, data, err := encodeEvent(event, s.maxEvent)
 	if err != nil {
 		return err
 	}
@@ -82,7 +84,7 @@ func encodeEvent(event any, limit int64) (name string, data []byte, err error) {
 		return "", nil, fmt.Errorf("encode event: %w", err)
 	}
 	if int64(len(data)) > limit {
-		return "", nil, fmt.Errorf("event of %d bytes, at most %d are allowed (Options.MaxResponseBytes)", len(data), limit)
+		return "", nil, fmt.Errorf("event of %d bytes, at most %d are allowed (Options.MaxResponseBytes, or max_response_bytes of the contract)", len(data), limit)
 	}
 	return name, data, nil
 }

@@ -1,0 +1,76 @@
+package bridge
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// bounds are what one call of a binding may take. The contract decides where it says something, then the route, then the
+// options.
+type bounds struct {
+	total       time.Duration // of the whole call
+	firstEvent  time.Duration // of a route that streams, until its first event or its answer; 0: like total
+	idle        time.Duration // of a route that streams, between events, and from the last one to the answer
+	maxRequest  int64         // bytes of a body, decompressed
+	maxResponse int64         // bytes of a result or an event
+}
+
+// contractBounds are members of a contract's constraints that [bounds] enforce, with the largest value of each.
+var contractBounds = map[string]int64{
+	"timeout_ms":         24 * 60 * 60 * 1000,
+	"max_request_bytes":  1 << 30,
+	"max_response_bytes": 1 << 30,
+}
+
+func newBounds(c *contract.Contract, r *Route, opts *Options) bounds {
+	state := func(name string) int64 { n, _ := integer(c.Constraints.Other[name]); return n }
+	return bounds{
+		total:       cmp.Or(time.Duration(state("timeout_ms"))*time.Millisecond, r.timeout),
+		firstEvent:  opts.FirstEventTimeout,
+		idle:        opts.IdleTimeout,
+		maxRequest:  cmp.Or(state("max_request_bytes"), opts.MaxBodyBytes),
+		maxResponse: cmp.Or(state("max_response_bytes"), opts.MaxResponseBytes),
+	}
+}
+
+// checkBound refuses a bound that would not be kept as it is written.
+func checkBound(name string, value any, faults *faults) {
+	if n, ok := integer(value); !ok || n < 1 || n > contractBounds[name] {
+		faults.addf("constraints.%s is %v: write an integer from 1 to %d", name, value, contractBounds[name])
+	}
+}
+
+// integer reads a number as contracts hold them.
+func integer(value any) (int64, bool) {
+	switch n := value.(type) {
+	case int64:
+		return n, true
+	case float64:
+		return int64(n), n == float64(int64(n))
+	}
+	return 0, false
+}
+
+// watch ends a call of a route that streams with errSilent when its handler sends nothing for too long, for then the
+// wrapped service has stalled. While an event is on its way to the caller, who has Options.WriteTimeout, the clock stands.
+func (b *binding) watch(send func(any) error, end context.CancelCauseFunc) (watched func(any) error, stop func() bool) {
+	if !b.streams {
+		return send, func() bool { return true }
+	}
+	allowed := cmp.Or(b.firstEvent, 2*b.total) // without one the deadline comes first
+	clock := time.AfterFunc(allowed, func() { end(fmt.Errorf("%w for %v", errSilent, allowed)) })
+	return func(event any) error {
+		if !clock.Stop() {
+			return errors.New("the call has ended")
+		}
+		err := send(event)
+		allowed = b.idle
+		clock.Reset(allowed)
+		return err
+	}, clock.Stop
+}
