@@ -27,7 +27,7 @@ var (
 // still to be told to the caller.
 func (b *Bridge) call(x *exchange, bound *binding) error {
 	var err error
-	if x.principal, err = b.guard.checkCaller(x.r); err != nil {
+	if x.principal, err = x.service.guard.checkCaller(x.r); err != nil {
 		return err
 	}
 	if b.draining.Load() {
@@ -41,7 +41,7 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if err != nil {
 		return err
 	}
-	req, err := b.checkRequest(body, bound)
+	req, err := x.checkRequest(body, bound)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 }
 
 // checkRequest returns the decoded request if the contract allows it.
-func (b *Bridge) checkRequest(body []byte, bound *binding) (any, error) {
+func (x *exchange) checkRequest(body []byte, bound *binding) (any, error) {
 	if schema := bound.endpoint.InputSchema; schema != nil {
 		if err := schema.Validate(body); err != nil {
 			return nil, invalidRequest(err)
@@ -75,8 +75,8 @@ func (b *Bridge) checkRequest(body []byte, bound *binding) (any, error) {
 	if err != nil {
 		return nil, invalidRequest(err)
 	}
-	if limit := b.contract.Constraints.MaxContextTokens; limit > 0 {
-		if n := b.provider.(TokenCounter).CountTokens(req); n > limit {
+	if limit := x.service.contract.Constraints.MaxContextTokens; limit > 0 {
+		if n := x.service.provider.Provider.(TokenCounter).CountTokens(req); n > limit {
 			return nil, &Error{
 				Code:   CodeContextLength,
 				Detail: fmt.Sprintf("The request has about %d tokens, the contract allows %d. Send less context.", n, limit),
@@ -125,7 +125,9 @@ func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to
 	defer to.close()
 
 	done := make(chan outcome, 1)
+	x.service.provider.acquire()
 	b.calls.Go(func() {
+		defer b.release(x.service)
 		free := sync.OnceFunc(release)
 		defer free() // should the handler end its goroutine
 		ctx, ended := b.telemetry.call(ctx, x.route)

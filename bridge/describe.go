@@ -9,33 +9,33 @@ import (
 )
 
 // routeDescription serves the documents about the bridge, which are made once. Who may not call may not read them either.
-func (b *Bridge) routeDescription(bindings []binding) error {
-	asJSON, err := b.contract.MarshalJSON()
+func (s *service) routeDescription(bindings []binding) error {
+	asJSON, err := s.contract.MarshalJSON()
 	if err != nil {
 		return fmt.Errorf("bridge: describe the contract: %w", err)
 	}
-	asYAML, err := yaml.Marshal(b.contract)
+	asYAML, err := yaml.Marshal(s.contract)
 	if err != nil {
 		return fmt.Errorf("bridge: describe the contract: %w", err)
 	}
-	openAPI, err := newOpenAPI(b.contract, bindings, b.guard.authenticate != nil)
+	openAPI, err := newOpenAPI(s.contract, bindings, s.guard.authenticate != nil)
 	if err != nil {
 		return fmt.Errorf("bridge: describe the API: %w", err)
 	}
-	b.describe("/contract", func(r *http.Request) (string, []byte) {
+	s.describe("/contract", func(r *http.Request) (string, []byte) {
 		if strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "yaml") {
 			return "application/yaml", asYAML // RFC 9512
 		}
 		return "application/json", asJSON
 	})
-	b.describe("/openapi.json", func(*http.Request) (string, []byte) { return "application/json", openAPI })
+	s.describe("/openapi.json", func(*http.Request) (string, []byte) { return "application/json", openAPI })
 	return nil
 }
 
-func (b *Bridge) describe(path string, choose func(*http.Request) (mediaType string, body []byte)) {
-	b.route(http.MethodGet, path, func(x *exchange) {
+func (s *service) describe(path string, choose func(*http.Request) (mediaType string, body []byte)) {
+	s.route(http.MethodGet, path, func(x *exchange) {
 		var err error
-		if x.principal, err = b.guard.checkCaller(x.r); err != nil {
+		if x.principal, err = s.guard.checkCaller(x.r); err != nil {
 			x.fail(err)
 			return
 		}

@@ -14,10 +14,11 @@ import (
 
 // An exchange is one request and its response: what the log says of it, and what handlers may ask of it.
 type exchange struct {
-	bridge *Bridge
-	w      *responseWriter
-	r      *http.Request
-	start  time.Time
+	bridge  *Bridge
+	service *service // that the bridge served when the request came
+	w       *responseWriter
+	r       *http.Request
+	start   time.Time
 
 	id        string
 	principal string
@@ -33,8 +34,8 @@ type exchange struct {
 type exchangeKey struct{}
 
 func newExchange(b *Bridge, w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{bridge: b, w: &responseWriter{ResponseWriter: w}, start: time.Now(), id: requestID(r)}
-	ctx, span := b.telemetry.begin(r, x.id, b.contract.ID)
+	x := &exchange{bridge: b, service: b.acquire(), w: &responseWriter{ResponseWriter: w}, start: time.Now(), id: requestID(r)}
+	ctx, span := b.telemetry.begin(r, x.id, x.service.contract.ID)
 	x.span = span
 	x.r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	return x
@@ -110,6 +111,7 @@ func (x *exchange) end() {
 	call := x.call(x.w.status)
 	x.bridge.telemetry.end(x.r.Context(), x.span, x, call.Status)
 	x.tell(&call)
+	x.bridge.release(x.service)
 }
 
 func (x *exchange) call(status int) Call {

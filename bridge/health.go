@@ -10,15 +10,13 @@ import (
 
 // health answers /livez, /readyz and /health. The provider is asked at most once a second, however many ask.
 type health struct {
-	bridge *Bridge
-	start  time.Time
+	bridge  *Bridge
+	service *service
 
 	mu      sync.Mutex
 	checked time.Time
 	err     error
 }
-
-func newHealth(b *Bridge) *health { return &health{bridge: b, start: time.Now()} }
 
 // check returns why the bridge cannot take calls, or nil.
 func (h *health) check(ctx context.Context) error {
@@ -28,7 +26,7 @@ func (h *health) check(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.checked.IsZero() || time.Since(h.checked) >= time.Second {
-		h.err = h.bridge.checkProvider(context.WithoutCancel(ctx)) // one caller leaving must not fail the others
+		h.err = h.service.checkProvider(context.WithoutCancel(ctx)) // one caller leaving must not fail the others
 		h.checked = time.Now()
 	}
 	return h.err
@@ -55,13 +53,13 @@ type healthReport struct {
 
 func (h *health) report(x *exchange) {
 	status, word := h.judge(x, "healthy", "unhealthy")
-	b := h.bridge
+	b, s := h.bridge, h.service
 	h.write(x, status, healthReport{
 		Status:        word,
-		Service:       b.serviceName(),
-		ServiceID:     b.contract.ID,
-		Version:       b.contract.Version,
-		UptimeSeconds: int64(time.Since(h.start).Seconds()),
+		Service:       s.name(),
+		ServiceID:     s.contract.ID,
+		Version:       s.contract.Version,
+		UptimeSeconds: int64(time.Since(b.since).Seconds()),
 		InProgress:    b.inProgress.Load(),
 	})
 }

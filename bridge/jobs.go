@@ -31,20 +31,15 @@ func prefersAsync(r *http.Request) bool {
 	return false
 }
 
-func (b *Bridge) routeJobs() {
-	b.route(http.MethodGet, jobPattern, b.forOwner(b.showJob))
-	b.route(http.MethodDelete, jobPattern, b.forOwner(b.endJob))
-}
-
 // forOwner hands the job that the path names to f, if it is the caller's.
-func (b *Bridge) forOwner(f func(*exchange, *entry) error) func(*exchange) {
+func forOwner(f func(*exchange, *entry) error) func(*exchange) {
 	return func(x *exchange) {
 		var err error
-		if x.principal, err = b.guard.checkCaller(x.r); err != nil {
+		if x.principal, err = x.service.guard.checkCaller(x.r); err != nil {
 			x.fail(err)
 			return
 		}
-		e := b.ledger.job(x.r.PathValue("id"), x.principal)
+		e := x.bridge.ledger.job(x.r.PathValue("id"), x.principal)
 		if e == nil {
 			x.fail(errNoJob)
 			return

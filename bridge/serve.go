@@ -37,11 +37,10 @@ func (b *Bridge) Run(ctx context.Context, addr string) error {
 // good, or if the provider does not close. It closes ln and the bridge in any case. Call Serve once.
 func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 	defer ln.Close()
-	if err := b.guard.checkExposure(ln.Addr(), b.opts.AllowUnauthenticated); err != nil {
+	if err := b.service.Load().guard.checkExposure(ln.Addr(), b.opts.AllowUnauthenticated); err != nil {
 		return errors.Join(err, b.Close())
 	}
-	announced, err := b.announced(ln.Addr())
-	if err != nil {
+	if _, err := b.announced(ln.Addr()); err != nil {
 		return errors.Join(err, b.Close())
 	}
 	calls, cut := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -56,7 +55,7 @@ func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
-	withdraw, announceFailed := b.announce(ctx, announced)
+	withdraw, announceFailed := b.announce(ctx, ln.Addr())
 
 	select {
 	case <-ctx.Done():
@@ -83,20 +82,21 @@ func (b *Bridge) Close() error {
 
 // announced returns the contract as the orchestrator shall see it: with the address at which callers reach the bridge.
 func (b *Bridge) announced(addr net.Addr) (*contract.Contract, error) {
+	c := b.service.Load().contract
 	if b.opts.BaseURL != "" {
-		return b.contract.WithBaseURL(b.opts.BaseURL)
+		return c.WithBaseURL(b.opts.BaseURL)
 	}
-	base, err := url.Parse(b.contract.API.BaseURL)
+	base, err := url.Parse(c.API.BaseURL)
 	tcp, ok := addr.(*net.TCPAddr)
 	if err != nil || !ok || !isLoopbackName(base.Hostname()) || base.Port() == strconv.Itoa(tcp.Port) {
-		return b.contract, nil
+		return c, nil
 	}
 	base.Host = net.JoinHostPort(base.Hostname(), strconv.Itoa(tcp.Port))
-	return b.contract.WithBaseURL(base.String())
+	return c.WithBaseURL(base.String())
 }
 
 // announce keeps the service announced until withdraw is called, which waits for the withdrawal.
-func (b *Bridge) announce(ctx context.Context, c *contract.Contract) (withdraw func(), failed <-chan error) {
+func (b *Bridge) announce(ctx context.Context, addr net.Addr) (withdraw func(), failed <-chan error) {
 	if b.opts.Announcer == nil {
 		return func() {}, nil
 	}
@@ -105,17 +105,9 @@ func (b *Bridge) announce(ctx context.Context, c *contract.Contract) (withdraw f
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := b.opts.Announcer.Announce(ctx, c)
-		if ctx.Err() != nil {
-			if err != nil {
-				b.log.Warn("the service may still be announced", "cause", err)
-			}
-			return
+		if err := b.keepAnnounced(ctx, addr); err != nil {
+			failure <- err
 		}
-		if err == nil {
-			err = errors.New("the announcer gave up without a reason")
-		}
-		failure <- fmt.Errorf("announce %s: %w", c.ID, err)
 	}()
 	return func() {
 		cancel()
@@ -125,6 +117,39 @@ func (b *Bridge) announce(ctx context.Context, c *contract.Contract) (withdraw f
 			b.log.Warn("withdrawing the announcement takes too long; the service may still be announced", "timeout", withdrawTimeout)
 		}
 	}, failure
+}
+
+// keepAnnounced announces the contract that is served, again after every reload, until ctx ends or announcing fails.
+func (b *Bridge) keepAnnounced(ctx context.Context, addr net.Addr) error {
+	for {
+		turn, end := context.WithCancel(ctx)
+		c, err := b.nextAnnouncement(addr, end)
+		if err == nil {
+			err = b.opts.Announcer.Announce(turn, c)
+		}
+		over := turn.Err() != nil
+		end()
+		switch {
+		case over && err != nil:
+			b.log.Warn("the service may still be announced", "cause", err)
+		case !over && err == nil:
+			err = errors.New("the announcer gave up without a reason")
+		}
+		if !over {
+			return fmt.Errorf("announce %s: %w", b.service.Load().contract.ID, err)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// nextAnnouncement returns what to announce until end is called by a reload.
+func (b *Bridge) nextAnnouncement(addr net.Addr, end context.CancelFunc) (*contract.Contract, error) {
+	b.reloading.Lock()
+	defer b.reloading.Unlock()
+	b.stopAnnouncing = end
+	return b.announced(addr)
 }
 
 // drain lets calls finish, for a bounded time, and then ends their contexts.
@@ -154,8 +179,15 @@ func (b *Bridge) drain(srv *http.Server, cut context.CancelCauseFunc) {
 	}
 }
 
+// closeProvider closes the provider that new calls would go to, though there be calls that ignore their end.
 func (b *Bridge) closeProvider() error {
-	closer, ok := b.provider.(io.Closer)
+	b.reloading.Lock() // a Reload that came before is done, and none comes after
+	defer b.reloading.Unlock()
+	return b.service.Load().provider.close()
+}
+
+func closeProvider(p Provider) error {
+	closer, ok := p.(io.Closer)
 	if !ok {
 		return nil
 	}

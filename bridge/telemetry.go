@@ -53,7 +53,6 @@ var (
 type telemetry struct {
 	tracer    trace.Tracer
 	propagate propagation.TraceContext // W3C trace context; baggage of callers is not passed on
-	cost      contract.Cost
 
 	requests   metric.Float64Histogram
 	active     metric.Int64UpDownCounter
@@ -64,7 +63,7 @@ type telemetry struct {
 	spent      metric.Float64Counter
 }
 
-func newTelemetry(opts *Options, c *contract.Contract) (*telemetry, error) {
+func newTelemetry(opts *Options) (*telemetry, error) {
 	tracers, meters := opts.TracerProvider, opts.MeterProvider
 	if tracers == nil {
 		tracers = tracenoop.NewTracerProvider()
@@ -73,9 +72,6 @@ func newTelemetry(opts *Options, c *contract.Contract) (*telemetry, error) {
 		meters = metricnoop.NewMeterProvider()
 	}
 	t := &telemetry{tracer: tracers.Tracer(scopeName)}
-	if c.Cost != nil {
-		t.cost = *c.Cost
-	}
 	meter := meters.Meter(scopeName)
 	seconds := func(name, description string) (metric.Float64Histogram, error) {
 		return meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(secondBounds...))
@@ -177,7 +173,7 @@ func (t *telemetry) began(ctx context.Context, x *exchange) {
 }
 
 // used records what a call of a model took.
-func (t *telemetry) used(ctx context.Context, u Usage) {
+func (t *telemetry) used(ctx context.Context, u Usage, cost *contract.Cost) {
 	about := []attribute.KeyValue{keyGenAIOperation.String(u.Operation), keyGenAIProvider.String(u.Provider), keyGenAIModel.String(u.Model)}
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetName(u.Operation + " " + u.Model)
@@ -187,18 +183,21 @@ func (t *telemetry) used(ctx context.Context, u Usage) {
 		t.tokens.Record(ctx, u.InputTokens, metric.WithAttributes(append(slices.Clip(about), keyGenAITokenType.String("input"))...))
 		t.tokens.Record(ctx, u.OutputTokens, metric.WithAttributes(append(slices.Clip(about), keyGenAITokenType.String("output"))...))
 	}
-	if spent, ok := t.price(u); ok && t.spent.Enabled(ctx) {
-		t.spent.Add(ctx, spent, metric.WithAttributes(append(slices.Clip(about), keyCurrency.String(t.cost.Currency))...))
+	if spent, ok := price(u, cost); ok && t.spent.Enabled(ctx) {
+		t.spent.Add(ctx, spent, metric.WithAttributes(append(slices.Clip(about), keyCurrency.String(cost.Currency))...))
 	}
 }
 
 // price returns what a call costs by the contract, if the contract says.
-func (t *telemetry) price(u Usage) (amount float64, stated bool) {
-	if t.cost.BaseCost != nil {
-		amount, stated = *t.cost.BaseCost, true
+func price(u Usage, cost *contract.Cost) (amount float64, stated bool) {
+	if cost == nil {
+		return 0, false
 	}
-	if t.cost.TokenCost != nil {
-		amount, stated = amount+*t.cost.TokenCost*float64(u.InputTokens+u.OutputTokens), true
+	if cost.BaseCost != nil {
+		amount, stated = *cost.BaseCost, true
+	}
+	if cost.TokenCost != nil {
+		amount, stated = amount+*cost.TokenCost*float64(u.InputTokens+u.OutputTokens), true
 	}
 	return amount, stated
 }
@@ -231,5 +230,5 @@ func ReportUsage(ctx context.Context, u Usage) {
 	}
 	u.InputTokens, u.OutputTokens = max(0, u.InputTokens), max(0, u.OutputTokens)
 	x.addUsage(u)
-	x.bridge.telemetry.used(ctx, u)
+	x.bridge.telemetry.used(ctx, u, x.service.contract.Cost)
 }
