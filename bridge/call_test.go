@@ -94,7 +94,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"too large":         {body: `{"text": "` + strings.Repeat("a", 1000) + `"}`, status: 413, code: "request_too_large"},
 		"form":              {body: `text=a`, header: []string{"Content-Type", "application/x-www-form-urlencoded"}, status: 415, code: "unsupported_media_type"},
 		"other charset":     {body: `{"text": "a"}`, header: []string{"Content-Type", "application/json; charset=latin1"}, status: 415, code: "unsupported_media_type"},
-		"compressed":        {body: `{"text": "a"}`, header: []string{"Content-Encoding", "gzip"}, status: 415, code: "unsupported_media_type"},
+		"compressed":        {body: `{"text": "a"}`, header: []string{"Content-Encoding", "br"}, status: 415, code: "unsupported_media_type"},
 		"wants XML":         {body: `{"text": "a"}`, header: []string{"Accept", "application/xml"}, status: 406, code: "not_acceptable"},
 		"wrong method":      {method: "GET", status: 405, code: "method_not_allowed", allow: "POST"},
 		"unknown path":      {path: "/whisper", body: `{}`, status: 404, code: "not_found"},

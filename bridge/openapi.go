@@ -106,7 +106,7 @@ func (doc *openAPI) addCall(bound *binding) error {
 	}
 	if hasBody(bound.endpoint.Method) {
 		operation["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": input}}}
-		operation["parameters"] = []object{preferParameter, keyParameter}
+		operation["parameters"] = []object{preferParameter, keyParameter, encodingParameter}
 		operation["responses"].(object)["409"] = problemResponse("The first call with this Idempotency-Key is still in progress.")
 	} else {
 		operation["parameters"] = append(parametersOf(bound.endpoint), preferParameter)
@@ -252,10 +252,10 @@ func (doc *openAPI) failures(body bool) object {
 	}
 	if body {
 		maps.Copy(reasons, map[string]string{
-			"400": "The body is not well-formed JSON.",
+			"400": "The body is not well-formed JSON, or not compressed as it says.",
 			"408": "The body did not arrive in time.",
-			"413": "The body is too large.",
-			"415": "The body is not JSON.",
+			"413": "The body is too large, compressed or not.",
+			"415": "The body is not JSON, or Accept-Encoding names the one way in which it may be compressed.",
 		})
 	}
 	if doc.secured {

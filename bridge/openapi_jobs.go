@@ -12,6 +12,9 @@ var (
 		"name": "Idempotency-Key", "in": "header", "schema": object{"type": "string", "minLength": 1, "maxLength": 512},
 		"description": "A repeated call with the same key and body gets what the first one came to, with Idempotency-Replayed: true, and is not executed again. At most 255 characters, with or without quotes.",
 	}
+	encodingParameter = object{
+		"name": "Content-Encoding", "in": "header", "schema": object{"enum": []string{"identity", "gzip"}}, "description": "How the body is compressed. What is bounded is also its size after that.",
+	}
 	lastEventParameter = object{
 		"name": "Last-Event-ID", "in": "header", "schema": text, "description": "Of a stream: the last event that the caller has seen.",
 	}

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"mime"
@@ -69,24 +71,59 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return nil, &Error{Code: codeMediaType, Detail: "Send JSON in UTF-8 (RFC 8259 section 8.1)."}
 	}
-	if encoding := x.r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, &Error{Code: codeMediaType, Detail: "Send the body uncompressed, without Content-Encoding."}
+	compressed, err := contentCoding(x.r.Header)
+	if err != nil {
+		x.w.Header().Set("Accept-Encoding", "gzip") // RFC 9110 section 15.5.16, RFC 7694
+		return nil, err
 	}
 	rc := http.NewResponseController(x.w)
 	if rc.SetReadDeadline(time.Now().Add(b.opts.ReadTimeout)) == nil {
 		defer rc.SetReadDeadline(time.Time{})
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bound.maxRequest))
+	if err == nil && compressed {
+		return decompress(body, bound.maxRequest)
+	}
 	if err == nil {
 		return body, nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, &Error{Code: CodeTooLarge, Detail: "The body is larger than " + strconv.FormatInt(bound.maxRequest, 10) + " bytes.", Cause: err}
+		return nil, tooLarge(bound.maxRequest)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, &Error{Code: CodeInvalidRequest, Status: http.StatusRequestTimeout, Detail: "The body did not arrive in " + b.opts.ReadTimeout.String() + ".", Cause: err}
 	}
 	return nil, &Error{Code: codeClientGone, Status: http.StatusBadRequest, Cause: err}
+}
+
+// contentCoding reports whether a body is compressed, with gzip.
+func contentCoding(h http.Header) (compressed bool, err error) {
+	switch strings.ToLower(strings.TrimSpace(strings.Join(h.Values("Content-Encoding"), ","))) {
+	case "", "identity":
+		return false, nil
+	case "gzip", "x-gzip": // the same, by RFC 9110 section 8.4.1.3
+		return true, nil
+	}
+	return false, &Error{Code: codeMediaType, Detail: "Send the body compressed with gzip once, or not at all."}
+}
+
+// decompress reads no more than one byte beyond the limit, however much the body would come to.
+func decompress(body []byte, limit int64) ([]byte, error) {
+	zipped, err := gzip.NewReader(bytes.NewReader(body))
+	if err == nil {
+		body, err = io.ReadAll(io.LimitReader(zipped, limit+1))
+	}
+	if err != nil {
+		return nil, &Error{Code: CodeInvalidRequest, Detail: "The body is not what Content-Encoding says: gzip, from its beginning to its end.", Cause: err}
+	}
+	if int64(len(body)) > limit {
+		return nil, tooLarge(limit)
+	}
+	return body, nil
+}
+
+func tooLarge(limit int64) error {
+	return &Error{Code: CodeTooLarge, Detail: "The body is larger than " + strconv.FormatInt(limit, 10) + " bytes."}
 }
 
 // parameters makes the JSON object of path and query parameters, each as text, or as a list of texts if repeated.
