@@ -25,6 +25,7 @@ type snapshot struct {
 // contracts that lack a type are passed over without being touched.
 type entry struct {
 	contract *Contract
+	facts    *facts
 	mark     uint64
 }
 
@@ -39,7 +40,7 @@ func markOf(typ string) uint64 {
 }
 
 func newEntry(c *Contract) entry {
-	e := entry{contract: c}
+	e := entry{contract: c, facts: factsOf(c)}
 	for i := range c.Capabilities {
 		e.mark |= markOf(c.Capabilities[i].Type)
 	}
@@ -114,10 +115,10 @@ func (x *Index) All() []*Contract {
 // Find returns the contracts that meet r, sorted by id.
 func (x *Index) Find(r Requirements) []*Contract {
 	candidates, rest := x.snapshot().candidates(r)
-	q := newQuery(rest)
+	q := NewQuery(rest)
 	var found []*Contract
 	for _, e := range candidates {
-		if q.mayBeMetBy(e.mark) && q.metBy(e.contract) {
+		if q.mayBeMetBy(e.mark) && q.metBy(e.facts) {
 			found = append(found, e.contract)
 		}
 	}
@@ -204,70 +205,4 @@ func typesOf(c *Contract) []string {
 	}
 	slices.Sort(types)
 	return slices.Compact(types)
-}
-
-// A query is Requirements made ready to be held against many contracts.
-type query struct {
-	Requirements
-	all     uint64   // marks of the types of which all are required
-	any     []uint64 // marks of the types of which one is required
-	bounds  []namedBound
-	demands []demand
-}
-
-type namedBound struct {
-	key   string
-	bound Bound
-}
-
-func newQuery(r Requirements) *query {
-	q := &query{Requirements: r}
-	for _, typ := range r.Capabilities {
-		q.all |= markOf(typ)
-	}
-	for _, typ := range r.AnyOf {
-		q.any = append(q.any, markOf(typ))
-	}
-	for key, bound := range r.Guarantees {
-		q.bounds = append(q.bounds, namedBound{key, bound})
-	}
-	for key, want := range r.Constraints {
-		q.demands = append(q.demands, newDemand(key, want))
-	}
-	return q
-}
-
-// mayBeMetBy reports whether a contract with the mark can have the capabilities.
-func (q *query) mayBeMetBy(mark uint64) bool {
-	if mark&q.all != q.all {
-		return false
-	}
-	return len(q.any) == 0 || slices.ContainsFunc(q.any, func(one uint64) bool { return mark&one == one })
-}
-
-// metBy reports what c.Match would, without allocating.
-func (q *query) metBy(c *Contract) bool {
-	for _, typ := range q.Capabilities {
-		if !c.offers(typ) {
-			return false
-		}
-	}
-	if len(q.AnyOf) > 0 && !slices.ContainsFunc(q.AnyOf, c.offers) {
-		return false
-	}
-	for i := range q.bounds {
-		if met, _ := c.guarantees(q.bounds[i].key, &q.bounds[i].bound); !met {
-			return false
-		}
-	}
-	for i := range q.demands {
-		if met, _ := q.demands[i].heldBy(c); !met {
-			return false
-		}
-	}
-	if q.TrustLevel != nil {
-		met, _ := c.trusts(*q.TrustLevel)
-		return met
-	}
-	return true
 }

@@ -22,10 +22,24 @@ func randomContract(random *rand.Rand, id int) *contract.Contract {
 	}
 	if random.IntN(3) > 0 {
 		property := pick(random, "p50_latency_ms", "p95_latency_ms", "p99_latency_ms")
-		c.Guarantees = append(c.Guarantees, contract.Guarantee{Name: "latency", Property: property, Bound: contract.Bound{Max: new(float64(random.IntN(1000)))}})
+		name := pick(random, "latency", "latency", "p50_latency_ms", "accuracy")
+		c.Guarantees = append(c.Guarantees, contract.Guarantee{Name: name, Property: property, Bound: contract.Bound{Max: new(float64(random.IntN(1000)))}})
+	}
+	if random.IntN(3) == 0 {
+		c.Guarantees = append(c.Guarantees, contract.Guarantee{Name: "determinism", Property: "deterministic_output",
+			Bound: contract.Bound{SeedRequired: pick(random, nil, new(true), new(false)), Other: map[string]any{"type": pick[any](random, "equality", 1.0, nil)}}})
 	}
 	c.Constraints = contract.Constraints{MaxConcurrentRequests: random.IntN(20), RequiresGPU: pick(random, nil, new(true), new(false)),
-		RateLimit: contract.RateLimit{PerMinute: random.IntN(100)}, Other: map[string]any{"zone": pick(random, "eu", "us"), "required_trust_level": float64(random.IntN(3))}}
+		RateLimit: contract.RateLimit{PerMinute: random.IntN(100)}, Other: map[string]any{"zone": pick(random, "eu", "us")}, MaxContextTokens: random.IntN(3) * 1000}
+	if level := pick[any](random, nil, 0.0, 1.0, 2.0, "high"); level != nil {
+		c.Constraints.Other["required_trust_level"] = level
+	}
+	if random.IntN(4) == 0 {
+		c.Alignment = &contract.Alignment{SafetyLevel: pick(random, "", "high"), Other: map[string]any{"zone": []any{"eu"}, "required_trust_level": 1.0}}
+	}
+	if random.IntN(8) == 0 {
+		return c
+	}
 	c.Privacy = &contract.Privacy{DataLocality: pick(random, "cloud", "local"), Encryption: pick(random, nil, new(true), new(false))}
 	return c
 }
@@ -42,7 +56,7 @@ func randomRequirements(random *rand.Rand) contract.Requirements {
 	for range random.IntN(3) {
 		r.AnyOf = append(r.AnyOf, randomType(random))
 	}
-	switch random.IntN(4) {
+	switch random.IntN(8) {
 	case 0:
 		r.Guarantees["accuracy"] = contract.Bound{Min: new(float64(random.IntN(100)) / 100)}
 	case 1:
@@ -50,9 +64,16 @@ func randomRequirements(random *rand.Rand) contract.Requirements {
 	case 2:
 		r.Constraints["requires_gpu"] = pick[any](random, true, false, "no")
 		r.Constraints["max_concurrent_requests"] = random.IntN(20)
+	case 3:
+		r.Guarantees[pick(random, "latency", "p50_latency_ms", "max_latency_ms")] = contract.Bound{Max: new(float64(random.IntN(2000)))}
+	case 4:
+		r.Guarantees[pick(random, "determinism", "deterministic_output")] = contract.Bound{SeedRequired: pick(random, nil, new(true), new(false)),
+			Other: pick(random, nil, map[string]any{"type": "equality"}, map[string]any{"type": 1}, map[string]any{"type": nil})}
+	case 5:
+		r.Constraints[pick(random, "max_context_tokens", "context_length.max_tokens", "constraints.max_context_tokens")] = random.IntN(3000)
 	}
 	if random.IntN(3) == 0 {
-		r.Constraints[pick(random, "zone", "constraints.zone", "privacy.data_locality", "encryption")] = pick[any](random, "eu", "local", true)
+		r.Constraints[pick(random, "zone", "constraints.zone", "alignment.zone", "privacy.data_locality", "encryption", "safety_level")] = pick[any](random, "eu", "local", true, "high", []any{"eu"})
 	}
 	if random.IntN(4) == 0 {
 		r.TrustLevel = new(float64(random.IntN(3)))
@@ -62,14 +83,14 @@ func randomRequirements(random *rand.Rand) contract.Requirements {
 
 func pick[T any](random *rand.Rand, list ...T) T { return list[random.IntN(len(list))] }
 
-// An index answers as a scan of all contracts does, whatever was put and removed before.
+// An index and a query answer as a scan of all contracts does, whatever was put and removed before.
 func TestIndexAnswersLikeAScan(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 4))
 	var index contract.Index
 	held := map[string]*contract.Contract{}
 	hits := 0
-	for range 600 {
+	for range 2000 {
 		id := random.IntN(100)
 		c := randomContract(random, id)
 		if random.IntN(3) == 0 {
@@ -84,12 +105,17 @@ func TestIndexAnswersLikeAScan(t *testing.T) {
 		}
 		r := randomRequirements(random)
 		var want, got []string
+		query := contract.NewQuery(r)
 		for _, c := range index.All() {
 			if held[c.ID] != c {
 				t.Fatalf("%s is not what was put", c.ID)
 			}
-			if c.Match(r).OK {
+			match := c.Match(r)
+			if match.OK {
 				want = append(want, c.ID)
+			}
+			if query.MetBy(c) != match.OK {
+				t.Fatalf("MetBy is %t of %+v for %+v:\n%+v", !match.OK, c, r, match)
 			}
 		}
 		for _, c := range index.Find(r) {
@@ -100,7 +126,7 @@ func TestIndexAnswersLikeAScan(t *testing.T) {
 		}
 		hits += len(got)
 	}
-	if hits < 300 {
+	if hits < 1000 {
 		t.Errorf("the test says little: %d hits", hits)
 	}
 }

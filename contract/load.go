@@ -145,7 +145,7 @@ func (l *loader) load(data []byte) (*Contract, error) {
 	if l.errors > 0 {
 		return nil, l.sorted(source.Name)
 	}
-	c.document = newDocument(l, root)
+	c.document, c.facts = newDocument(l, root), newFacts(c)
 	return c, nil
 }
 

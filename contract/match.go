@@ -75,11 +75,13 @@ func (c *Contract) Match(r Requirements) Match {
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Constraints)) {
 		d := newDemand(key, r.Constraints[key])
-		met, have := d.heldBy(c)
+		have := c.term(d.section, d.name)
+		met := d.heldBy(have)
 		add("constraints."+key, met, demandDetail(&d, met, have))
 	}
 	if r.TrustLevel != nil {
-		met, needed := c.trusts(*r.TrustLevel)
+		needed := c.term(anywhere, trustTerm)
+		met := trusted(*r.TrustLevel, needed)
 		detail := "trusts callers of level " + number(*r.TrustLevel)
 		if !met {
 			detail = fmt.Sprintf("requires trust level %s, the caller has %s", needed, number(*r.TrustLevel))
@@ -114,10 +116,12 @@ func (c *Contract) offerDetail(met bool, typ string) string {
 	return fmt.Sprintf("does not offer %s, offers %s", tree.Shorten(typ), strings.Join(offered, ", "))
 }
 
-// trusts reports whether callers of a trust level are served, and which level is required.
-func (c *Contract) trusts(level float64) (met bool, needed term) {
-	needed = c.term("", "required_trust_level")
-	return needed.kind == absentTerm || needed.kind == numberTerm && needed.number <= level, needed
+// trustTerm says which callers the service serves.
+const trustTerm = "required_trust_level"
+
+// trusted reports whether callers of a trust level are served if one is needed.
+func trusted(level float64, needed term) bool {
+	return needed.kind == absentTerm || needed.kind == numberTerm && needed.number <= level
 }
 
 // guarantees reports whether c promises a bound on a property, or by the guarantee of that name, and which guarantee

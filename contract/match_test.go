@@ -22,7 +22,7 @@ alignment: {safety_level: high}
 func TestMatchSaysClauseByClause(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, promises)
-	got := c.Match(contract.Requirements{
+	required := contract.Requirements{
 		Capabilities: []string{"chat", "code_review"},
 		Guarantees: map[string]contract.Bound{
 			"accuracy":            {Min: new(0.95)},
@@ -39,7 +39,8 @@ func TestMatchSaysClauseByClause(t *testing.T) {
 			"requires_gpu": false, "requires_internet": false, "max_concurrent_requests": 20, "rate_limit.per_minute": 60, "max_context_tokens": 4096.0,
 			"rate_limit.per_hour": 100, "gdpr_compliant": true, "privacy.data_locality": "cloud", "safety_level": "high", "zone": "eu", "colour": "red",
 		},
-	})
+	}
+	got := c.Match(required)
 	want := contract.Match{Clauses: []contract.Clause{
 		{Requirement: "capabilities: chat", Met: true, Detail: "offers chat"},
 		{Requirement: "capabilities: code_review", Detail: "does not offer code_review, offers chat"},
@@ -67,6 +68,28 @@ func TestMatchSaysClauseByClause(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("match (-want +got):\n%s", diff)
 	}
+	met := map[string]bool{}
+	for _, clause := range want.Clauses {
+		met[clause.Requirement] = clause.Met
+	}
+	for _, one := range eachAlone(required) {
+		if clause := c.Match(one).Clauses[0]; contract.NewQuery(one).MetBy(c) != met[clause.Requirement] {
+			t.Errorf("a query for %s is met: %t", clause.Requirement, !met[clause.Requirement])
+		}
+	}
+}
+
+func eachAlone(r contract.Requirements) (list []contract.Requirements) {
+	for _, typ := range r.Capabilities {
+		list = append(list, contract.Requirements{Capabilities: []string{typ}})
+	}
+	for key, bound := range r.Guarantees {
+		list = append(list, contract.Requirements{Guarantees: map[string]contract.Bound{key: bound}})
+	}
+	for key, value := range r.Constraints {
+		list = append(list, contract.Requirements{Constraints: map[string]any{key: value}})
+	}
+	return list
 }
 
 func TestMatchOfNothingIsMet(t *testing.T) {
@@ -86,6 +109,9 @@ func TestMatchTakesAnyRequirement(t *testing.T) {
 	for _, value := range []any{nil, []any{1}, map[string]any{"a": 1}, "x", 1, true, 1e300} {
 		for _, key := range []string{"requires_gpu", "max_concurrent_requests", "zone", "privacy.", ".", "", "rate_limit", "constraints.rate_limit.per_minute"} {
 			got := c.Match(contract.Requirements{Constraints: map[string]any{key: value}})
+			if met := contract.NewQuery(contract.Requirements{Constraints: map[string]any{key: value}}).MetBy(c); met != got.OK {
+				t.Errorf("a query for %s: %v is met: %t", key, value, met)
+			}
 			if len(got.Clauses) != 1 || got.Clauses[0].Detail == "" || got.OK != got.Clauses[0].Met {
 				t.Errorf("%s: %v gives %+v", key, value, got)
 			}

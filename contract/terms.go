@@ -4,6 +4,7 @@ import (
 	"math"
 	"reflect"
 	"strings"
+	"unique"
 )
 
 // A term is one member of constraints, privacy or alignment, ready to be compared without allocation.
@@ -67,6 +68,12 @@ func mapTerm(m map[string]any, name string) term {
 	return newTerm(value)
 }
 
+// interned returns t with its text where all equal texts are, so that comparing them does not look there.
+func (t term) interned() term {
+	t.text = unique.Make(t.text).Value()
+	return t
+}
+
 func (t term) equal(u term) bool {
 	if t.kind != u.kind {
 		return false
@@ -100,11 +107,22 @@ func (t term) String() string {
 // A demand is one entry of [Requirements.Constraints], ready to be held against many contracts.
 type demand struct {
 	key     string
-	section string // "" for all
+	section section
 	name    string
 	compare comparison
 	want    term
 }
+
+// A section is a part of a contract that has terms.
+type section uint8
+
+const (
+	anywhere section = iota
+	inConstraints
+	inPrivacy
+	inAlignment
+	sections
+)
 
 type comparison uint8
 
@@ -116,13 +134,23 @@ const (
 
 func newDemand(key string, want any) demand {
 	d := demand{key: key, name: key, want: newTerm(want)}
-	if section, name, ok := strings.Cut(key, "."); ok && (section == "constraints" || section == "privacy" || section == "alignment") {
-		d.section, d.name = section, name
+	if head, name, ok := strings.Cut(key, "."); ok {
+		switch head {
+		case "constraints":
+			d.section, d.name = inConstraints, name
+		case "privacy":
+			d.section, d.name = inPrivacy, name
+		case "alignment":
+			d.section, d.name = inAlignment, name
+		}
+	}
+	if d.name == "context_length.max_tokens" {
+		d.name = "max_context_tokens"
 	}
 	switch d.name {
 	case "requires_gpu", "requires_internet":
 		d.compare = forbids
-	case "max_concurrent_requests", "max_context_tokens", "context_length.max_tokens",
+	case "max_concurrent_requests", "max_context_tokens",
 		"rate_limit.per_second", "rate_limit.per_minute", "rate_limit.per_hour", "rate_limit.per_day":
 		d.compare = atLeast
 	}
@@ -134,40 +162,47 @@ func (d *demand) sound() bool {
 	return d.compare == equals || d.compare == forbids && d.want.kind == truthTerm || d.compare == atLeast && d.want.kind == numberTerm
 }
 
-// heldBy reports whether c meets the demand, and what c says about it.
-func (d *demand) heldBy(c *Contract) (met bool, have term) {
-	have = c.term(d.section, d.name)
+// heldBy reports whether a contract with the term meets the demand.
+func (d *demand) heldBy(have term) bool {
 	switch {
 	case !d.sound():
-		return false, have
+		return false
 	case d.compare == forbids:
-		return d.want.truth || have.kind != truthTerm || !have.truth, have
+		return d.want.truth || have.kind != truthTerm || !have.truth
 	case d.compare == atLeast:
-		return have.kind == absentTerm || have.number >= d.want.number, have
+		return have.kind == absentTerm || have.number >= d.want.number
 	}
-	return have.kind != absentTerm && have.equal(d.want), have
+	return have.kind != absentTerm && have.equal(d.want)
 }
 
-// term returns a member of constraints, privacy or alignment, the first that has it if section is "".
-func (c *Contract) term(section, name string) term {
+// term returns a member of constraints, privacy or alignment, the first that has it if it may be anywhere.
+func (c *Contract) term(s section, name string) term {
 	var t term
-	if section == "" || section == "constraints" {
+	if s == anywhere || s == inConstraints {
 		t = c.Constraints.term(name)
 	}
-	if t.kind == absentTerm && c.Privacy != nil && (section == "" || section == "privacy") {
+	if t.kind == absentTerm && c.Privacy != nil && (s == anywhere || s == inPrivacy) {
 		t = c.Privacy.term(name)
 	}
-	if t.kind == absentTerm && c.Alignment != nil && (section == "" || section == "alignment") {
+	if t.kind == absentTerm && c.Alignment != nil && (s == anywhere || s == inAlignment) {
 		t = c.Alignment.term(name)
 	}
 	return t
 }
 
+// The names of terms that are fields; all others are in Other.
+var (
+	constraintFields = [...]string{"max_concurrent_requests", "max_context_tokens", "rate_limit.per_second", "rate_limit.per_minute",
+		"rate_limit.per_hour", "rate_limit.per_day", "requires_internet", "requires_gpu"}
+	privacyFields   = [...]string{"data_locality", "encryption", "encryption_type", "data_retention", "gdpr_compliant", "hipaa_compliant"}
+	alignmentFields = [...]string{"safety_level", "content_filtering", "bias_mitigation", "toxicity_filtering"}
+)
+
 func (c *Constraints) term(name string) term {
 	switch name {
 	case "max_concurrent_requests":
 		return limitTerm(c.MaxConcurrentRequests)
-	case "max_context_tokens", "context_length.max_tokens":
+	case "max_context_tokens":
 		return limitTerm(c.MaxContextTokens)
 	case "rate_limit.per_second":
 		return limitTerm(c.RateLimit.PerSecond)
