@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // BearerTokens returns a function for [Options.Authenticate] that accepts "Authorization: Bearer <token>" (RFC 6750).
@@ -40,4 +41,32 @@ func BearerTokens(tokens map[string]string) func(*http.Request) (string, error) 
 		}
 		return principal, nil
 	}
+}
+
+// ClientCertificate is a function for [Options.Authenticate] that names the caller by the certificate that it proved to have
+// in the TLS handshake. The listener given to [Bridge.Serve] must verify client certificates: its [crypto/tls.Config] has
+// ClientCAs and, as ClientAuth, [crypto/tls.VerifyClientCertIfGiven], which leaves health checks open to probes without a
+// certificate, or [crypto/tls.RequireAndVerifyClientCert]. Certificates that were not verified, and headers in which a proxy
+// passes one on, count for nothing.
+//
+// The principal is the certificate's URI (as SPIFFE has it), else its first DNS name, else its common name. Every caller
+// whose certificate the ClientCAs signed is accepted: to accept some of them only, look at the name.
+func ClientCertificate(r *http.Request) (principal string, err error) {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return "", errors.New("no verified client certificate")
+	}
+	leaf := r.TLS.VerifiedChains[0][0]
+	switch {
+	case time.Now().After(leaf.NotAfter): // connections may last longer than certificates
+		return "", errors.New("the client certificate has expired since the connection began")
+	case len(leaf.URIs) > 1:
+		return "", errors.New("the client certificate has several URIs: which of them names the caller is not clear")
+	case len(leaf.URIs) == 1:
+		return leaf.URIs[0].String(), nil
+	case len(leaf.DNSNames) > 0:
+		return leaf.DNSNames[0], nil
+	case leaf.Subject.CommonName != "":
+		return leaf.Subject.CommonName, nil
+	}
+	return "", errors.New("the client certificate has no URI, DNS name or common name")
 }

@@ -121,6 +121,7 @@ type reply struct {
 	Status int
 	Header http.Header
 	Body   string
+	HTTP2  bool
 }
 
 // problem is what callers read of an error.
@@ -160,7 +161,7 @@ func send(t testing.TB, client *http.Client, req *http.Request) reply {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reply{res.StatusCode, res.Header, string(body)}
+	return reply{res.StatusCode, res.Header, string(body), res.ProtoMajor == 2}
 }
 
 func newRequest(t testing.TB, method, url, body string, header ...string) *http.Request {

@@ -18,7 +18,8 @@ type Options struct {
 	Logger *slog.Logger
 
 	// Authenticate names the caller of a request, or refuses it. Default: none, which [Bridge.Serve] accepts on loopback
-	// only. /livez, /readyz and /health are always open. See [BearerTokens]. The error's text is logged, not sent.
+	// only. /livez, /readyz and /health are always open. See [BearerTokens] and [ClientCertificate]; the examples have a
+	// verifier of tokens, and both ways at once. The error's text is logged, not sent, so it must not repeat credentials.
 	Authenticate func(*http.Request) (principal string, err error)
 
 	// AllowUnauthenticated lets a bridge without Authenticate listen off loopback: for networks where something in

@@ -31,7 +31,8 @@ func (b *Bridge) Run(ctx context.Context, addr string) error {
 
 // Serve serves HTTP on ln, and announces the service if [Options.Announcer] is set, until ctx ends. Then it withdraws the
 // announcement, takes no more calls, lets those in progress finish for up to [Options.DrainTimeout], cuts off the rest,
-// closes the provider if it is an [io.Closer], and returns nil.
+// closes the provider if it is an [io.Closer], and returns nil. On a listener of [crypto/tls.NewListener] it serves HTTPS, with
+// HTTP/2 if the listener's NextProtos offer "h2"; see [ClientCertificate].
 //
 // Serve returns an error if it must not listen there (see [Options.Authenticate]), if listening or announcing fails for
 // good, or if the provider does not close. It closes ln and the bridge in any case. Call Serve once.
