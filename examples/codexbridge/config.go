@@ -31,18 +31,24 @@ Environment:
   CODEX_BRIDGE_TOKEN    bearer token that callers of the bridge must send (default none, on loopback only)
   CAIO_URL              the CAIO to register with (default: the built-in registry)
   CAIO_TOKEN            bearer token for CAIO
+  OPENAI_API_KEY_FILE, CODEX_BRIDGE_TOKEN_FILE, CAIO_TOKEN_FILE
+                        files that hold a secret, instead of the variable itself
+
+Signals:
+  SIGHUP                reads these files and the contract again; no call is dropped
+  SIGINT, SIGTERM       stop it when the calls in progress have ended; a second one stops it at once
 `
 
 // A config is what flags and environment say. The library itself reads neither.
 type config struct {
-	addr, caioAddr     string
-	metricsAddr        string // "": no metrics
-	register           bool
-	contractFile       string
-	apiKey, modelURL   string
-	model              string
-	bridgeToken        string
-	caioURL, caioToken string
+	addr, caioAddr  string
+	metricsAddr     string // "": no metrics
+	register        bool
+	contractFile    string
+	modelURL, model string
+	caioURL         string
+	secrets
+	getenv func(string) string
 }
 
 // A usageError is a fault of the command line.
@@ -54,10 +60,11 @@ func parseConfig(args []string, getenv func(string) string) (*config, error) {
 		port = "8082"
 	}
 	cfg := &config{
-		apiKey: getenv("OPENAI_API_KEY"), modelURL: getenv("OPENAI_BASE_URL"), model: getenv("CODEX_MODEL"),
-		bridgeToken: getenv("CODEX_BRIDGE_TOKEN"),
-		caioURL:     strings.TrimRight(getenv("CAIO_URL"), "/"), caioToken: getenv("CAIO_TOKEN"),
+		modelURL: getenv("OPENAI_BASE_URL"), model: getenv("CODEX_MODEL"),
+		caioURL: strings.TrimRight(getenv("CAIO_URL"), "/"), getenv: getenv,
 	}
+	var unread error
+	cfg.secrets, unread = readSecrets(getenv)
 	flags := flag.NewFlagSet("codexbridge", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&cfg.addr, "addr", "127.0.0.1:"+port, "")
@@ -78,6 +85,7 @@ func parseConfig(args []string, getenv func(string) string) (*config, error) {
 		return nil, fmt.Errorf("CODEX_BRIDGE_PORT: %w", err)
 	}
 	err = errors.Join(
+		unread,
 		checkAddr("-addr", cfg.addr, "CODEX_BRIDGE_TOKEN", cfg.bridgeToken),
 		checkAddr("-caio-addr", cfg.caioAddr, "CAIO_TOKEN", cfg.caioToken))
 	if cfg.metricsAddr != "" {

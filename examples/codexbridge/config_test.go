@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,9 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"registry's port in use", "-addr 127.0.0.1:0 -caio-addr " + taken.Addr().String(), nil, 1, []string{taken.Addr().String(), "-caio-addr", "CAIO_URL"}},
 		{"bad CAIO_URL", "-addr 127.0.0.1:0 -register=false", map[string]string{"CAIO_URL": "localhost"}, 1, []string{"base URL"}},
 		{"bad OPENAI_BASE_URL", "", map[string]string{"OPENAI_BASE_URL": "localhost"}, 1, []string{"BaseURL"}},
+		{"no such secret", "", map[string]string{"OPENAI_API_KEY_FILE": "nowhere.key"}, 1, []string{"OPENAI_API_KEY_FILE", "nowhere.key"}},
+		{"empty secret", "", map[string]string{"CODEX_BRIDGE_TOKEN_FILE": os.DevNull}, 1, []string{"CODEX_BRIDGE_TOKEN_FILE", "empty"}},
+		{"a secret twice", "", map[string]string{"CAIO_TOKEN": "a", "CAIO_TOKEN_FILE": "b"}, 1, []string{"CAIO_TOKEN and CAIO_TOKEN_FILE", "unset one"}},
 		{"no such contract", "-contract nowhere.yaml", nil, 1, []string{"nowhere.yaml"}},
 		{"broken contract", "-contract " + broken, nil, 1, []string{"broken.yaml:3:", "nmae", "name"}},
 	} {
@@ -48,7 +52,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // should it start after all
 			defer cancel()
 			var stdout, stderr bytes.Buffer
-			code := run(ctx, strings.Fields(test.args), func(name string) string { return test.env[name] }, &stdout, &stderr)
+			code := run(ctx, nil, strings.Fields(test.args), func(name string) string { return test.env[name] }, &stdout, &stderr)
 			if code != test.code {
 				t.Errorf("exit code = %d, want %d", code, test.code)
 			}
@@ -65,11 +69,11 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	t.Parallel()
 	asked := map[string]bool{}
 	var help bytes.Buffer
-	if code := run(t.Context(), []string{"-h"}, func(name string) string { asked[name] = true; return "" }, &help, t.Output()); code != 0 {
+	if code := run(t.Context(), nil, []string{"-h"}, func(name string) string { asked[name] = true; return "" }, &help, t.Output()); code != 0 {
 		t.Errorf("exit code = %d, want 0", code)
 	}
 	for name := range asked {
-		if !strings.Contains(help.String(), "  "+name+" ") {
+		if !regexp.MustCompile(`\b` + name + `\b`).MatchString(help.String()) {
 			t.Errorf("-h does not explain %s", name)
 		}
 	}

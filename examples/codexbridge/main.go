@@ -2,7 +2,7 @@
 //
 // With nothing but Go on the machine it shows the whole path: it brings a registry of its own unless CAIO_URL names one,
 // and a demo model that asks no AI unless OPENAI_API_KEY or OPENAI_BASE_URL is set. It is meant to be copied: this file is
-// what a bridge needs, config.go reads flags and environment, and demo*.go and caio.go can be left out.
+// what a bridge needs, config.go and secrets.go read flags, environment and files, and demo*.go and caio.go can be left out.
 package main
 
 import (
@@ -27,18 +27,20 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second signal ends the program at once
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	os.Exit(run(ctx, hangups, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// run returns the exit code: 0 after a graceful stop, 1 if something is wrong, 2 if the command line is.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+// run reloads at every one of hangups. It returns the exit code: 0 after a graceful stop, 1 if something is wrong, 2 if the command line is.
+func run(ctx context.Context, hangups <-chan os.Signal, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	cfg, err := parseConfig(args, getenv)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, help)
 		return 0
 	}
 	if err == nil {
-		err = serve(ctx, cfg, stdout, slog.New(slog.NewTextHandler(stderr, nil)))
+		err = serve(ctx, hangups, cfg, stdout, slog.New(slog.NewTextHandler(stderr, nil)))
 	}
 	if err == nil {
 		return 0
@@ -52,7 +54,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 }
 
 // serve runs the bridge until ctx ends.
-func serve(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger) error {
+func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io.Writer, log *slog.Logger) error {
 	model, stopModel, err := chooseModel(cfg, log)
 	if err != nil {
 		return err
@@ -79,27 +81,33 @@ func serve(ctx context.Context, cfg *config, stdout io.Writer, log *slog.Logger)
 	}
 	defer stopCAIO()
 
-	client, err := caio.NewClient(orchestrator, &caio.Options{Token: caio.StaticToken(cfg.caioToken), Logger: log})
+	keys := newKeyring(cfg.secrets)
+	toCAIO := &caio.Options{Logger: log}
+	if cfg.caioToken != "" {
+		toCAIO.Token = keys.caioToken
+	}
+	client, err := caio.NewClient(orchestrator, toCAIO)
 	if err != nil {
 		return err
 	}
-
-	meters, stopMetrics, err := serveMetrics(cfg, log)
-	if err != nil {
-		return err
-	}
-	defer stopMetrics()
-	opts := &bridge.Options{Logger: log, MeterProvider: meters}
+	opts := &bridge.Options{Logger: log}
 	if cfg.register {
 		opts.Announcer = client
 	}
 	if cfg.bridgeToken != "" {
-		opts.Authenticate = bridge.BearerTokens(map[string]string{"caller": cfg.bridgeToken})
+		opts.Authenticate = keys.authenticate
 	}
+	meters, stopMetrics, err := serveMetrics(cfg, opts.Authenticate, log)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	opts.MeterProvider = meters
 	b, err := bridge.New(promised, provider, opts)
 	if err != nil {
 		return err
 	}
+	defer reloadOn(hangups, func() error { return reload(b, cfg, *model, keys) }, log)()
 	welcome(stdout, cfg, urlOf(ln), orchestrator, cmp.Or(model.Model, codex.DefaultModel), promised)
 	return b.Serve(ctx, ln)
 }

@@ -49,7 +49,7 @@ func start(t *testing.T, env map[string]string, args ...string) running {
 	printed, stdout := io.Pipe()
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, slices.Concat(ownPorts, args), func(name string) string { return env[name] }, stdout, t.Output())
+		ended <- run(ctx, nil, slices.Concat(ownPorts, args), func(name string) string { return env[name] }, stdout, t.Output())
 		stdout.Close()
 	}()
 	t.Cleanup(func() {

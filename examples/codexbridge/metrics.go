@@ -10,13 +10,11 @@ import (
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-
-	"github.com/smarthaus/caio-bridge-go/bridge"
 )
 
 // serveMetrics answers GET /metrics at cfg.metricsAddr, in the format of Prometheus, and returns where the bridge reports
-// to: nil, and nothing is measured, if there is no address.
-func serveMetrics(cfg *config, log *slog.Logger) (meters metric.MeterProvider, stop func(), err error) {
+// to: nil, and nothing is measured, if there is no address. authenticate may be nil.
+func serveMetrics(cfg *config, authenticate func(*http.Request) (string, error), log *slog.Logger) (meters metric.MeterProvider, stop func(), err error) {
 	if cfg.metricsAddr == "" {
 		return nil, func() {}, nil
 	}
@@ -31,7 +29,7 @@ func serveMetrics(cfg *config, log *slog.Logger) (meters metric.MeterProvider, s
 	}
 	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", authenticated(cfg.bridgeToken, promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4})))
+	mux.Handle("GET /metrics", authenticated(authenticate, promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4})))
 	stopServer := background(ln, mux, log)
 	log.Info("serving metrics", "url", urlOf(ln)+"/metrics")
 	return provider, func() {
@@ -40,12 +38,11 @@ func serveMetrics(cfg *config, log *slog.Logger) (meters metric.MeterProvider, s
 	}, nil
 }
 
-// authenticated wants the token, unless there is none.
-func authenticated(token string, next http.Handler) http.Handler {
-	if token == "" {
+// authenticated lets only those in whom authenticate knows; all if it is nil.
+func authenticated(authenticate func(*http.Request) (string, error), next http.Handler) http.Handler {
+	if authenticate == nil {
 		return next
 	}
-	authenticate := bridge.BearerTokens(map[string]string{"caller": token})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := authenticate(r); err != nil {
 			w.Header().Set("WWW-Authenticate", "Bearer")

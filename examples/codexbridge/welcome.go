@@ -17,10 +17,10 @@ func welcome(w io.Writer, cfg *config, bridgeURL, caioURL, model string, c *cont
 	post := "curl -sS -w '\\n' -H 'Content-Type: application/json'"
 	bridgeAuth, caioAuth := "", ""
 	if cfg.bridgeToken != "" {
-		bridgeAuth = ` -H "Authorization: Bearer $CODEX_BRIDGE_TOKEN"`
+		bridgeAuth = ` -H "Authorization: Bearer ` + cfg.shell("CODEX_BRIDGE_TOKEN") + `"`
 	}
 	if cfg.caioToken != "" {
-		caioAuth = ` -H "Authorization: Bearer $CAIO_TOKEN"`
+		caioAuth = ` -H "Authorization: Bearer ` + cfg.shell("CAIO_TOKEN") + `"`
 	}
 	fmt.Fprintf(w, "\nTry, in another terminal:\n")
 	fmt.Fprintf(w, "\n# have code written (add -N -H 'Accept: text/event-stream' to watch)\n")
@@ -35,6 +35,14 @@ func welcome(w io.Writer, cfg *config, bridgeURL, caioURL, model string, c *cont
 		fmt.Fprintf(w, "curl -sS -w '\\n'%s '%s/api/v1/services?capability=code_generation'\n", caioAuth, caioURL)
 	}
 	fmt.Fprintf(w, "\nCtrl-C stops it.\n\n")
+}
+
+// shell returns what stands for a secret on a command line.
+func (c *config) shell(name string) string {
+	if c.getenv(name+"_FILE") != "" {
+		return `$(cat "$` + name + `_FILE")`
+	}
+	return "$" + name
 }
 
 func aboutModel(cfg *config, model string) string {
