@@ -47,6 +47,7 @@ var soakCalls = []soakCall{
 	{"job that fails", 3, answered(202, `"status":`, "/generate", "fault:cut", wantJob)},
 	{"request that the contract does not allow", 3, answered(422, "schema_violation", "/generate", "")},
 	{"request for what is not there", 3, answered(404, "not_found", "/elsewhere", "a stack")},
+	{"operator who changes the provider", 1, reloading},
 }
 
 // patientCalls end with the bridge's deadline.
@@ -140,6 +141,15 @@ func leaving(prompt string, headers ...string) func(context.Context, *soaked) er
 		}
 		return nil
 	}
+}
+
+// reloading gives the bridge a new provider, as for a new key.
+func reloading(_ context.Context, s *soaked) error {
+	provider, err := s.newProvider()
+	if err != nil {
+		return err
+	}
+	return s.bridge.Reload(nil, provider)
 }
 
 type soakAnswer struct {

@@ -66,6 +66,8 @@ func TestSoak(t *testing.T) {
 
 // A soaked is the whole process under test: the bridge with its provider, the model's server, the registry, metrics.
 type soaked struct {
+	bridge   *bridge.Bridge
+	model    string // URL
 	url      string
 	client   *http.Client // of the callers
 	registry *caio.Client
@@ -93,16 +95,17 @@ func startSoak(t *testing.T, patience time.Duration) *soaked {
 	if err != nil {
 		t.Fatal(err)
 	}
-	meters, stopMetrics, err := serveMetrics(cfg, log)
+	meters, stopMetrics, err := serveMetrics(cfg, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(stopMetrics)
-	provider, err := codex.New(&codex.Options{BaseURL: model.URL + "/v1", Model: "soaked"})
+	s.model = model.URL
+	provider, err := s.newProvider()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := bridge.New(generous(t), provider, &bridge.Options{
+	s.bridge, err = bridge.New(generous(t), provider, &bridge.Options{
 		Logger: log, MeterProvider: meters, Announcer: announcer,
 		StoreFile: filepath.Join(t.TempDir(), "jobs.db"), KeepFor: 5 * time.Second,
 		Timeout: patience, JobTimeout: patience,
@@ -117,7 +120,7 @@ func startSoak(t *testing.T, patience time.Duration) *soaked {
 	s.url = urlOf(ln)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- b.Serve(ctx, ln) }()
+	go func() { ended <- s.bridge.Serve(ctx, ln) }()
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
 		stop()
@@ -127,6 +130,10 @@ func startSoak(t *testing.T, patience time.Duration) *soaked {
 	})
 	discover(t, s.registry, "code_generation")
 	return s
+}
+
+func (s *soaked) newProvider() (*codex.Provider, error) {
+	return codex.New(&codex.Options{BaseURL: s.model + "/v1", Model: "soaked"})
 }
 
 // generous returns the provider's contract with limits that the soak does not meet. Limits per hour are left out, for their
