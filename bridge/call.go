@@ -45,6 +45,7 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if err != nil {
 		return err
 	}
+	bound = hurried(x.r, bound)
 	var to answer = plainAnswer{x}
 	if stream {
 		to = newEventStream(x, bound.maxResponse)
@@ -189,7 +190,7 @@ func blame(ctx context.Context, err error) *Error {
 	case errors.Is(cause, errStopping):
 		return &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down; the call was cut off. Try again.", Cause: err}
 	case errors.Is(cause, errDeadline):
-		return &Error{Code: CodeTimeout, Detail: "The call took longer than this operation allows.", Cause: err}
+		return &Error{Code: CodeTimeout, Detail: "The call took longer than this operation allows, or than the caller said to wait.", Cause: err}
 	case errors.Is(cause, errSilent):
 		return &Error{Code: CodeTimeout, Detail: "The wrapped service sent nothing for longer than this operation allows.", Cause: fmt.Errorf("%w: %w", cause, err)}
 	case cause != nil, errors.Is(err, errClientGone):

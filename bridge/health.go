@@ -38,7 +38,11 @@ func (h *health) live(x *exchange) {
 
 func (h *health) ready(x *exchange) {
 	status, word := h.judge(x, "ok", "unavailable")
-	h.write(x, status, map[string]string{"status": word})
+	answer := map[string]string{"status": word}
+	if state := h.bridge.announcement(); state != "" {
+		answer["announcement"] = state
+	}
+	h.write(x, status, answer)
 }
 
 // A healthReport is the body of GET /health.
@@ -49,6 +53,7 @@ type healthReport struct {
 	Version       string `json:"version"` // of the contract
 	UptimeSeconds int64  `json:"uptime_seconds"`
 	InProgress    int64  `json:"calls_in_progress"`
+	Announcement  string `json:"announcement,omitempty"` // how it stands with the orchestrator; see Announcer
 }
 
 func (h *health) report(x *exchange) {
@@ -61,6 +66,7 @@ func (h *health) report(x *exchange) {
 		Version:       s.contract.Version,
 		UptimeSeconds: int64(time.Since(b.since).Seconds()),
 		InProgress:    b.inProgress.Load(),
+		Announcement:  b.announcement(),
 	})
 }
 

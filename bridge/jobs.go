@@ -20,15 +20,35 @@ var errNoJob = &Error{Code: CodeNotFound, Detail: "There is no such job, or no m
 
 // prefersAsync reports whether the caller would rather come back later.
 func prefersAsync(r *http.Request) bool {
+	_, ok := preference(r, "respond-async")
+	return ok
+}
+
+// hurried is the binding with no more time than the caller waits ("wait" of RFC 7240, in seconds). A job has its own time.
+func hurried(r *http.Request, bound *binding) *binding {
+	value, _ := preference(r, "wait")
+	seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
+	wait := time.Duration(seconds) * time.Second
+	if err != nil || seconds == 0 || wait >= bound.total || prefersAsync(r) {
+		return bound
+	}
+	short := *bound
+	short.total = wait
+	return &short
+}
+
+// preference returns what the caller says of a preference (RFC 7240), the first time if it does so twice.
+func preference(r *http.Request, token string) (value string, stated bool) {
 	for _, line := range r.Header.Values("Prefer") {
 		for preference := range strings.SplitSeq(line, ",") {
-			name, _, _ := strings.Cut(preference, ";")
-			if strings.EqualFold(strings.TrimSpace(name), "respond-async") {
-				return true
+			preference, _, _ = strings.Cut(preference, ";") // without its parameters
+			name, value, _ := strings.Cut(preference, "=")
+			if strings.EqualFold(strings.TrimSpace(name), token) {
+				return strings.TrimSpace(value), true
 			}
 		}
 	}
-	return false
+	return "", false
 }
 
 // forOwner hands the job that the path names to f, if it is the caller's.

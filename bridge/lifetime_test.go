@@ -5,9 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/memnet"
@@ -78,6 +81,37 @@ func TestDeadline(t *testing.T) {
 					synctest.Wait()
 					if got := send(t, client, newRequest(t, "GET", "http://localhost:8082/health", "")); !strings.Contains(got.Body, `"calls_in_progress":0`) {
 						t.Errorf("the slot was not freed: %s", got.Body)
+					}
+				})
+			})
+		})
+	}
+}
+
+// A caller who says how long it waits (RFC 7240) is answered in that time, and no caller gets more than the route allows.
+func TestCallerThatWaitsNoLonger(t *testing.T) {
+	t.Parallel()
+	for prefer, took := range map[string]time.Duration{
+		"wait=2":                    2 * time.Second,
+		"handling=strict, WAIT=2":   2 * time.Second,
+		"wait=60":                   10 * time.Second,
+		"wait=0":                    10 * time.Second,
+		"wait=99999999999999999":    10 * time.Second,
+		"wait=-1":                   10 * time.Second,
+		"waiting=2, return=minimal": 10 * time.Second,
+	} {
+		t.Run(prefer, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := shouter(func(ctx context.Context, _ shoutRequest, _ func(word) error) (shoutResponse, error) {
+					<-ctx.Done()
+					return shoutResponse{}, ctx.Err()
+				}, bridge.Timeout(10*time.Second))
+				inBubble(t, newBridge(t, loadContract(t), p, nil), func(client *http.Client) {
+					start := time.Now()
+					got := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`, "Prefer", prefer))
+					if p := got.problem(t); p.Code != "timeout" || time.Since(start) != took {
+						t.Errorf("after %v: %d %s, want a timeout after %v", time.Since(start), got.Status, got.Body, took)
 					}
 				})
 			})
@@ -228,6 +262,56 @@ func TestServeEndsWhenAnnouncingFailsForGood(t *testing.T) {
 			t.Errorf("Serve = %v, want the announcer's error", err)
 		}
 	})
+}
+
+// How the announcement stands is shown and measured, and does not make a bridge unready.
+func TestAnnouncementIsShown(t *testing.T) {
+	t.Parallel()
+	i := instrument(t)
+	synctest.Test(t, func(t *testing.T) {
+		a := &telling{announcer: newAnnouncer()}
+		i.opts.Announcer = a
+		inBubble(t, newBridge(t, loadContract(t), shouter(shout), &i.opts), func(client *http.Client) {
+			<-a.announced
+			for _, test := range []struct {
+				state   string
+				ready   string
+				measure map[string]float64
+			}{
+				{"registered", `{"announcement":"registered","status":"ok"}`, map[string]float64{"caio.bridge.announcement.state=registered caio.bridge.service_id=shouter-001": 1}},
+				{"unavailable", `{"announcement":"unavailable","status":"ok"}`, map[string]float64{"caio.bridge.announcement.state=unavailable caio.bridge.service_id=shouter-001": 0}},
+				{"", `{"status":"ok"}`, map[string]float64{}},
+			} {
+				a.state.Store(test.state)
+				got := send(t, client, newRequest(t, "GET", "http://localhost:8082/readyz", ""))
+				if got.Status != 200 || strings.TrimSpace(got.Body) != test.ready {
+					t.Errorf("/readyz = %d %s, want 200 %s", got.Status, got.Body, test.ready)
+				}
+				health := send(t, client, newRequest(t, "GET", "http://localhost:8082/health", ""))
+				if health.Status != 200 || strings.Contains(health.Body, `"announcement":"`+test.state+`"`) != (test.state != "") {
+					t.Errorf("/health = %d %s", health.Status, health.Body)
+				}
+				if diff := cmp.Diff(test.measure, i.sums(t, "caio.bridge.announced")); diff != "" {
+					t.Errorf("measured (-want +got):\n%s", diff)
+				}
+			}
+		})
+		a.state.Store("registered")
+		if got := i.sums(t, "caio.bridge.announced"); len(got) != 0 {
+			t.Errorf("measured after the end: %v", got)
+		}
+	})
+}
+
+// telling is an announcer that says how it stands.
+type telling struct {
+	*announcer
+	state atomic.Value // of string
+}
+
+func (a *telling) Announcement(serviceID string) string {
+	state, _ := a.state.Load().(string)
+	return map[bool]string{true: state}[serviceID == "shouter-001"]
 }
 
 func TestAnnouncedAddress(t *testing.T) {

@@ -30,13 +30,14 @@ func newOpenAPI(c *contract.Contract, bindings []binding, secured bool) ([]byte,
 		}
 	}
 	doc.addJobs()
+	announcement := object{"type": "string", "description": "How the announcement to the orchestrator stands, if there is one. It does not count in status."}
 	doc.addOwn("/health", "Health of the service, in detail", false, object{"type": "object", "required": []string{"status", "service"}, "properties": object{
 		"status": object{"enum": []string{"healthy", "unhealthy"}}, "service": text, "service_id": text, "version": text,
-		"uptime_seconds": object{"type": "integer"}, "calls_in_progress": object{"type": "integer"},
+		"uptime_seconds": object{"type": "integer"}, "calls_in_progress": object{"type": "integer"}, "announcement": announcement,
 	}})
 	status := object{"type": "object", "required": []string{"status"}, "properties": object{"status": text}}
 	doc.addOwn("/livez", "Whether the process answers", false, status)
-	doc.addOwn("/readyz", "Whether the service takes calls", false, status)
+	doc.addOwn("/readyz", "Whether the service takes calls", false, object{"type": "object", "required": []string{"status"}, "properties": object{"status": text, "announcement": announcement}})
 	doc.addOwn("/contract", "The service contract", true, object{"type": "object"})
 	doc.addOwn("/openapi.json", "This document", true, object{"type": "object"})
 

@@ -6,7 +6,7 @@ import "net/http"
 var (
 	preferParameter = object{
 		"name": "Prefer", "in": "header", "schema": text,
-		"description": "With respond-async (RFC 7240) the call becomes a job: the answer is 202, and Location names the job.",
+		"description": "RFC 7240. With respond-async the call becomes a job: the answer is 202, and Location names the job. With wait=SECONDS it is given up (504) after that time.",
 	}
 	keyParameter = object{
 		"name": "Idempotency-Key", "in": "header", "schema": object{"type": "string", "minLength": 1, "maxLength": 512},

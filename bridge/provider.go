@@ -36,6 +36,18 @@ type TokenCounter interface {
 
 // An Announcer keeps a service announced to an orchestrator until ctx ends, then withdraws it and returns nil. It retries
 // what may pass and returns an error only for what cannot. *caio.Client is one.
+//
+// An announcer may also have a method Announcement(serviceID string) string that says in one word how that stands, such as
+// "registered", and "" if there is nothing to say. It must be quick. The word is shown at /readyz and /health and measured;
+// a bridge that its orchestrator does not know, or cannot be asked about, is ready all the same.
 type Announcer interface {
 	Announce(ctx context.Context, c *contract.Contract) error
+}
+
+// announcement returns how the announcement stands, "" if there is none or nothing is known.
+func (b *Bridge) announcement() string {
+	if teller, ok := b.opts.Announcer.(interface{ Announcement(serviceID string) string }); ok {
+		return teller.Announcement(b.service.Load().contract.ID)
+	}
+	return ""
 }

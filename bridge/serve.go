@@ -101,6 +101,11 @@ func (b *Bridge) announce(ctx context.Context, addr net.Addr) (withdraw func(), 
 	if b.opts.Announcer == nil {
 		return func() {}, nil
 	}
+	forget, err := b.telemetry.announces(b)
+	if err != nil {
+		b.log.Warn("the announcement is not measured", "cause", err)
+		forget = func() {}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	failure := make(chan error, 1)
 	done := make(chan struct{})
@@ -111,6 +116,7 @@ func (b *Bridge) announce(ctx context.Context, addr net.Addr) (withdraw func(), 
 		}
 	}()
 	return func() {
+		defer forget()
 		cancel()
 		select {
 		case <-done:

@@ -34,6 +34,7 @@ const (
 	keyOutcome   = attribute.Key("caio.bridge.outcome")
 	keyClause    = attribute.Key("caio.bridge.contract_clause")
 	keyCurrency  = attribute.Key("caio.bridge.currency")
+	keyState     = attribute.Key("caio.bridge.announcement.state")
 
 	keyGenAIOperation = attribute.Key("gen_ai.operation.name")
 	keyGenAIProvider  = attribute.Key("gen_ai.provider.name")
@@ -52,6 +53,7 @@ var (
 // telemetry holds what is measured of calls. Without a MeterProvider and a TracerProvider everything in it does nothing.
 type telemetry struct {
 	tracer    trace.Tracer
+	meter     metric.Meter
 	propagate propagation.TraceContext // W3C trace context; baggage of callers is not passed on
 
 	requests   metric.Float64Histogram
@@ -73,6 +75,7 @@ func newTelemetry(opts *Options) (*telemetry, error) {
 	}
 	t := &telemetry{tracer: tracers.Tracer(scopeName)}
 	meter := meters.Meter(scopeName)
+	t.meter = meter
 	seconds := func(name, description string) (metric.Float64Histogram, error) {
 		return meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(secondBounds...))
 	}
@@ -85,6 +88,28 @@ func newTelemetry(opts *Options) (*telemetry, error) {
 	t.tokens, errs[5] = meter.Int64Histogram("gen_ai.client.token.usage", metric.WithUnit("{token}"), metric.WithDescription("Tokens per call of a model."), metric.WithExplicitBucketBoundaries(tokenBounds...))
 	t.spent, errs[6] = meter.Float64Counter("caio.bridge.cost", metric.WithUnit("1"), metric.WithDescription("What calls cost by the contract's prices, in the currency that the attribute names."))
 	return t, errors.Join(errs[:]...)
+}
+
+// announces measures how the announcement of the bridge's service stands, until stop is called.
+func (t *telemetry) announces(b *Bridge) (stop func(), err error) {
+	gauge, err := t.meter.Int64ObservableGauge("caio.bridge.announced", metric.WithUnit("1"), metric.WithDescription("1 if the orchestrator confirmed the service's registration when last asked, else 0."))
+	if err != nil {
+		return nil, err
+	}
+	registration, err := t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		word, value := b.announcement(), int64(0)
+		if word == "registered" {
+			value = 1
+		}
+		if word != "" {
+			o.ObserveInt64(gauge, value, metric.WithAttributes(keyService.String(b.service.Load().contract.ID), keyState.String(word)))
+		}
+		return nil
+	}, gauge)
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = registration.Unregister() }, nil // it can only have been unregistered before
 }
 
 // begin starts the server span of a request, as a child of the caller's.

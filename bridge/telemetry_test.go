@@ -49,7 +49,7 @@ func instrument(t *testing.T) *instruments {
 	return i
 }
 
-// sums returns the metric's value per set of attributes: counts of histograms, sums of counters.
+// sums returns the metric's value per set of attributes: counts of histograms, sums of counters, values of gauges.
 func (i *instruments) sums(t *testing.T, name string) map[string]float64 {
 	t.Helper()
 	var collected metricdata.ResourceMetrics
@@ -72,6 +72,10 @@ func (i *instruments) sums(t *testing.T, name string) map[string]float64 {
 					sums[words(p.Attributes)] = float64(p.Sum)
 				}
 			case metricdata.Sum[int64]:
+				for _, p := range data.DataPoints {
+					sums[words(p.Attributes)] = float64(p.Value)
+				}
+			case metricdata.Gauge[int64]:
 				for _, p := range data.DataPoints {
 					sums[words(p.Attributes)] = float64(p.Value)
 				}
