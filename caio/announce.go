@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -34,7 +35,7 @@ const minLease = 10 * time.Second
 // every [Options].Heartbeat and registers again when CAIO has forgotten it, as it does when it restarts. If CAIO grants
 // leases, Announce takes one of three heartbeats and renews it instead, so that a registration does not outlive a crash
 // for long. A refused token and an id that another contract holds are waited out, because tokens rotate and services are
-// withdrawn. Each change of state is logged once, and told to [Options].Announced.
+// withdrawn. Each change of state is logged once, and told to [Options].Announced; [Client.Announcement] says it at any time.
 //
 // What an earlier run left behind is replaced: an entry under the id, met at the start, that names the same base URL, where
 // nobody else can be served. (A base URL on this machine says so only if CAIO is on this machine, too.) If CAIO does not
@@ -60,6 +61,31 @@ func (c *Client) Announce(ctx context.Context, ct *contract.Contract) error {
 			return a.withdraw(ctx, c)
 		}
 	}
+}
+
+// Announcement returns how the announcement of a service by this client stands: "registered", "taken" (another contract
+// holds the id), "unauthorized" (CAIO refuses the token, or there is none), "refused" (CAIO refuses for another reason),
+// "unavailable" (CAIO cannot be asked), "withdrawn", or "" if the service was never announced. It is what was true when
+// CAIO was last asked.
+func (c *Client) Announcement(serviceID string) string {
+	c.states.mu.Lock()
+	defer c.states.mu.Unlock()
+	return c.states.byID[serviceID]
+}
+
+// states are the announcements of a client.
+type states struct {
+	mu   sync.Mutex
+	byID map[string]string
+}
+
+func (s *states) set(serviceID, state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byID == nil {
+		s.byID = make(map[string]string)
+	}
+	s.byID[serviceID] = state
 }
 
 // An announcement is what one call of Announce knows.
@@ -100,7 +126,6 @@ func (a *announcement) step(ctx context.Context) error {
 			return nil
 		}
 		a.registered, a.adopted = false, false
-		a.enter("lost", nil)
 	}
 
 	attempt, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -217,6 +242,8 @@ func (a *announcement) report(err error) {
 	case err == nil:
 	case errors.Is(err, ErrUnauthorized):
 		state, level, message = "unauthorized", slog.LevelError, "CAIO refuses the token; retrying until it is accepted"
+	case errors.Is(err, errNoToken):
+		state, level, message = "unauthorized", slog.LevelError, "there is no token for CAIO; retrying until there is"
 	case errors.Is(err, ErrAlreadyRegistered):
 		state, level, message = "taken", slog.LevelError, "the service's id is taken by another contract; retrying until that is unregistered"
 	case errors.As(err, &refusal) && refusal.Status < http.StatusInternalServerError && !refusal.temporary():
@@ -240,6 +267,7 @@ func (a *announcement) enter(state string, err error) bool {
 		return false
 	}
 	a.state = state
+	a.client.states.set(a.contract.ID, state)
 	a.client.announced(a.contract.ID, state, err)
 	return true
 }
@@ -256,10 +284,11 @@ func (a *announcement) withdraw(ended context.Context, c *Client) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ended), withdrawTimeout)
 	defer cancel()
 	service, err := c.Service(ctx, a.contract.ID)
-	if err == nil {
-		if a.disowned(service) || service.Contract == nil && !a.registered {
-			return nil
-		}
+	if err == nil && (a.disowned(service) || service.Contract == nil && !a.registered) {
+		a.log.Warn("leaving the entry, which is another's, with CAIO")
+		return nil
+	}
+	if err == nil || errors.Is(err, ErrNotFound) { // it may be there all the same, where CAIO answers from a copy
 		err = c.Unregister(ctx, a.contract.ID)
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {

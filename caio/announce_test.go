@@ -13,6 +13,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,8 +31,9 @@ type stage struct {
 	down     bool // no connection at all
 	calls    int
 
-	hideContracts bool       // as some CAIOs do
-	quick         *quickCAIO // instead of the registry
+	past          *registry.Registry // if not nil, what is shown of services is from there, and no leases are granted
+	hideContracts bool               // as some CAIOs do
+	quick         *quickCAIO         // instead of the registry
 }
 
 // A quickCAIO knows one service by its id only.
@@ -90,10 +92,24 @@ func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
 	if status != 0 {
 		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	}
+	if s.past != nil {
+		handler = http.HandlerFunc(s.fromThePast)
+	}
 	if s.hideContracts && r.Method == http.MethodGet {
 		handler = http.HandlerFunc(s.withoutContract)
 	}
 	return inMemory{handler}.RoundTrip(r)
+}
+
+func (s *stage) fromThePast(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet {
+		s.past.ServeHTTP(w, r)
+		return
+	}
+	answer := httptest.NewRecorder()
+	s.registry.ServeHTTP(answer, r)
+	w.WriteHeader(answer.Code)
+	io.WriteString(w, strings.Replace(answer.Body.String(), "max_ttl_seconds", "of_no_interest", 1))
 }
 
 func (s *stage) withoutContract(w http.ResponseWriter, r *http.Request) {
@@ -109,6 +125,7 @@ func (s *stage) withoutContract(w http.ResponseWriter, r *http.Request) {
 // An announcing runs Announce beside the test.
 type announcing struct {
 	stage  *stage
+	client *caio.Client
 	log    bytes.Buffer // to be read when the bubble is idle, as
 	states []string
 	stop   context.CancelFunc
@@ -131,7 +148,7 @@ func announceAt(t *testing.T, s *stage, url string, ct *contract.Contract) *anno
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	a.stop = cancel
+	a.stop, a.client = cancel, client
 	go func() { a.done <- client.Announce(ctx, ct) }()
 	synctest.Wait()
 	return a
@@ -254,8 +271,8 @@ func TestAnnounceReturnsInvalidContractAtOnce(t *testing.T) {
 		a := announce(t, s, ct)
 		select {
 		case err := <-a.done:
-			if !errors.Is(err, caio.ErrInvalidContract) || s.calls != 1 {
-				t.Errorf("after %d calls: %v, want ErrInvalidContract after one", s.calls, err)
+			if !errors.Is(err, caio.ErrInvalidContract) || s.calls != 2 {
+				t.Errorf("after %d calls: %v, want ErrInvalidContract after the question for the paths and one registration", s.calls, err)
 			}
 		default:
 			t.Error("Announce still tries")
@@ -307,6 +324,148 @@ func TestAnnounceLeavesAReplacementAlone(t *testing.T) {
 				a.end(t)
 				if !s.has(t, "mine") {
 					t.Error("the other's registration was withdrawn")
+				}
+			})
+		})
+	}
+}
+
+// A CAIO that comes and goes all the time finds the service registered as soon as it stays.
+func TestAnnounceOutlastsFlapping(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		a := announce(t, s, ct)
+		for i := range 60 {
+			s.set(func(s *stage) {
+				s.down, s.status = i%3 == 0, map[bool]int{true: http.StatusInternalServerError}[i%3 == 1]
+				if i%5 == 0 {
+					s.registry = newRegistry(t, nil)
+				}
+			})
+			pass(7 * time.Second)
+		}
+		if calls := s.count(); calls > 100 {
+			t.Errorf("%d calls in seven minutes", calls)
+		}
+		s.set(func(s *stage) { s.down, s.status = false, 0 })
+		pass(time.Minute)
+		if !s.has(t, "mine") || a.client.Announcement("mine") != "registered" {
+			t.Errorf("a minute after the last change the state is %q", a.client.Announcement("mine"))
+		}
+		a.end(t)
+		if s.has(t, "mine") || a.client.Announcement("mine") != "withdrawn" {
+			t.Errorf("at the end the state is %q", a.client.Announcement("mine"))
+		}
+	})
+}
+
+// A slow CAIO is waited for. If it is too slow, what it did after all is known once it is fast again, and withdrawn.
+func TestAnnounceWithASlowRegistry(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	for name, test := range map[string]struct {
+		delay time.Duration
+		state string
+	}{
+		"slow":     {9 * time.Second, "registered"},
+		"too slow": {11 * time.Second, "unavailable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				reg := newRegistry(t, nil)
+				var delay atomic.Int64
+				delay.Store(int64(test.delay))
+				client, err := caio.NewClient("http://localhost:8080", &caio.Options{Paths: "services", HTTPClient: &http.Client{Transport: lagging{reg, &delay}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- client.Announce(ctx, ct) }()
+				pass(10 * time.Minute)
+				if got := client.Announcement("mine"); got != test.state {
+					t.Errorf("after ten minutes the state is %q, want %q", got, test.state)
+				}
+				delay.Store(0)
+				pass(time.Minute)
+				if got := client.Announcement("mine"); got != "registered" {
+					t.Errorf("a minute after CAIO became fast the state is %q", got)
+				}
+				cancel()
+				if err := <-done; err != nil {
+					t.Errorf("Announce: %v", err)
+				}
+				pass(time.Minute)
+				if _, err := reg.Service(t.Context(), "mine"); !errors.Is(err, caio.ErrNotFound) {
+					t.Errorf("the registration remained: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// lagging is a transport to a handler that gets each request late, and serves it even if the client has gone.
+type lagging struct {
+	handler http.Handler
+	delay   *atomic.Int64
+}
+
+func (l lagging) RoundTrip(r *http.Request) (*http.Response, error) {
+	answered := make(chan *http.Response, 1)
+	go func() {
+		time.Sleep(time.Duration(l.delay.Load()))
+		recorder := httptest.NewRecorder()
+		l.handler.ServeHTTP(recorder, r.WithContext(context.WithoutCancel(r.Context())))
+		answered <- recorder.Result()
+	}()
+	select {
+	case response := <-answered:
+		return response, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+// A CAIO without leases that shows what was true long ago: before we registered, or of our own last version. Ours is there
+// all the time, the state does not waver, and nothing is left behind but what looks like another's.
+func TestAnnounceWithStaleAnswers(t *testing.T) {
+	t.Parallel()
+	ct, former := newContract(t, "mine", "1.1.0"), newContract(t, "mine", "1.0.0")
+	for name, test := range map[string]struct {
+		shown   *contract.Contract // nil for none
+		remains bool
+	}{
+		"nothing":          {nil, false},
+		"our last version": {former, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s, past := newStage(t), newRegistry(t, nil)
+				if test.shown != nil {
+					s.registry.Register(t.Context(), test.shown)
+					past.Register(t.Context(), test.shown)
+				}
+				s.past = past
+				a := announce(t, s, ct)
+				for range 20 {
+					pass(30 * time.Second)
+					if service, err := s.registry.Service(t.Context(), "mine"); err != nil || !service.Contract.Equal(ct) {
+						t.Fatalf("the entry is %+v, %v, want ours", service, err)
+					}
+				}
+				if calls := s.count(); calls > 60 {
+					t.Errorf("%d calls in ten minutes", calls)
+				}
+				a.end(t)
+				if s.has(t, "mine") != test.remains {
+					t.Errorf("there at the end: %t", !test.remains)
+				}
+				if states := strings.Join(a.states, " "); !strings.HasPrefix(states+" withdrawn", "registered withdrawn") {
+					t.Errorf("states %q", states)
 				}
 			})
 		})

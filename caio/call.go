@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 )
@@ -25,7 +28,9 @@ const maxCall = 10 * time.Minute
 // "" takes the only one that is a POST.
 //
 // A refusal by the service is an [*Error] with its status, code and detail. A call may cost money and is never repeated;
-// it is bounded by the deadline of ctx, 10 minutes if that has none, and its answer by 8 MiB. CAIO's token is not sent; see [Options].ServiceToken.
+// it is bounded by the deadline of ctx, 10 minutes if that has none, and its answer by 8 MiB. The service is told how long
+// the caller waits ("Prefer: wait", RFC 7240), which a bridge keeps to, and the trace context of ctx (W3C traceparent and
+// tracestate). CAIO's token is not sent; see [Options].ServiceToken.
 func (c *Client) Call(ctx context.Context, d *Decision, endpoint string, body, answer any) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -117,10 +122,13 @@ func (c *Client) startCall(ctx context.Context, d *Decision, endpoint string, bo
 	if s.response, err = c.http.Do(request); err != nil {
 		return nil, s.fault(transportFault(err))
 	}
-	if s.response.StatusCode < 300 {
+	if s.response.StatusCode < 300 && s.response.StatusCode != http.StatusAccepted {
 		return s, nil
 	}
 	defer s.response.Body.Close()
+	if s.response.StatusCode == http.StatusAccepted {
+		return nil, s.fault(permanentFault("the service did not answer but began a job (HTTP 202), which this client did not ask for"))
+	}
 	data, _ := readAnswer(s.response) // whatever was readable of the body, the status stands
 	return nil, refusal(s.op, s.response, data, s.token)
 }
@@ -184,6 +192,10 @@ func (c *Client) newServiceRequest(ctx context.Context, target Endpoint, base *u
 		request.Header.Set("Content-Type", "application/json")
 	}
 	request.Header.Set("User-Agent", userAgent)
+	if deadline, ok := ctx.Deadline(); ok {
+		request.Header.Set("Prefer", fmt.Sprintf("wait=%d", max(1, int64(math.Ceil(time.Until(deadline).Seconds())))))
+	}
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(request.Header))
 	return request, nil
 }
 

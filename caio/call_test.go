@@ -9,9 +9,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/contract"
@@ -75,6 +78,169 @@ func TestCallRefused(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || calls != 1 {
 		t.Errorf("after %d calls (-want +got):\n%s", calls, diff)
 	}
+}
+
+// The service learns how long its caller waits, and to which trace the call belongs.
+func TestCallCarriesDeadlineAndTrace(t *testing.T) {
+	t.Parallel()
+	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	traced := trace.ContextWithSpanContext(t.Context(), span)
+	const traceparent = "00-01000000000000000000000000000000-0200000000000000-01"
+	for name, test := range map[string]struct {
+		ctx                 context.Context
+		timeout             time.Duration // 0 for none
+		prefer, traceparent string
+	}{
+		"nothing said":     {t.Context(), 0, "wait=600", ""},
+		"a deadline":       {t.Context(), 90 * time.Second, "wait=90", ""},
+		"rounded up":       {t.Context(), 1500 * time.Millisecond, "wait=2", ""},
+		"less than second": {traced, 500 * time.Millisecond, "wait=1", traceparent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for how, call := range map[string]func(*caio.Client, context.Context, *caio.Decision) error{
+				"Call": func(c *caio.Client, ctx context.Context, d *caio.Decision) error {
+					return c.Call(ctx, d, "POST /generate", map[string]any{}, nil)
+				},
+				"Stream": func(c *caio.Client, ctx context.Context, d *caio.Decision) (failed error) {
+					for _, err := range c.Stream(ctx, d, "POST /generate", map[string]any{}) {
+						failed = err
+					}
+					return failed
+				},
+			} {
+				var got http.Header
+				client := newInMemoryClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					got = r.Header
+					io.WriteString(w, "{}")
+				}), caio.Options{})
+				decision := &caio.Decision{ServiceID: "s", BaseURL: "http://localhost", Endpoints: []caio.Endpoint{{Method: "POST", Path: "/generate"}}}
+				ctx, cancel := test.ctx, func() {}
+				if test.timeout > 0 {
+					ctx, cancel = context.WithTimeout(ctx, test.timeout)
+				}
+				err := call(client, ctx, decision)
+				cancel()
+				if err != nil || got.Get("Prefer") != test.prefer || got.Get("Traceparent") != test.traceparent {
+					t.Errorf("%s: %v; Prefer %q, Traceparent %q", how, err, got.Get("Prefer"), got.Get("Traceparent"))
+				}
+			}
+		})
+	}
+}
+
+// Whatever a service does instead of answering, its caller gets one error, soon, and no made-up answer; and what the
+// service was sent goes nowhere else.
+func TestHostileServices(t *testing.T) {
+	t.Parallel()
+	var leaked atomic.Bool
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked.Store(true) }))
+	t.Cleanup(func() { // when all is done
+		elsewhere.Close()
+		if leaked.Load() {
+			t.Error("another host was asked")
+		}
+	})
+	for name, test := range map[string]struct {
+		handler http.HandlerFunc
+		want    string // part of the error of Call
+		stream  string // of Stream, if that is another
+	}{
+		"huge": {func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, `{"code": "`+strings.Repeat("x", 9<<20)+`"}`)
+		}, "larger than 8 MiB", ""},
+		"slow":             {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "no answer in time", ""},
+		"trickling":        {trickle("application/json", " "), "context deadline exceeded", ""},
+		"trickling events": {trickle("text/event-stream", ": alive\n"), "context deadline exceeded", "context deadline exceeded"},
+		"cut": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			io.WriteString(w, `{"code": "`)
+		}, "cut off after 10 bytes", ""},
+		"cut events": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Content-Length", "1000")
+			io.WriteString(w, "event: delta\ndata: 1\n\nevent: result\ndata: {")
+		}, "cut off", "the stream broke"},
+		"hung up":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF", ""},
+		"nothing":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, "empty", ""},
+		"text":            {answering(200, "text/plain", "fine").(http.HandlerFunc), "not what is documented", ""},
+		"web page":        {answering(200, "text/html", "<html>").(http.HandlerFunc), "web page", ""},
+		"refused in HTML": {answering(503, "text/html", "<html>nginx</html>").(http.HandlerFunc), "service unavailable (HTTP 503)", ""},
+		"a job":           {answering(202, "application/json", `{"code": "later"}`).(http.HandlerFunc), "began a job", ""},
+		"other host": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+		}, "another origin", ""},
+		"other method": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/health", http.StatusSeeOther) }, "from POST to GET", ""},
+		"round and round": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.Path, http.StatusPermanentRedirect)
+		}, "more than 3 times", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, decision := decide(t, func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body) // else the server would not notice that the caller leaves
+				test.handler(w, r)
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			if slow := strings.Contains(test.want, "time") || strings.Contains(test.want, "deadline"); slow {
+				ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+			}
+			defer cancel()
+			var answer struct{ Code string }
+			err := client.Call(ctx, decision, "POST /generate", map[string]any{}, &answer)
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "sesame") || answer.Code != "" {
+				t.Errorf("Call = %v, want an error about %q; the answer is %+v", err, test.want, answer)
+			}
+			var faults []error
+			for event, err := range client.Stream(ctx, decision, "POST /generate", map[string]any{}) {
+				if event.Name == "result" {
+					t.Errorf("a result: %s", event.Data)
+				}
+				if err != nil {
+					faults = append(faults, err)
+				}
+			}
+			if len(faults) != 1 || !strings.Contains(faults[0].Error(), test.stream) {
+				t.Errorf("Stream ends with %v, want one error about %q", faults, test.stream)
+			}
+		})
+	}
+}
+
+// trickle sends a little now and then, until the caller has had enough.
+func trickle(contentType, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		for r.Context().Err() == nil {
+			io.WriteString(w, text)
+			w.(http.Flusher).Flush()
+			select {
+			case <-time.After(time.Millisecond):
+			case <-r.Context().Done():
+			}
+		}
+	}
+}
+
+// A cancelled call ends at once, at the service, too.
+func TestCallCancelled(t *testing.T) {
+	t.Parallel()
+	began, ended := make(chan struct{}), make(chan struct{})
+	client, decision := decide(t, func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // else the server would not notice
+		close(began)
+		<-r.Context().Done()
+		close(ended)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-began
+		cancel()
+	}()
+	if err := client.Call(ctx, decision, "POST /generate", map[string]any{}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("Call = %v, want context.Canceled", err)
+	}
+	<-ended
 }
 
 // CAIO does not promise to say in a decision where the service is: then its contract says it.

@@ -1,8 +1,8 @@
 // Package caio is a client of the orchestrator CAIO: it registers services by their contracts and keeps them registered,
 // discovers services, and asks for routing decisions.
 //
-// CAIO documents two sets of paths, two forms of capabilities and two error envelopes. The client reads all forms; which
-// paths it calls is chosen by [Dialect]. The sub-package registry is a server of the same API.
+// CAIO documents several paths for the same, two forms of capabilities and two error envelopes. The client reads all forms,
+// and finds out which paths there are unless [Options].Paths says it. The sub-package registry is a server of the same API.
 package caio
 
 import (
@@ -28,7 +28,7 @@ import (
 type Client struct {
 	base         *url.URL
 	http         *http.Client
-	dialect      Dialect
+	paths        *paths
 	token        func(context.Context) (string, error)
 	serviceToken func(ctx context.Context, baseURL string) (string, error)
 	tokenInClear bool
@@ -36,6 +36,7 @@ type Client struct {
 	timeout      time.Duration
 	heartbeat    time.Duration
 	announced    func(serviceID, state string, err error)
+	states       *states
 	attempts     int
 }
 
@@ -45,6 +46,10 @@ type Options struct {
 	// concurrent use. White space around the token is ignored; "" sends none. Nil: no token is sent. See [StaticToken].
 	Token func(context.Context) (string, error)
 
+	// TokenFile names a file that holds the bearer token. It is read before every attempt, so that it may be replaced, as
+	// mounted secrets are. Default: none. Give this or Token.
+	TokenFile string
+
 	// ServiceToken returns the bearer token for the service at baseURL that [Client.Call] and [Client.Stream] call, ""
 	// for none. It must be safe for concurrent use. Nil: no token is sent to services; CAIO's own never is.
 	ServiceToken func(ctx context.Context, baseURL string) (string, error)
@@ -52,8 +57,11 @@ type Options struct {
 	// TokenInClear allows sending tokens over plain HTTP to hosts other than this machine. Default: refused.
 	TokenInClear bool
 
-	// Dialect chooses CAIO's paths. Default: [ServicesDialect].
-	Dialect Dialect
+	// Paths chooses where services are registered: "services" (POST /api/v1/services), "published" (POST
+	// /api/v1/register-service) or "integration" (POST /api/v1/integration/register-service, which CAIO opens to callers
+	// without a token). Default: one of the first two, found out by a GET before the first registration, and again when the
+	// path is gone.
+	Paths string
 
 	// HTTPClient sends the requests, to CAIO and to services; its CheckRedirect is replaced. Default: a client of its
 	// own, with the proxy that the environment names.
@@ -68,31 +76,13 @@ type Options struct {
 	// Attempts bounds how often a call is sent in all. Default: 3; at most 10; 1 means no retry.
 	Attempts int
 
-	// Announced is told how an announcement stands, once for each change: "registered", "taken" (another contract holds
-	// the id), "unauthorized", "refused", "unavailable", "lost" (CAIO forgot or replaced the service) or "withdrawn", with
-	// the error if there is one. It is called by [Client.Announce], must return soon, and suits readiness and metrics.
-	// Default: nobody is told.
+	// Announced is told how an announcement stands, once for each change, in the words of [Client.Announcement], with the
+	// error if there is one. It is called by [Client.Announce] and must return soon. Default: nobody is told.
 	Announced func(serviceID, state string, err error)
 
 	// Heartbeat is how often [Client.Announce] checks that the registration is still there, give or take a fifth.
 	// Default: 30 s; between 1 s and 1 h.
 	Heartbeat time.Duration
-}
-
-// A Dialect is one of the two sets of paths that CAIO documents. They differ in registration and reading one service.
-type Dialect int
-
-const (
-	ServicesDialect  Dialect = iota // POST /api/v1/services, GET /api/v1/services/{id}
-	PublishedDialect                // POST /api/v1/register-service, GET /api/services/{id}
-)
-
-// StaticToken returns an [Options].Token that always gives the same token, and nil for an empty one.
-func StaticToken(token string) func(context.Context) (string, error) {
-	if token = strings.TrimSpace(token); token == "" {
-		return nil
-	}
-	return func(context.Context) (string, error) { return token, nil }
 }
 
 // NewClient returns a client of the CAIO at baseURL, for example "http://localhost:8080". It does not connect. All faults
@@ -103,19 +93,20 @@ func NewClient(baseURL string, opts *Options) (*Client, error) {
 		o = *opts
 	}
 	base, err := parseBase(baseURL)
-	if err == nil && base.Scheme == "http" && o.Token != nil && !o.TokenInClear && !wire.IsLoopback(base.Hostname()) {
+	if err == nil && base.Scheme == "http" && (o.Token != nil || o.TokenFile != "") && !o.TokenInClear && !wire.IsLoopback(base.Hostname()) {
 		err = fmt.Errorf("a token would travel in clear to %s: use an https URL, or set TokenInClear", base.Host)
 	}
-	if err := errors.Join(err, o.setDefaults()); err != nil {
+	paths, unknown := newPaths(o.Paths)
+	if err := errors.Join(err, unknown, o.setDefaults()); err != nil {
 		return nil, fmt.Errorf("caio: %w", err)
 	}
 
 	sender := *o.HTTPClient
 	sender.CheckRedirect = refuseForeignRedirect
 	return &Client{
-		base: base, http: &sender, dialect: o.Dialect, log: o.Logger,
+		base: base, http: &sender, paths: paths, log: o.Logger,
 		token: o.Token, serviceToken: o.ServiceToken, tokenInClear: o.TokenInClear,
-		timeout: o.Timeout, heartbeat: o.Heartbeat, announced: o.Announced, attempts: o.Attempts,
+		timeout: o.Timeout, heartbeat: o.Heartbeat, announced: o.Announced, states: new(states), attempts: o.Attempts,
 	}, nil
 }
 
@@ -130,17 +121,20 @@ func (o *Options) setDefaults() error {
 		}
 		o.HTTPClient = &http.Client{Transport: transport}
 	}
+	var token error
+	switch {
+	case o.TokenFile != "" && o.Token != nil:
+		token = errors.New("both Token and TokenFile are given: give one")
+	case o.TokenFile != "":
+		o.Token = fileToken(o.TokenFile)
+	}
 	if o.Announced == nil {
 		o.Announced = func(string, string, error) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	var dialect error
-	if o.Dialect != ServicesDialect && o.Dialect != PublishedDialect {
-		dialect = fmt.Errorf("unknown Dialect %d", o.Dialect)
-	}
-	return errors.Join(dialect,
+	return errors.Join(token,
 		setDefault("Timeout", &o.Timeout, 10*time.Second, time.Millisecond, 5*time.Minute),
 		setDefault("Heartbeat", &o.Heartbeat, 30*time.Second, time.Second, time.Hour),
 		setDefault("Attempts", &o.Attempts, 3, 1, 10),

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,14 +17,14 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// A service's whole life against the real registry, in both sets of paths.
+// A service's whole life against the real registry, whichever paths are chosen.
 func TestClientAgainstRegistry(t *testing.T) {
 	t.Parallel()
-	for name, dialect := range map[string]caio.Dialect{"services": caio.ServicesDialect, "published": caio.PublishedDialect} {
-		t.Run(name, func(t *testing.T) {
+	for _, paths := range []string{"", "services", "published", "integration"} {
+		t.Run(paths, func(t *testing.T) {
 			t.Parallel()
 			ctx, ct := t.Context(), newContract(t, "codex-bridge-001", "1.0.0")
-			client := newClient(t, newRegistry(t, nil), &caio.Options{Dialect: dialect})
+			client := newClient(t, newRegistry(t, nil), &caio.Options{Paths: paths})
 
 			for range 2 { // the second time is a harmless repetition
 				registration, err := client.Register(ctx, ct)
@@ -134,6 +136,38 @@ func TestTokensRotate(t *testing.T) {
 	}
 }
 
+// A token file may be replaced at any time, as mounted secrets are, and what is wrong with it is said without its text.
+func TestTokenFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "token")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const token = "the-second-and-right-token"
+	client := newClient(t, newRegistry(t, &registry.Options{Tokens: []string{token}}), &caio.Options{TokenFile: file})
+	ask := func() error { _, err := client.Services(t.Context(), caio.Query{}); return err }
+	if err := ask(); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("without the file: %v, want its name", err)
+	}
+	write("an-outdated-token\n")
+	if err := ask(); !errors.Is(err, caio.ErrUnauthorized) {
+		t.Errorf("with the wrong token: %v, want ErrUnauthorized", err)
+	}
+	write(token + "\n")
+	if err := ask(); err != nil {
+		t.Errorf("with the right token: %v", err)
+	}
+	for _, text := range []string{" \n", "canary two\n", strings.Repeat("canary", 1<<15)} {
+		write(text)
+		if err := ask(); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("with %.20q in the file: %v", text, err)
+		}
+	}
+}
+
 func TestNewClientRefuses(t *testing.T) {
 	t.Parallel()
 	token := caio.StaticToken("sesame")
@@ -150,7 +184,9 @@ func TestNewClientRefuses(t *testing.T) {
 		"negative timeout":   {url: "http://localhost", opts: caio.Options{Timeout: -1}, want: "Timeout"},
 		"too many attempts":  {url: "http://localhost", opts: caio.Options{Attempts: 11}, want: "Attempts"},
 		"frantic heartbeat":  {url: "http://localhost", opts: caio.Options{Heartbeat: time.Millisecond}, want: "Heartbeat"},
-		"unknown dialect":    {url: "http://localhost", opts: caio.Options{Dialect: 7}, want: "Dialect"},
+		"unknown paths":      {url: "http://localhost", opts: caio.Options{Paths: "old"}, want: "Paths"},
+		"two tokens":         {url: "http://localhost", opts: caio.Options{Token: token, TokenFile: "token"}, want: "both Token and TokenFile"},
+		"file in clear":      {url: "http://caio.example", opts: caio.Options{TokenFile: "token"}, want: "in clear"},
 		"all faults at once": {url: "ftp://x", opts: caio.Options{Attempts: -1}, want: "Attempts"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 )
@@ -27,6 +28,7 @@ const (
 
 // The operations, as messages name them.
 const (
+	opPaths      = "find out the paths"
 	opRegister   = "register"
 	opUnregister = "unregister"
 	opServices   = "list services"
@@ -153,6 +155,10 @@ func (c *Client) newRequest(ctx context.Context, r call) (request *http.Request,
 	request.URL.RawQuery = r.query.Encode()
 	request.Header.Set("Accept", "application/json, */*;q=0.1")
 	request.Header.Set("User-Agent", userAgent)
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(request.Header))
+	if r.method == http.MethodGet {
+		request.Header.Set("Cache-Control", "no-cache") // what a cache remembers of CAIO may be long past
+	}
 	if r.body != nil {
 		request.Header.Set("Content-Type", body.contentType)
 	}
@@ -161,20 +167,10 @@ func (c *Client) newRequest(ctx context.Context, r call) (request *http.Request,
 	}
 	token, err = c.token(ctx)
 	if err != nil {
-		return nil, "", fmt.Errorf("no token: %w", err)
+		return nil, "", fmt.Errorf("%w: %w", errNoToken, err)
 	}
 	token = strings.TrimSpace(token)
 	return request, token, setBearer(request, token)
-}
-
-func setBearer(request *http.Request, token string) error {
-	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return permanentFault("the token has characters that no bearer token has")
-	}
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	return nil
 }
 
 // transportFault strips method and URL, which say nothing new, from an error of net/http, and names a timeout.

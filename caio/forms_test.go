@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,6 +135,72 @@ func TestRouteBodies(t *testing.T) {
 				t.Errorf("body (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Bounds are asked for where CAIO takes them; what that place does not take is looked at here.
+func TestServicesThatPromise(t *testing.T) {
+	t.Parallel()
+	var asked string
+	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked = r.Method + " " + r.URL.Path + " " + string(body)
+		io.WriteString(w, `{"services": [{"service_id": "a", "status": "active"}, {"service_id": "b", "status": "unhealthy"}], "count": 2}`)
+	}), nil)
+	limit := 500.0
+	got, err := client.Services(t.Context(), caio.Query{Capability: "chat", Status: "active",
+		Guarantees: map[string]contract.Bound{"p95_latency_ms": {Max: &limit}}, Constraints: map[string]any{"requires_gpu": false}})
+	if err != nil || len(got) != 1 || got[0].ID != "a" {
+		t.Errorf("Services = %+v, %v, want the active one", got, err)
+	}
+	want := `POST /api/v1/integration/discover-services {"capabilities":["chat"],"constraints":{"requires_gpu":false},"guarantees":{"p95_latency_ms":{"max":500}}}`
+	if asked != want {
+		t.Errorf("asked %s, want %s", asked, want)
+	}
+
+	reg := newRegistry(t, nil)
+	for _, id := range []string{"one", "two"} {
+		if _, err := reg.Register(t.Context(), newContract(t, id, "1.0.0")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for bound, count := range map[float64]int{4999: 0, 5000: 2} {
+		got, err := newClient(t, reg, nil).Services(t.Context(), caio.Query{Guarantees: map[string]contract.Bound{"p95_latency_ms": {Max: &bound}}})
+		if err != nil || len(got) != count {
+			t.Errorf("at most %g ms: %d services, %v, want %d", bound, len(got), err, count)
+		}
+	}
+}
+
+// A contract in YAML is sent as its author wrote it.
+func TestRegisterYAML(t *testing.T) {
+	t.Parallel()
+	var contentType, body string
+	reg := newRegistry(t, nil)
+	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			text, _ := io.ReadAll(r.Body)
+			contentType, body = r.Header.Get("Content-Type"), string(text)
+			r.Body = io.NopCloser(strings.NewReader(body))
+		}
+		reg.ServeHTTP(w, r)
+	}), nil)
+	for range 2 { // the second time is a harmless repetition
+		registration, err := client.RegisterYAML(t.Context(), []byte("# a comment"+exampleContract))
+		if err != nil || registration.ServiceID != "echo-001" {
+			t.Errorf("RegisterYAML = %+v, %v", registration, err)
+		}
+	}
+	if contentType != "application/yaml" || body != "# a comment"+exampleContract {
+		t.Errorf("sent %s:\n%s", contentType, body)
+	}
+	var faults contract.Diagnostics
+	if _, err := client.RegisterYAML(t.Context(), []byte("service: {}")); !errors.Is(err, caio.ErrInvalidContract) || !errors.As(err, &faults) {
+		t.Errorf("RegisterYAML of a broken contract: %v, want ErrInvalidContract with the diagnostics", err)
+	}
+	other := strings.Replace(exampleContract, "max: 50", "max: 60", 1)
+	if _, err := client.RegisterYAML(t.Context(), []byte(other)); !errors.Is(err, caio.ErrAlreadyRegistered) {
+		t.Errorf("RegisterYAML of another contract: %v, want ErrAlreadyRegistered", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
@@ -60,29 +61,46 @@ func (s *Service) UnmarshalJSON(data []byte) error {
 type Query struct {
 	Capability string // type that the service must have; "" for any
 	Status     string // for example "active"; "" for any
+
+	Guarantees  map[string]contract.Bound // that it must promise, as in [Request]
+	Constraints map[string]any            // that it must meet, as in [Request]
 }
 
 // Register registers the service that ct describes. It succeeds if that very contract is registered already. Errors:
 // [ErrInvalidContract], with the faults in [Error].Details; [ErrAlreadyRegistered] if another contract holds the id, which
 // must then be unregistered first; [ErrUnauthorized].
 func (c *Client) Register(ctx context.Context, ct *contract.Contract) (*Registration, error) {
-	path := "/api/v1/services"
-	if c.dialect == PublishedDialect {
-		path = "/api/v1/register-service"
+	return c.register(ctx, ct, map[string]any{"contract": ct})
+}
+
+// RegisterYAML registers the service that text, a contract in YAML, describes by sending the text as it is, comments and
+// all. It succeeds and fails like [Client.Register].
+func (c *Client) RegisterYAML(ctx context.Context, text []byte) (*Registration, error) {
+	ct, err := contract.Parse("contract", text)
+	if err != nil {
+		return nil, fmt.Errorf("caio: %s: %w: %w", opRegister, ErrInvalidContract, err)
 	}
-	return c.submit(ctx, ct, call{op: opRegister, method: http.MethodPost, path: path, body: map[string]any{"contract": ct}})
+	return c.register(ctx, ct, document{"application/yaml", text})
 }
 
 // Lease registers ct like [Client.Register], but only for ttl, in whole seconds: the registration ends by itself unless it
 // is renewed by registering again before. CAIO does not document leases; package registry grants them. See
 // [Registration].TTLSeconds for what was granted.
 func (c *Client) Lease(ctx context.Context, ct *contract.Contract, ttl time.Duration) (*Registration, error) {
-	path := "/api/v1/services"
-	if c.dialect == PublishedDialect {
-		path = "/api/v1/register-service"
+	return c.register(ctx, ct, map[string]any{"contract": ct, "ttl_seconds": int(ttl / time.Second)})
+}
+
+// register registers ct, of which body is one of the forms that CAIO reads.
+func (c *Client) register(ctx context.Context, ct *contract.Contract, body any) (*Registration, error) {
+	path, err := c.registerPath(ctx)
+	if err != nil {
+		return nil, err
 	}
-	body := map[string]any{"contract": ct, "ttl_seconds": int(ttl / time.Second)}
-	return c.submit(ctx, ct, call{op: opRegister, method: http.MethodPost, path: path, body: body})
+	registration, err := c.submit(ctx, ct, call{op: opRegister, method: http.MethodPost, path: path, body: body})
+	if isNotOffered(err) { // it was there, or seemed to be; this registration is not sent again
+		c.paths.forget(path)
+	}
+	return registration, err
 }
 
 // submit sends ct as r has it.
@@ -117,6 +135,9 @@ func (c *Client) Unregister(ctx context.Context, serviceID string) error {
 
 // Services lists the registered services that q asks for, in CAIO's order.
 func (c *Client) Services(ctx context.Context, q Query) ([]Service, error) {
+	if len(q.Guarantees)+len(q.Constraints) > 0 {
+		return c.discover(ctx, q)
+	}
 	query := url.Values{}
 	if q.Capability != "" {
 		query.Set("capability", q.Capability)
@@ -124,30 +145,31 @@ func (c *Client) Services(ctx context.Context, q Query) ([]Service, error) {
 	if q.Status != "" {
 		query.Set("status", q.Status)
 	}
+	return c.list(ctx, call{op: opServices, method: http.MethodGet, path: "/api/v1/services", query: query})
+}
+
+// discover asks the other way that CAIO has, which takes bounds, but no status.
+func (c *Client) discover(ctx context.Context, q Query) ([]Service, error) {
+	step := Step{Capabilities: []string{}, Guarantees: q.Guarantees, Constraints: q.Constraints}
+	if q.Capability != "" {
+		step.Capabilities = []string{q.Capability}
+	}
+	services, err := c.list(ctx, call{op: opServices, method: http.MethodPost, path: "/api/v1/integration/discover-services", body: step.body()})
+	if q.Status != "" {
+		services = slices.DeleteFunc(services, func(s Service) bool { return s.Status != q.Status })
+	}
+	return services, err
+}
+
+func (c *Client) list(ctx context.Context, r call) ([]Service, error) {
 	var answer struct {
 		Services *[]Service `json:"services"`
 	}
-	if err := c.do(ctx, call{op: opServices, method: http.MethodGet, path: "/api/v1/services", query: query}, &answer); err != nil {
+	if err := c.do(ctx, r, &answer); err != nil {
 		return nil, err
 	}
 	if answer.Services == nil {
-		return nil, c.unexpected(opServices, `the answer has no "services"`)
+		return nil, c.unexpected(r.op, `the answer has no "services"`)
 	}
 	return *answer.Services, nil
-}
-
-// Service reads one service. It answers [ErrNotFound] if CAIO does not have it.
-func (c *Client) Service(ctx context.Context, serviceID string) (*Service, error) {
-	path := "/api/v1/services/"
-	if c.dialect == PublishedDialect {
-		path = "/api/services/"
-	}
-	service := new(Service)
-	if err := c.do(ctx, call{op: opService, method: http.MethodGet, path: path + url.PathEscape(serviceID)}, service); err != nil {
-		return nil, err
-	}
-	if service.ID != serviceID || serviceID == "" {
-		return nil, c.unexpected(opService, fmt.Sprintf("the answer is not about service %q", serviceID))
-	}
-	return service, nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -35,9 +34,8 @@ type app struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 
-	url, tokenFile, output string
-	published              bool
-	timeout                time.Duration
+	url, tokenFile, output, paths string
+	timeout                       time.Duration
 }
 
 // run executes the command line and returns the exit status.
@@ -95,7 +93,7 @@ func (a *app) command() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.url, "url", url, "base URL of CAIO; the default is $CAIO_URL")
 	flags.StringVar(&a.tokenFile, "token-file", "", "file with the bearer token; without it $CAIO_TOKEN is used")
-	flags.BoolVar(&a.published, "published-paths", false, "use the paths of CAIO's published API")
+	flags.StringVar(&a.paths, "paths", "", "where CAIO registers services: services, published or integration (default: found out)")
 	flags.DurationVar(&a.timeout, "timeout", 10*time.Second, "time for each attempt of a question to CAIO")
 	flags.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
@@ -110,18 +108,12 @@ func (a *app) command() *cobra.Command {
 
 // client returns a client as the flags describe it.
 func (a *app) client() (*caio.Client, error) {
-	opts := &caio.Options{Timeout: a.timeout, Token: caio.StaticToken(a.getenv("CAIO_TOKEN"))}
+	opts := &caio.Options{Timeout: a.timeout, Paths: a.paths, TokenFile: a.tokenFile}
+	if a.tokenFile == "" {
+		opts.Token = caio.StaticToken(a.getenv("CAIO_TOKEN"))
+	}
 	if token := a.getenv("CAIO_SERVICE_TOKEN"); token != "" {
 		opts.ServiceToken = func(context.Context, string) (string, error) { return token, nil }
-	}
-	if a.tokenFile != "" {
-		opts.Token = func(context.Context) (string, error) {
-			token, err := os.ReadFile(a.tokenFile)
-			return string(token), err
-		}
-	}
-	if a.published {
-		opts.Dialect = caio.PublishedDialect
 	}
 	client, err := caio.NewClient(a.url, opts)
 	if err != nil {

@@ -127,7 +127,7 @@ func TestMainJob(t *testing.T) {
 		{[]string{"register", term.contract}, []string{"Service echo-001 registered successfully"}},
 		{[]string{"services", "--capability", "echo"}, []string{"ID", "echo-001", "1.0.0", "active"}},
 		{[]string{"services", "--capability", "other"}, []string{"No services."}},
-		{[]string{"--published-paths", "service", "echo-001"}, []string{"p95_latency_ms <= 50", "POST /echo"}},
+		{[]string{"--paths", "published", "service", "echo-001"}, []string{"p95_latency_ms <= 50", "POST /echo"}},
 		{[]string{"route", "echo", "--max", "p95_latency_ms=100", "--explain"}, []string{"echo-001", "because", "met", "guarantees.p95_latency_ms"}},
 		{[]string{"route", "echo", "--policy", "requires_gpu=true", "--trust-level", "1", "--explain"}, []string{"candidate", "p95 ms <= 50", "selection", "1 of 1 policies"}},
 		{[]string{"explain", "guarantee/empty-bound"}, []string{"guarantee/empty-bound (error)"}},

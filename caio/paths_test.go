@@ -1,0 +1,302 @@
+package caio_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+const (
+	postServices  = "POST /api/v1/services"
+	postPublished = "POST /api/v1/register-service"
+	listServices  = "GET /api/v1/services"
+	readServices  = "GET /api/v1/services/{id}"
+	readPublished = "GET /api/services/{id}"
+	look          = "GET /api/v1/register-service" // what finds the paths out
+)
+
+// A changing is a CAIO that offers some paths only, not always the same, and remembers what it was asked.
+type changing struct {
+	registry http.Handler
+
+	mu    sync.Mutex
+	mux   *http.ServeMux
+	asked []string
+}
+
+func newChanging(t *testing.T, patterns ...string) *changing {
+	c := &changing{registry: newRegistry(t, nil)}
+	c.offer(patterns...)
+	return c
+}
+
+func (c *changing) offer(patterns ...string) {
+	mux := http.NewServeMux()
+	for _, pattern := range patterns {
+		mux.Handle(pattern, c.registry)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mux = mux
+}
+
+func (c *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	c.asked = append(c.asked, r.Method+" "+r.URL.Path)
+	mux := c.mux
+	c.mu.Unlock()
+	if _, pattern := mux.Handler(r); pattern != "" {
+		mux.ServeHTTP(w, r)
+		return
+	}
+	for _, other := range []string{http.MethodGet, http.MethodPost} { // answers as FastAPI gives them
+		probe := &http.Request{Method: other, URL: r.URL}
+		if _, pattern := mux.Handler(probe); pattern != "" {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			io.WriteString(w, `{"detail": "Method Not Allowed"}`)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusNotFound)
+	io.WriteString(w, `{"detail": "Not Found"}`)
+}
+
+// history returns what was asked since the last time.
+func (c *changing) history() (asked []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	asked, c.asked = c.asked, nil
+	return asked
+}
+
+// Where services are registered is found out with one GET, once.
+func TestPathsAreFoundOut(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		offered []string
+		post    string
+	}{
+		"services":  {[]string{postServices, listServices, readServices}, postServices},
+		"published": {[]string{postPublished, listServices, readPublished}, postPublished},
+		"both":      {[]string{postServices, postPublished, listServices, readServices}, postPublished},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newChanging(t, test.offered...)
+			client := newInMemoryClient(t, server, caio.Options{})
+			for _, id := range []string{"one", "two"} {
+				if _, err := client.Register(t.Context(), newContract(t, id, "1.0.0")); err != nil {
+					t.Errorf("Register: %v", err)
+				}
+			}
+			if diff := cmp.Diff([]string{look, test.post, test.post}, server.history()); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A registration that finds its path gone is not sent to another one: the next call looks again.
+func TestPathsAreFoundOutAgain(t *testing.T) {
+	t.Parallel()
+	server := newChanging(t, postPublished, listServices, readPublished)
+	client := newInMemoryClient(t, server, caio.Options{})
+	ctx, ct := t.Context(), newContract(t, "mine", "1.0.0")
+	if _, err := client.Register(ctx, ct); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Service(ctx, "mine"); err != nil {
+		t.Fatal(err)
+	}
+	server.offer(postServices, listServices, readServices)
+	server.history()
+	if _, err := client.Register(ctx, ct); err == nil {
+		t.Error("Register at a path that is gone succeeded")
+	}
+	if _, err := client.Register(ctx, ct); err != nil {
+		t.Errorf("Register after the change: %v", err)
+	}
+	for range 2 {
+		if _, err := client.Service(ctx, "mine"); err != nil {
+			t.Errorf("Service after the change: %v", err)
+		}
+	}
+	read := "GET /api/v1/services/mine"
+	if diff := cmp.Diff([]string{postPublished, look, postServices, "GET /api/services/mine", read, read}, server.history()); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+// One caller looks, the others wait for what it finds.
+func TestPathsAreFoundOutByOneOfMany(t *testing.T) {
+	t.Parallel()
+	contracts := make([]*contract.Contract, 50)
+	for i := range contracts {
+		contracts[i] = newContract(t, "service-"+string(rune('a'+i%26))+string(rune('a'+i/26)), "1.0.0")
+	}
+	for name, test := range map[string]struct {
+		answer http.Handler // to the question for the paths; nil for an honest one
+		ok     bool
+	}{
+		"found":   {nil, true},
+		"refused": {answering(401, "application/json", `{"detail": "who are you?"}`), false},
+		"down":    {answering(503, "text/plain", ""), false},
+		"page":    {answering(200, "text/html", "<html>"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newChanging(t, postServices, listServices, readServices)
+				slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method+" "+r.URL.Path != look {
+						server.ServeHTTP(w, r)
+						return
+					}
+					time.Sleep(time.Second)
+					if test.answer != nil {
+						server.ServeHTTP(discard{http.Header{}}, r)
+						test.answer.ServeHTTP(w, r)
+						return
+					}
+					server.ServeHTTP(w, r)
+				})
+				client := newInMemoryClient(t, slow, caio.Options{Attempts: 1})
+				var all sync.WaitGroup
+				for _, ct := range contracts {
+					all.Go(func() {
+						if _, err := client.Register(t.Context(), ct); (err == nil) != test.ok {
+							t.Errorf("Register: %v", err)
+						}
+					})
+				}
+				all.Wait()
+				asked := server.history()
+				looks := len(asked) - len(slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return s == look }))
+				if looks != 1 || !test.ok && len(asked) != 1 {
+					t.Errorf("looked %d times for the paths, asked %d questions in all", looks, len(asked))
+				}
+			})
+		})
+	}
+}
+
+// Whoever looks may leave: those who wait look for themselves. Waiting ends with the context, too.
+func TestPathsAfterSomebodyLeft(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	synctest.Test(t, func(t *testing.T) {
+		reg := newRegistry(t, nil)
+		slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case <-time.After(2 * time.Second):
+				reg.ServeHTTP(w, r)
+			case <-r.Context().Done():
+			}
+		})
+		client := newInMemoryClient(t, slow, caio.Options{Attempts: 1})
+		results := make([]error, 3)
+		var all sync.WaitGroup
+		for i, patience := range []time.Duration{time.Second, time.Hour, time.Millisecond} {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				_, results[i] = client.Register(ctx, ct)
+			})
+			synctest.Wait()
+		}
+		all.Wait()
+		if results[1] != nil || !errors.Is(results[0], context.DeadlineExceeded) || !errors.Is(results[2], context.DeadlineExceeded) {
+			t.Errorf("Register: %v, want the deadline for those who leave only", results)
+		}
+	})
+}
+
+// A service is read wherever CAIO shows it.
+func TestServiceIsReadWhereItCanBe(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		offered []string
+		paths   string
+		want    [2]string // paths asked for a known service: the first time, and then
+	}{
+		"services":            {[]string{readServices, listServices}, "", [2]string{"/api/v1/services/mine", "/api/v1/services/mine"}},
+		"published":           {[]string{readPublished, listServices}, "", [2]string{"/api/v1/services/mine /api/services/mine", "/api/services/mine"}},
+		"published, chosen":   {[]string{readPublished, listServices}, "published", [2]string{"/api/services/mine", "/api/services/mine"}},
+		"in the list only":    {[]string{listServices}, "services", [2]string{"/api/v1/services/mine /api/services/mine /api/v1/services", "/api/v1/services/mine /api/services/mine /api/v1/services"}},
+		"deleting is offered": {[]string{"POST /api/v1/services/{id}", listServices}, "", [2]string{"/api/v1/services/mine /api/services/mine /api/v1/services", "/api/v1/services/mine /api/services/mine /api/v1/services"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newChanging(t, append(test.offered, postServices)...)
+			client := newInMemoryClient(t, server, caio.Options{Paths: test.paths})
+			if _, err := newInMemoryClient(t, server, caio.Options{Paths: "services"}).Register(t.Context(), newContract(t, "mine", "1.0.0")); err != nil {
+				t.Fatal(err)
+			}
+			server.history()
+			for _, want := range test.want {
+				if service, err := client.Service(t.Context(), "mine"); err != nil || service.ID != "mine" {
+					t.Errorf("Service = %+v, %v", service, err)
+				}
+				if got := strings.ReplaceAll(strings.Join(server.history(), " "), "GET ", ""); got != want {
+					t.Errorf("asked %s, want %s", got, want)
+				}
+			}
+			if _, err := client.Service(t.Context(), "yours"); !errors.Is(err, caio.ErrNotFound) {
+				t.Errorf("Service of an unknown one: %v, want ErrNotFound", err)
+			}
+			if asked := server.history(); len(asked) > 3 {
+				t.Errorf("asked %v for an unknown service", asked)
+			}
+		})
+	}
+}
+
+// What cannot be read is not taken for missing.
+func TestServiceThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	client := newInMemoryClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(map[bool]int{true: 502, false: 404}[r.URL.Path == "/api/v1/services"])
+	}), caio.Options{Attempts: 1})
+	if _, err := client.Service(t.Context(), "mine"); err == nil || errors.Is(err, caio.ErrNotFound) {
+		t.Errorf("Service = %v, want the fault of the list", err)
+	}
+}
+
+// A service stays announced although its CAIO is replaced by one with other paths.
+func TestAnnounceOutlastsOtherPaths(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	synctest.Test(t, func(t *testing.T) {
+		server := newChanging(t, postPublished, listServices, readPublished, "DELETE /api/v1/services/{id}")
+		client := newInMemoryClient(t, server, caio.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- client.Announce(ctx, ct) }()
+		pass(time.Minute)
+		server.registry = newRegistry(t, nil)
+		server.offer(postServices, listServices, readServices, "DELETE /api/v1/services/{id}")
+		pass(2 * time.Minute)
+		if _, err := client.Service(t.Context(), "mine"); err != nil {
+			t.Errorf("two minutes after the change: %v", err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Announce: %v", err)
+		}
+		if _, err := client.Service(t.Context(), "mine"); !errors.Is(err, caio.ErrNotFound) {
+			t.Errorf("after the end: %v, want ErrNotFound", err)
+		}
+	})
+}
