@@ -52,16 +52,20 @@ func (c *catalogue) check(e *entry) (held *entry, err error) {
 		if held.digest == e.digest {
 			return held, nil
 		}
-		return nil, &caio.Error{Op: "register", Status: http.StatusConflict, Code: wire.AlreadyRegistered,
-			Message: fmt.Sprintf("Service %s is already registered with a different contract (version %s): unregister it first (DELETE /api/v1/services/%s) or choose another id",
-				id, held.contract.Version, id),
-			Details: map[string]any{"service_id": id, "version": held.contract.Version}}
+		return nil, alreadyRegistered(held.contract)
 	}
 	if len(c.byID) >= c.capacity {
 		return nil, &caio.Error{Op: "register", Status: http.StatusInsufficientStorage, Code: wire.RegistryFull,
 			Message: fmt.Sprintf("the registry is full: it holds %d services, the most it may; unregister one first", c.capacity)}
 	}
 	return nil, nil
+}
+
+func alreadyRegistered(held *contract.Contract) error {
+	return &caio.Error{Op: "register", Status: http.StatusConflict, Code: wire.AlreadyRegistered,
+		Message: fmt.Sprintf("Service %s is already registered with a different contract (version %s): unregister it first (DELETE /api/v1/services/%[1]s) or choose another id",
+			held.ID, held.Version),
+		Details: map[string]any{"service_id": held.ID, "version": held.Version}}
 }
 
 // add adds an entry that passed check.

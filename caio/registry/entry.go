@@ -24,6 +24,7 @@ type entry struct {
 	contract  *contract.Contract
 	alone     contract.Index // holds the contract only: whether it meets requirements, without wording why
 	digest    string
+	version   int64          // of its record in a SharedStore
 	excerpt   jsontext.Value // of the contract: what routing looks at; canonical JSON, itself a contract
 	summary   caio.Service   // as lists show it while the service is active
 	listed    [2][]byte      // the summary as JSON: active, unhealthy

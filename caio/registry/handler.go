@@ -164,7 +164,7 @@ func (r *Registry) postOrchestrate(req *http.Request) (any, error) {
 }
 
 func (r *Registry) getTrace(req *http.Request) (any, error) {
-	text, err := r.traceText(req.PathValue("id"))
+	text, err := r.traceText(req.Context(), req.PathValue("id"))
 	return encoded{asJSON, text}, err
 }
 
@@ -180,6 +180,9 @@ func (r *Registry) getMetrics(*http.Request) (any, error) {
 	metric("caio_registry_services", "gauge", "Services that are registered.", float64(len(r.services.entries())))
 	metric("caio_registry_decisions_total", "counter", "Requests that were routed to a service.", float64(r.decided.Load()))
 	metric("caio_registry_no_match_total", "counter", "Requests that no service met.", float64(r.unmatched.Load()))
+	if r.replica != nil {
+		metric("caio_registry_store_behind_seconds", "gauge", "For how long the services have not been as the shared store has them; 0 if they are.", r.replica.behind().Seconds())
+	}
 	metric("caio_registry_uptime_seconds", "gauge", "Seconds since the registry was made.", time.Since(r.started).Seconds())
 	return encoded{"text/plain; version=0.0.4; charset=utf-8", []byte(b.String())}, nil
 }
@@ -213,6 +216,9 @@ func (r *Registry) refuse(w http.ResponseWriter, req *http.Request, err error) {
 	}
 	if refusal.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="caio"`)
+	}
+	if refusal.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
 	}
 	details := refusal.Details
 	if details == nil {

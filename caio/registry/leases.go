@@ -35,6 +35,12 @@ func (r *Registry) register(ctx context.Context, s submission) (*caio.Registrati
 		return nil, fmt.Errorf("registry: the contract of %s is not JSON: %w", s.contract.ID, err)
 	}
 	r.sweep()
+	if r.replica != nil {
+		if err := r.claim(ctx, e, s.ttl); err != nil {
+			return nil, err
+		}
+		return registered(s), nil
+	}
 	r.changes.Lock()
 	defer r.changes.Unlock()
 	held, err := r.services.check(e)
@@ -51,13 +57,17 @@ func (r *Registry) register(ctx context.Context, s submission) (*caio.Registrati
 	}
 	e.presence.lease(s.ttl)
 	r.expireFrom(e.presence.expires.Load())
-	id := s.contract.ID
 	if held == nil {
 		r.services.add(e)
-		r.log.Info("registered", "service_id", id, "version", s.contract.Version, "base_url", s.contract.API.BaseURL, "ttl", s.ttl)
+		r.log.Info("registered", "service_id", s.contract.ID, "version", s.contract.Version, "base_url", s.contract.API.BaseURL, "ttl", s.ttl)
 	}
+	return registered(s), nil
+}
+
+func registered(s submission) *caio.Registration {
+	id := s.contract.ID
 	return &caio.Registration{ServiceID: id, Status: "registered", Message: fmt.Sprintf("Service %s registered successfully", id),
-		TTLSeconds: int(s.ttl / time.Second), MaxTTLSeconds: maxTTLSeconds}, nil
+		TTLSeconds: int(s.ttl / time.Second), MaxTTLSeconds: maxTTLSeconds}
 }
 
 // expireFrom makes sweep look at the leases from the time on, in nanoseconds since 1970; 0 for no lease.
@@ -81,8 +91,12 @@ func (r *Registry) sweep() {
 	for _, p := range r.services.entries() {
 		if p.entry.presence.expired(now) {
 			r.services.remove(p.entry)
-			ended = append(ended, p.contract.ID)
 			r.log.Warn("the lease ended", "service_id", p.contract.ID)
+			if r.replica != nil {
+				r.replica.dormant[p.contract.ID] = p.entry
+				continue
+			}
+			ended = append(ended, p.contract.ID)
 			continue
 		}
 		if expires := p.entry.presence.expires.Load(); expires != 0 && (soonest == 0 || expires < soonest) {

@@ -53,6 +53,17 @@ func (p *presence) lease(ttl time.Duration) {
 	p.expires.Store(time.Now().Add(ttl).UnixNano())
 }
 
+// leaseUntil starts, renews or, with a zero time, ends a lease that another registry dated. However that one's clock goes, it
+// lasts for no longer than its ttl from now.
+func (p *presence) leaseUntil(until time.Time, ttl time.Duration) {
+	p.ttl.Store(int64(ttl))
+	if until.IsZero() {
+		p.expires.Store(0)
+		return
+	}
+	p.expires.Store(min(until.UnixNano(), time.Now().Add(ttl).UnixNano()))
+}
+
 func (p *presence) expired(now time.Time) bool {
 	expires := p.expires.Load()
 	return expires != 0 && now.UnixNano() >= expires

@@ -66,8 +66,8 @@ func mayProbe(to netip.Addr, toThisMachine bool) bool {
 }
 
 // Run does what goes on beside requests until ctx ends: it checks the health of the services if [Options].ProbeInterval
-// says so, and stores traces if there is a [Options].Store. Then it stores the last ones, and returns nil. A registry with
-// neither need not run.
+// says so, stores traces if there is a [Options].Store, and follows what other registries do if that is a [SharedStore]. Then
+// it stores the last traces, and returns nil. A registry with neither need not run.
 func (r *Registry) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	if r.prober != nil {
@@ -75,6 +75,9 @@ func (r *Registry) Run(ctx context.Context) error {
 	}
 	if r.store != nil {
 		running.Go(func() { r.saveTraces(ctx) })
+	}
+	if r.replica != nil {
+		running.Go(func() { r.follow(ctx) })
 	}
 	<-ctx.Done()
 	running.Wait()

@@ -30,8 +30,9 @@ type Registry struct {
 	services *catalogue
 	traces   *traceRing
 	weights  Weights
-	prober   *prober // nil for none
-	store    Store   // nil for none
+	prober   *prober  // nil for none
+	store    Store    // nil for none
+	replica  *replica // nil unless the store is shared
 	handler  http.Handler
 	log      *slog.Logger
 	version  string
@@ -65,8 +66,8 @@ type Options struct {
 	OpenIntegration bool
 
 	// Store keeps services and traces beyond the life of the registry: services before their registration is answered,
-	// traces, while [Registry.Run] runs, a moment after the decision. Leases start anew when they are loaded. Default:
-	// nothing is kept.
+	// traces, while [Registry.Run] runs, a moment after the decision. Leases start anew when they are loaded, except from a
+	// [SharedStore], which several registries use at a time. Default: nothing is kept.
 	Store Store
 
 	// Hosts are the host names, without port, that requests may name; it defends a registry without tokens against web
@@ -116,6 +117,9 @@ func New(opts *Options) (*Registry, error) {
 		services: newCatalogue(o.MaxServices, o.Weights), traces: newTraceRing(o.MaxTraces, o.Store != nil), weights: o.Weights, store: o.Store,
 		log: o.Logger, version: moduleVersion(), started: time.Now(),
 	}
+	if store, ok := o.Store.(SharedStore); ok {
+		r.replica = newReplica(store)
+	}
 	r.prober = newProber(&o)
 	r.handler = r.newHandler(newGuard(&o))
 	if err := r.load(context.Background()); err != nil {
@@ -140,6 +144,9 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.handl
 // Unregister removes a service. It fails with [caio.ErrNotFound] if there is none.
 func (r *Registry) Unregister(ctx context.Context, serviceID string) error {
 	r.sweep()
+	if r.replica != nil {
+		return r.withdraw(ctx, serviceID)
+	}
 	r.changes.Lock()
 	defer r.changes.Unlock()
 	e, ok := r.services.get(serviceID)
@@ -198,8 +205,8 @@ func (r *Registry) Service(_ context.Context, serviceID string) (*caio.Service, 
 }
 
 // Trace returns the record of a decision. It fails with [caio.ErrNotFound] if there is none, or none any more.
-func (r *Registry) Trace(_ context.Context, decisionID string) (*caio.Trace, error) {
-	text, err := r.traceText(decisionID)
+func (r *Registry) Trace(ctx context.Context, decisionID string) (*caio.Trace, error) {
+	text, err := r.traceText(ctx, decisionID)
 	if err != nil {
 		return nil, err
 	}
@@ -210,8 +217,14 @@ func (r *Registry) Trace(_ context.Context, decisionID string) (*caio.Trace, err
 	return trace, nil
 }
 
-func (r *Registry) traceText(decisionID string) ([]byte, error) {
+func (r *Registry) traceText(ctx context.Context, decisionID string) ([]byte, error) {
 	text, ok := r.traces.get(decisionID)
+	if !ok && r.replica != nil {
+		var err error
+		if text, ok, err = r.sharedTrace(ctx, decisionID); err != nil {
+			return nil, err
+		}
+	}
 	if !ok {
 		return nil, &caio.Error{Op: "read trace", Status: http.StatusNotFound, Code: wire.DecisionNotFound,
 			Message: fmt.Sprintf("there is no decision %q, or not any more: only the latest are kept", wire.Clip(decisionID, 100))}
@@ -221,10 +234,17 @@ func (r *Registry) traceText(decisionID string) ([]byte, error) {
 
 // Health reports that the registry works, and since when.
 func (r *Registry) Health(context.Context) (*caio.Health, error) {
-	return &caio.Health{
+	health := &caio.Health{
 		Status: "healthy", Version: r.version, UptimeSeconds: time.Since(r.started).Seconds(),
 		Components: map[string]any{"orchestrator": "ok", "registry": "ok", "traceability": "ok"},
-	}, nil
+	}
+	if r.replica != nil {
+		health.Components["store"] = "ok"
+		if behind := r.replica.behind(); behind > 0 {
+			health.Status, health.Components["store"] = "degraded", fmt.Sprintf("out of reach for %s", behind.Round(time.Second))
+		}
+	}
+	return health, nil
 }
 
 func unknownService(op, serviceID string) error {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -17,14 +18,15 @@ import (
 )
 
 // A Store keeps what a registry holds beyond its life. Package storetest checks implementations; package boltstore is one
-// for a file. A Store must be safe for concurrent use. At most one registry uses it at a time.
+// for a file, package etcdstore one for several machines. A Store must be safe for concurrent use. At most one registry
+// uses it at a time, unless it is a [SharedStore].
 type Store interface {
 	// Load calls each for every record of a kind, in the order of their ids, and stops with the first error, which it
 	// returns. each may keep the data, and does not call the Store.
 	Load(ctx context.Context, kind string, each func(id string, data []byte) error) error
 
 	// Save writes the records, all of them or, with an error, none. When it returns, they outlast the process and the
-	// machine. It does not keep the data.
+	// machine. It does not keep the data. It takes at least 100 records of together 1 MiB; a registry gives it no more.
 	Save(ctx context.Context, records ...Record) error
 }
 
@@ -33,11 +35,18 @@ type Record struct {
 	Kind string // "service" or "trace"
 	ID   string // not empty
 	Data []byte // nil to delete the record, which need not be there
+
+	// The following are for [SharedStore.Swap] and what it swapped.
+	Until   time.Time // when the record ends, unless it is swapped again before; zero for never
+	Version int64     // of the data; 0 if there is none
 }
 
 const (
 	kindService = "service"
 	kindTrace   = "trace"
+
+	maxBatch      = 100 // records that are saved at once
+	maxBatchBytes = 1 << 20
 )
 
 // A MemoryStore is a [Store] for tests: it outlives registries, but not the process. The zero value is empty.
@@ -95,27 +104,38 @@ func (r *Registry) load(ctx context.Context) error {
 	if r.store == nil {
 		return nil
 	}
+	if r.replica != nil {
+		if err := r.loadShared(ctx); err != nil {
+			return err
+		}
+		return r.loadTraces(ctx)
+	}
 	var faults []error
 	err := r.store.Load(ctx, kindService, func(id string, data []byte) error {
 		if err := r.loadService(id, data); err != nil && len(faults) < 10 {
-			faults = append(faults, fmt.Errorf("stored service %s: %w", wire.Clip(id, 100), err))
+			faults = append(faults, err)
 		}
 		return nil
 	})
+	return errors.Join(err, errors.Join(faults...), r.loadTraces(ctx))
+}
+
+func (r *Registry) loadTraces(ctx context.Context) error {
+	var faults []error
 	type dated struct {
 		id   string
 		at   time.Time
 		data []byte
 	}
 	var traces []dated
-	err = errors.Join(err, r.store.Load(ctx, kindTrace, func(id string, data []byte) error {
+	err := r.store.Load(ctx, kindTrace, func(id string, data []byte) error {
 		var trace struct{ Timestamp time.Time }
-		if err := json.Unmarshal(data, &trace); err != nil {
+		if err := json.Unmarshal(data, &trace); err != nil && len(faults) < 10 {
 			faults = append(faults, fmt.Errorf("stored trace %s: %w", wire.Clip(id, 100), err))
 		}
 		traces = append(traces, dated{id, trace.Timestamp, data})
 		return nil
-	}))
+	})
 	slices.SortStableFunc(traces, func(a, b dated) int { return a.at.Compare(b.at) })
 	for _, trace := range traces {
 		r.traces.add(trace.id, trace.data)
@@ -125,28 +145,42 @@ func (r *Registry) load(ctx context.Context) error {
 }
 
 func (r *Registry) loadService(id string, data []byte) error {
-	var record serviceRecord
-	if err := json.Unmarshal(data, &record); err != nil {
-		return err
-	}
-	ct, err := contract.Parse(id, record.Contract)
-	if err != nil {
-		return err
-	}
-	if ct.ID != id {
-		return fmt.Errorf("its contract is that of %s", ct.ID)
-	}
-	e, err := newEntry(ct)
+	e, ttl, err := decodeService(id, data)
 	if err != nil {
 		return err
 	}
 	if _, err := r.services.check(e); err != nil {
-		return err
+		return fmt.Errorf("stored service %s: %w", wire.Clip(id, 100), err)
 	}
-	e.presence.lease(time.Duration(record.TTLSeconds) * time.Second)
+	e.presence.lease(ttl)
 	r.expireFrom(e.presence.expires.Load())
 	r.services.add(e)
 	return nil
+}
+
+func encodeService(e *entry, ttl time.Duration) ([]byte, error) {
+	text, err := e.contract.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(serviceRecord{text, int(ttl / time.Second)})
+}
+
+func decodeService(id string, data []byte) (e *entry, ttl time.Duration, err error) {
+	var record serviceRecord
+	if err = json.Unmarshal(data, &record); err == nil {
+		var ct *contract.Contract
+		if ct, err = contract.Parse(id, record.Contract); err == nil && ct.ID != id {
+			err = fmt.Errorf("its contract is that of %s", wire.Clip(ct.ID, 100))
+		}
+		if err == nil {
+			e, err = newEntry(ct)
+		}
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("stored service %s: %w", wire.Clip(id, 100), err)
+	}
+	return e, time.Duration(record.TTLSeconds) * time.Second, nil
 }
 
 // save stores the service with a lease.
@@ -154,15 +188,11 @@ func (r *Registry) save(ctx context.Context, e *entry, ttl time.Duration) error 
 	if r.store == nil {
 		return nil
 	}
-	text, err := e.contract.MarshalJSON()
+	data, err := encodeService(e, ttl)
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(serviceRecord{text, int(ttl / time.Second)})
-	if err != nil {
-		return err
-	}
-	return r.saveRecords(ctx, Record{kindService, e.contract.ID, data})
+	return r.saveRecords(ctx, Record{Kind: kindService, ID: e.contract.ID, Data: data})
 }
 
 // forget removes services from the store.
@@ -192,14 +222,38 @@ func (r *Registry) saveTraces(ctx context.Context) {
 		case <-r.traces.changed:
 		case <-ctx.Done():
 		}
-		if records := r.traces.unsaved(); len(records) > 0 {
-			if err := r.saveRecords(ctx, records...); err != nil {
-				r.log.Error("traces are not stored", "count", len(records), "error", err)
-			}
-			continue
-		}
-		if ctx.Err() != nil {
+		records := r.traces.unsaved()
+		if len(records) == 0 && ctx.Err() != nil {
 			return
+		}
+		if r.replica != nil {
+			records = newest(records, maxSharedTraces)
+		}
+		for batch := range batches(records) {
+			if err := r.saveRecords(ctx, batch...); err != nil {
+				r.log.Error("traces are not stored", "count", len(records), "error", err)
+				break
+			}
+		}
+		if r.replica != nil {
+			wait(ctx, time.Second)
+		}
+	}
+}
+
+// batches splits records into what a [Store] takes at once.
+func batches(records []Record) iter.Seq[[]Record] {
+	return func(yield func([]Record) bool) {
+		for len(records) > 0 {
+			n, size := 0, 0
+			for n < min(len(records), maxBatch) && (n == 0 || size+len(records[n].Data) <= maxBatchBytes) {
+				size += len(records[n].Data)
+				n++
+			}
+			if !yield(records[:n]) {
+				return
+			}
+			records = records[n:]
 		}
 	}
 }

@@ -61,7 +61,7 @@ func (t *traceRing) unsaved() []Record {
 	defer t.mu.Unlock()
 	records := make([]Record, 0, len(t.pending)+len(t.evicted))
 	for _, id := range t.pending {
-		records = append(records, Record{kindTrace, id, t.byID[id]})
+		records = append(records, Record{Kind: kindTrace, ID: id, Data: t.byID[id]})
 	}
 	for _, id := range t.evicted {
 		records = append(records, Record{Kind: kindTrace, ID: id})

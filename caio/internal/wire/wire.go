@@ -32,6 +32,7 @@ const (
 	RequestTooLarge      = "REQUEST_TOO_LARGE"
 	UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE"
 	RegistryFull         = "REGISTRY_FULL"
+	StoreUnavailable     = "STORE_UNAVAILABLE"
 )
 
 // A Capability reads a capability's type in both of CAIO's forms: "chat" and {"type":"chat", ...}.

@@ -14,7 +14,9 @@ import (
 )
 
 // Check returns what is wrong with a store, nil if nothing is. open opens the store, which must be empty the first time and
-// after that hold what it held; what it returned before is closed first if it is an [io.Closer].
+// after that hold what it held; what it returned before is closed first if it is an [io.Closer]. A [registry.SharedStore]
+// must also do what several registries need, and is opened twice at the same time for that. It takes a few seconds, because
+// records must end in time.
 func Check(ctx context.Context, open func() (registry.Store, error)) error {
 	c := &checker{open: open}
 	for _, step := range []struct {
@@ -28,6 +30,8 @@ func Check(ctx context.Context, open func() (registry.Store, error)) error {
 		{"an error of the caller", c.returnsErrors},
 		{"odd records", c.keepsOddities},
 		{"concurrent use", c.servesMany},
+		{"sharing", c.emptied},
+		{"sharing", c.checkShared},
 	} {
 		if err := c.reopen(); err != nil {
 			return fmt.Errorf("opening the store: %w", err)
@@ -181,6 +185,21 @@ func (c *checker) keepsOddities(ctx context.Context) error {
 		records[i].Data = nil
 	}
 	return c.store.Save(ctx, records...)
+}
+
+// emptied removes what the checks before left.
+func (c *checker) emptied(ctx context.Context) error {
+	for _, kind := range []string{"service", "trace"} {
+		var records []registry.Record
+		err := c.store.Load(ctx, kind, func(id string, _ []byte) error {
+			records = append(records, registry.Record{Kind: kind, ID: id})
+			return nil
+		})
+		if err := errors.Join(err, c.store.Save(ctx, records...)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *checker) servesMany(ctx context.Context) error {

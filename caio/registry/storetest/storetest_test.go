@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/internal/sharedmem"
 	"github.com/smarthaus/caio-bridge-go/caio/registry/storetest"
 )
 
@@ -18,6 +19,14 @@ func TestMemoryStore(t *testing.T) {
 	t.Parallel()
 	store := new(registry.MemoryStore)
 	if err := storetest.Check(t.Context(), func() (registry.Store, error) { return store, nil }); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSharedStore(t *testing.T) {
+	t.Parallel()
+	hub := new(sharedmem.Hub)
+	if err := storetest.Check(t.Context(), func() (registry.Store, error) { return hub.Open(), nil }); err != nil {
 		t.Error(err)
 	}
 }

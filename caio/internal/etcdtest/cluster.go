@@ -1,0 +1,276 @@
+// Package etcdtest runs etcd clusters for tests: real ones, of a process per member.
+package etcdtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// A Cluster is some members of etcd, which end with the test, or with its process however that ends. Clients reach each
+// through a link of its own.
+type Cluster struct {
+	Members []*Member
+}
+
+// A Member is a process, or a place for one if it was killed.
+type Member struct {
+	Link *Link
+
+	name, dir, client, peer string // the latter two are addresses
+	args                    []string
+	cmd                     *exec.Cmd
+	exited                  chan struct{}
+}
+
+// Start starts a cluster, or skips the test if there is no etcd.
+func Start(t testing.TB, members int) *Cluster {
+	t.Helper()
+	program := find(t)
+	dir, err := os.MkdirTemp("", "etcdtest-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sweep := sweeper(t, dir)
+	t.Cleanup(sweep)
+	for try := 1; ; try++ {
+		c, err := start(program, filepath.Join(dir, fmt.Sprint(try)), members)
+		if err == nil {
+			t.Cleanup(c.close)
+			return c
+		}
+		if try == 5 { // others may take the ports in the meantime
+			t.Fatal(err)
+		}
+		t.Log("starting etcd once more: ", err)
+	}
+}
+
+// find looks for etcd in PATH, then where .ci/run installs it.
+func find(t testing.TB) string {
+	t.Helper()
+	if program, err := exec.LookPath("etcd"); err == nil {
+		return program
+	}
+	for dir, _ := os.Getwd(); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		program := filepath.Join(dir, ".ci", "tools", "bin", "etcd")
+		if info, err := os.Stat(program); err == nil && info.Mode().IsRegular() {
+			return program
+		}
+	}
+	const sentence = "etcd is not installed; with it in PATH, or after .ci/run, the registry is tested on a cluster too"
+	if os.Getenv("CI") != "" {
+		t.Fatal(sentence)
+	}
+	t.Skip(sentence)
+	return ""
+}
+
+// sweeper starts a shell that removes the folder when it is told to, or when this process has ended.
+func sweeper(t testing.TB, dir string) (sweep func()) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", `cat >/dev/null; i=0; while ! rm -rf -- "$0" && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done`, dir)
+	cmd.SysProcAttr = detached()
+	end, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		t.Fatal(err)
+	}
+	return func() {
+		end.Close()
+		cmd.Wait()
+	}
+}
+
+func start(program, dir string, members int) (*Cluster, error) {
+	c := new(Cluster)
+	var cluster []string
+	for i := range members {
+		m := &Member{name: fmt.Sprintf("m%d", i), dir: filepath.Join(dir, fmt.Sprint(i))}
+		var err [2]error
+		m.client, err[0] = freeAddress()
+		m.peer, err[1] = freeAddress()
+		if err := errors.Join(err[:]...); err != nil {
+			return nil, err
+		}
+		cluster = append(cluster, m.name+"=http://"+m.peer)
+		c.Members = append(c.Members, m)
+	}
+	for _, m := range c.Members {
+		if err := os.MkdirAll(m.dir, 0o700); err != nil {
+			return nil, err
+		}
+		m.args = []string{program, "--name", m.name, "--data-dir", filepath.Join(m.dir, "data"),
+			"--listen-client-urls", "http://" + m.client, "--advertise-client-urls", "http://" + m.client,
+			"--listen-peer-urls", "http://" + m.peer, "--initial-advertise-peer-urls", "http://" + m.peer,
+			"--initial-cluster", strings.Join(cluster, ","), "--initial-cluster-token", dir,
+			"--heartbeat-interval", "50", "--election-timeout", "500",
+			"--unsafe-no-fsync", "--log-level", "warn"} // processes are killed here, not machines
+		err := m.start()
+		if err == nil {
+			m.Link, err = newLink(m.client)
+		}
+		if err != nil {
+			c.close()
+			return nil, err
+		}
+	}
+	for _, m := range c.Members {
+		if err := m.ready(15 * time.Second); err != nil {
+			c.close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Endpoints are the addresses of the members' links.
+func (c *Cluster) Endpoints() []string {
+	var endpoints []string
+	for _, m := range c.Members {
+		endpoints = append(endpoints, m.Link.Address())
+	}
+	return endpoints
+}
+
+// Client returns a client for the members themselves, whatever their links do.
+func (c *Cluster) Client(t testing.TB) *clientv3.Client {
+	t.Helper()
+	var endpoints []string
+	for _, m := range c.Members {
+		endpoints = append(endpoints, "http://"+m.client)
+	}
+	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// Leader returns the member that leads.
+func (c *Cluster) Leader(t testing.TB) *Member {
+	t.Helper()
+	client := c.Client(t)
+	for range 100 {
+		for _, m := range c.Members {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			status, err := client.Status(ctx, "http://"+m.client)
+			cancel()
+			if err == nil && status.Leader != 0 && status.Leader == status.Header.MemberId {
+				return m
+			}
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-t.Context().Done():
+		}
+	}
+	t.Fatal("no member leads")
+	return nil
+}
+
+// Kill kills the member as a crash does.
+func (m *Member) Kill() {
+	m.cmd.Process.Kill()
+	<-m.exited
+}
+
+// Restart starts a member that was killed, and waits until it takes part.
+func (m *Member) Restart(t testing.TB) {
+	t.Helper()
+	var err error
+	for range 5 { // somebody may have its port for a moment
+		if err = m.start(); err == nil {
+			if err = m.ready(15 * time.Second); err == nil {
+				return
+			}
+			m.Kill()
+		}
+	}
+	t.Fatal(err)
+}
+
+func (m *Member) start() error {
+	log, err := os.OpenFile(filepath.Join(m.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(m.args[0], m.args[1:]...)
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, endingWithParent()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	go func() {
+		cmd.Wait()
+		close(exited)
+	}()
+	m.cmd, m.exited = cmd, exited
+	return nil
+}
+
+// ready waits until the member answers with the consent of a majority.
+func (m *Member) ready(within time.Duration) error {
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + m.client}, Logger: zap.NewNop()})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	go func() {
+		select {
+		case <-m.exited:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		attempt, stop := context.WithTimeout(ctx, time.Second)
+		_, err := client.Get(attempt, "ready")
+		stop()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			log, _ := os.ReadFile(filepath.Join(m.dir, "log"))
+			return fmt.Errorf("member %s does not work: %w\n%s", m.name, err, log[max(0, len(log)-2000):])
+		}
+	}
+}
+
+func (c *Cluster) close() {
+	for _, m := range c.Members {
+		if m.cmd != nil {
+			m.Kill()
+		}
+		if m.Link != nil {
+			m.Link.close()
+		}
+	}
+}
+
+// freeAddress returns an address that nobody listens on now.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}

@@ -1,0 +1,138 @@
+package etcdtest
+
+import (
+	"io"
+	"net"
+	"sync"
+)
+
+// A Link carries connections to an address, unless it is cut.
+type Link struct {
+	to       string
+	listener net.Listener
+	running  sync.WaitGroup
+
+	mu     sync.Mutex
+	whole  chan struct{} // closed while the link is whole
+	closed chan struct{}
+	conns  map[net.Conn]bool
+}
+
+func newLink(to string) (*Link, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	l := &Link{to: to, listener: listener, whole: make(chan struct{}), closed: make(chan struct{}), conns: make(map[net.Conn]bool)}
+	close(l.whole)
+	l.running.Go(l.accept)
+	return l, nil
+}
+
+// Address is what to connect to.
+func (l *Link) Address() string { return l.listener.Addr().String() }
+
+// Cut swallows what is sent, as a network does that has lost the way: nothing is refused or closed.
+func (l *Link) Cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.whole = make(chan struct{})
+}
+
+// Mend lets everything through that was held up.
+func (l *Link) Mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.whole)
+}
+
+// pass waits until the link is whole. It returns false if it is closed.
+func (l *Link) pass() bool {
+	l.mu.Lock()
+	whole := l.whole
+	l.mu.Unlock()
+	select {
+	case <-whole:
+		return true
+	case <-l.closed:
+		return false
+	}
+}
+
+func (l *Link) accept() {
+	for {
+		from, err := l.listener.Accept()
+		if err != nil {
+			return
+		}
+		l.running.Go(func() { l.carry(from) })
+	}
+}
+
+func (l *Link) carry(from net.Conn) {
+	defer l.forget(from)
+	if !l.keep(from) || !l.pass() {
+		return
+	}
+	to, err := net.Dial("tcp", l.to)
+	if err != nil {
+		return
+	}
+	defer l.forget(to)
+	if !l.keep(to) {
+		return
+	}
+	var both sync.WaitGroup
+	for _, way := range [2][2]net.Conn{{to, from}, {from, to}} {
+		both.Go(func() {
+			io.Copy(way[0], &gated{way[1], l})
+			to.Close()
+			from.Close()
+		})
+	}
+	both.Wait()
+}
+
+func (l *Link) keep(c net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.closed:
+		return false
+	default:
+		l.conns[c] = true
+		return true
+	}
+}
+
+func (l *Link) forget(c net.Conn) {
+	c.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
+}
+
+func (l *Link) close() {
+	l.mu.Lock()
+	close(l.closed)
+	l.listener.Close()
+	for c := range l.conns {
+		c.Close()
+	}
+	l.mu.Unlock()
+	l.running.Wait()
+}
+
+// gated is a reader whose data passes only while the link is whole.
+type gated struct {
+	net.Conn
+	link *Link
+}
+
+func (g *gated) Read(p []byte) (int, error) {
+	n, err := g.Conn.Read(p)
+	if !g.link.pass() {
+		return 0, io.EOF
+	}
+	return n, err
+}
