@@ -15,7 +15,8 @@ import (
 type binding struct {
 	Route
 	bounds
-	endpoint contract.Endpoint
+	endpoint   contract.Endpoint
+	parameters parameters
 }
 
 // ownPaths are served by the bridge itself, whatever the provider. The contract may list them with GET.
@@ -49,7 +50,11 @@ func bind(c *contract.Contract, p Provider, opts *Options) ([]binding, error) {
 			served[capability] = true
 		}
 		checkEndpoint(e, &faults)
-		bindings = append(bindings, binding{r, newBounds(c, &r, opts), e})
+		p, err := newParameters(e)
+		if err != nil {
+			faults.addf("endpoint %s: input_schema: %w", e, err)
+		}
+		bindings = append(bindings, binding{r, newBounds(c, &r, opts), e, p})
 	}
 	for _, pattern := range slices.Sorted(maps.Keys(routes)) {
 		faults.addf("route %s has no endpoint in the contract: add it to api.endpoints, or remove the route", pattern)

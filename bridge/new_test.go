@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -89,5 +90,63 @@ func TestParametersOfAMethodWithoutBody(t *testing.T) {
 	got := get(t, srv, "/things/7?tag=a&tag=b")
 	if diff := cmp.Diff(`{"id":"7","tag":["a","b"]}`, got.Body); diff != "" || got.Status != 200 {
 		t.Errorf("GET /things/7?tag=a&tag=b = %d (-want +got):\n%s", got.Status, diff)
+	}
+}
+
+// The input_schema of a method without a body says what the texts of a URL stand for, and is held against them.
+func TestParametersByTheirSchema(t *testing.T) {
+	t.Parallel()
+	find := bridge.HandlerFunc(func(_ context.Context, req map[string]any) (map[string]any, error) { return req, nil })
+	c := loadContract(t, "      - path: /health\n        method: GET", `      - path: /things/{id}
+        method: GET
+        input_schema:
+          type: object
+          required: [id, limit]
+          additionalProperties: false
+          properties:
+            id: {type: integer}
+            limit: {type: integer, maximum: 50}
+            share: {type: [number, "null"]}
+            all: {type: boolean}
+            tag: {type: array, items: {type: string}}
+            size: {type: array, items: {type: integer}}
+            code: {type: [string, integer]}`)
+	srv := serve(t, newBridge(t, c, append(shouter(shout).(routes), bridge.Unary("GET /things/{id}", find)), nil))
+	for query, want := range map[string]string{
+		"7?limit=5": `{"id":7,"limit":5}`,
+		"7?limit=5&share=-1.5e3&all=true&tag=a&code=12": `{"all":true,"code":"12","id":7,"limit":5,"share":-1500,"tag":["a"]}`,
+		"7?limit=5&size=1&size=2":                       `{"id":7,"limit":5,"size":[1,2]}`,
+		"7?limit=5&id=8":                                `{"id":7,"limit":5}`,
+		"x?limit=5":                                     "/id: ",
+		"7":                                             "limit",
+		"7?limit=51":                                    "/limit: ",
+		"7?limit=5%20":                                  "/limit: ",
+		"7?limit=":                                      "/limit: ",
+		"7?limit=0x5":                                   "/limit: ",
+		"7?limit=-":                                     "/limit: ",
+		"7?limit=5&all=yes":                             "/all: ",
+		"7?limit=5&size=1&size=a":                       "/size/1: ",
+		"7?limit=5&limit=6":                             "/limit: ",
+		"7?limit=5&colour=red":                          "colour",
+	} {
+		got := get(t, srv, "/things/"+query)
+		if strings.HasPrefix(want, "{") {
+			if got.Status != 200 || got.Body != want {
+				t.Errorf("GET /things/%s = %d %s, want %s", query, got.Status, got.Body, want)
+			}
+			continue
+		}
+		if found := fmt.Sprint(got.problem(t).Errors); got.Status != 422 || !strings.Contains(found, want) {
+			t.Errorf("GET /things/%s = %d %s, want 422 that says %s", query, got.Status, got.Body, want)
+		}
+	}
+	body := get(t, srv, "/openapi.json").Body
+	for _, want := range []string{
+		`{"in":"path","name":"id","required":true,"schema":{"type":"integer"}}`, `{"in":"query","name":"limit","required":true,"schema":{"maximum":50,"type":"integer"}}`,
+		`{"in":"query","name":"tag","required":false,"schema":{"items":{"type":"string"},"type":"array"}}`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("/openapi.json lacks %s:\n%s", want, body)
+		}
 	}
 }

@@ -110,7 +110,7 @@ func (doc *openAPI) addCall(bound *binding) error {
 		operation["parameters"] = []object{preferParameter, keyParameter, encodingParameter}
 		operation["responses"].(object)["409"] = problemResponse("The first call with this Idempotency-Key is still in progress.")
 	} else {
-		operation["parameters"] = append(parametersOf(bound.endpoint), preferParameter)
+		operation["parameters"] = append(bound.parameters.describe(name+"Request"), preferParameter)
 	}
 	output, err := doc.addSchema(name+"Response", bound.endpoint.OutputSchema)
 	if err != nil {
@@ -187,11 +187,15 @@ func (doc *openAPI) addSchema(name string, schema *contract.Schema) (object, err
 	if err != nil {
 		return nil, err
 	}
-	name = strings.ToUpper(name[:1]) + name[1:]
-	place := "#/components/schemas/" + name
-	doc.schemas[name] = moveReferences(decoded, place)
+	place := schemaPlace(name)
+	doc.schemas[strings.TrimPrefix(place, schemasPlace)] = moveReferences(decoded, place)
 	return object{"$ref": place}, nil
 }
+
+const schemasPlace = "#/components/schemas/"
+
+// schemaPlace is where addSchema puts a schema.
+func schemaPlace(name string) string { return schemasPlace + strings.ToUpper(name[:1]) + name[1:] }
 
 // moveReferences rewrites references of a schema that has moved from the root of its document to place.
 func moveReferences(schema any, place string) any {
@@ -228,15 +232,17 @@ func moveReferences(schema any, place string) any {
 	return schema
 }
 
-// parametersOf lists the parameters of a path. Query parameters are described by the operation's schema.
-func parametersOf(e contract.Endpoint) []object {
-	parameters := []object{}
-	for segment := range strings.SplitSeq(e.Path, "/") {
-		if name, ok := strings.CutPrefix(segment, "{"); ok {
-			parameters = append(parameters, object{"name": strings.TrimSuffix(name, "}"), "in": "path", "required": true, "schema": text})
+// describe lists the parameters of a path and its query. The whole of the operation's schema, whose name is given, describes them.
+func (p parameters) describe(name string) []object {
+	list := []object{}
+	for _, member := range slices.Sorted(maps.Keys(p)) {
+		in := "query"
+		if p[member].inPath {
+			in = "path"
 		}
+		list = append(list, object{"name": member, "in": in, "required": p[member].required, "schema": moveReferences(p[member].schema, schemaPlace(name))})
 	}
-	return parameters
+	return list
 }
 
 // failures describes every answer of a call but the good one.

@@ -62,7 +62,7 @@ func negotiate(r *http.Request, bound *binding) (stream bool, err error) {
 // readRequest returns the request's JSON: its body, or for methods without one its path and query parameters.
 func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 	if !hasBody(x.r.Method) {
-		return parameters(x.r, bound.endpoint.Path)
+		return bound.parameters.read(x.r)
 	}
 	mediaType, params, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json") {
@@ -124,23 +124,4 @@ func decompress(body []byte, limit int64) ([]byte, error) {
 
 func tooLarge(limit int64) error {
 	return &Error{Code: CodeTooLarge, Detail: "The body is larger than " + strconv.FormatInt(limit, 10) + " bytes."}
-}
-
-// parameters makes the JSON object of path and query parameters, each as text, or as a list of texts if repeated.
-func parameters(r *http.Request, pattern string) ([]byte, error) {
-	query := map[string]any{}
-	for name, values := range r.URL.Query() {
-		if len(values) == 1 {
-			query[name] = values[0]
-		} else {
-			query[name] = values
-		}
-	}
-	for segment := range strings.SplitSeq(pattern, "/") {
-		if name, ok := strings.CutPrefix(segment, "{"); ok {
-			name = strings.TrimSuffix(strings.TrimSuffix(name, "}"), "...")
-			query[name] = r.PathValue(name)
-		}
-	}
-	return encode(query)
 }

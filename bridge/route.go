@@ -38,7 +38,8 @@ func Timeout(d time.Duration) RouteOption {
 // Unary makes a route that answers once. The pattern is a method and a path as in the contract: "POST /review".
 //
 // Requests are decoded as encoding/json does, but names must match exactly and may not repeat, so that what was
-// validated is what is decoded. A request without a body (GET, HEAD, DELETE) decodes from {}.
+// validated is what is decoded. A request without a body (GET, HEAD, DELETE) decodes from an object of its path and query
+// parameters: texts, but numbers, truth values and lists where the endpoint's input_schema says so.
 func Unary[Req, Res any](pattern string, h Handler[Req, Res], opts ...RouteOption) Route {
 	r := Route{
 		pattern: pattern,

@@ -144,7 +144,7 @@ var apiRules = []rule{
 	{"api/secret", Warning, "Contracts should not hold keys or tokens.", "They are published to whoever lists services. Revoke it if it was real."},
 	{"endpoint/ambiguous", Warning, "No request should fit two endpoints.", "/a/{x} and /a/b both answer /a/b; routers choose differently."},
 	{"endpoint/duplicate", Error, "A method and path is listed once.", "Names of parameters and a slash at the end do not tell paths apart."},
-	{"endpoint/get-body", Warning, "GET and HEAD should have no input_schema.", "Many clients and proxies drop the body of such requests."},
+	{"endpoint/get-body", Warning, "What GET and HEAD take should fit into a path and a query.", "Such requests have no body: many clients and proxies drop it. Their input_schema describes parameters."},
 	{"endpoint/id-duplicate", Error, "Ids of endpoints are unique.", "Capabilities refer to endpoints by id."},
 	{"endpoint/no-schema", Warning, "An endpoint that takes a body should have an input_schema.", "Without it nothing can be checked before the service is called."},
 	{"endpoint/path-form", Error, "A path consists of whole segments, some of which may be {parameters}.", "Routers take anything else to mean something."},

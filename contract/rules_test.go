@@ -122,7 +122,7 @@ var ruleCases = []struct {
 	{"endpoint/schema-unsafe", "{type: object}", `{$id: "?"}`, "9:55"},
 	{"endpoint/ambiguous", "", "    - {path: '/{name}', method: POST, input_schema: {type: object}, output_schema: {type: object, required: [text]}}\n", "11:14"},
 	{"endpoint/no-schema", "input_schema: {type: object}, ", "", "9:7"},
-	{"endpoint/get-body", "method: GET", "method: GET, input_schema: {type: object}", "10:36"},
+	{"endpoint/get-body", "method: GET", "method: GET, input_schema: {type: object, properties: {filter: {type: object}}}", "10:36"},
 	{"endpoint/unused", "[chat]", "[{type: chat, endpoint: GET /health}]", "9:7"},
 	{"schema/empty-enum", "{type: object}", "{enum: []}", "9:56"},
 	{"schema/unsatisfiable", "{type: object}", "{minLength: 5, maxLength: 3}", "9:61"},

@@ -1,7 +1,9 @@
 package contract
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -120,8 +122,10 @@ func warnEndpoints(k *checker) {
 		switch {
 		case body && input == nil:
 			k.addKey(n, "endpoint/no-schema", "add  input_schema: schemas/….json", "%s takes a body, but has no input_schema", e)
-		case (e.Method == "GET" || e.Method == "HEAD") && input != nil:
-			k.addKey(input, "endpoint/get-body", "remove it, or write  method: POST", "%s has an input_schema, but %s requests have no body", e, e.Method)
+		case e.Method == "GET" || e.Method == "HEAD":
+			if member := noParameter(e.InputSchema); member != "" {
+				k.addKey(input, "endpoint/get-body", "write  method: POST", "%s has no body, and %q of its input_schema cannot come from a path or a query", e, member)
+			}
 		}
 		for j, other := range list[:i] {
 			if e.Method == other.Method && erased(e.Path) != erased(other.Path) && overlap(e.Path, other.Path) {
@@ -132,6 +136,23 @@ func warnEndpoints(k *checker) {
 	if !health && k.contract.API.Protocol == "http" {
 		k.addKey(k.find("api", "endpoints"), "api/no-health", "add  path: /health, method: GET", "there is no endpoint GET /health")
 	}
+}
+
+// noParameter returns a member that a schema describes and that no text of a URL, nor several, can stand for.
+func noParameter(s *Schema) string {
+	if s == nil {
+		return ""
+	}
+	top, _ := s.compiled.Document().(map[string]any)
+	properties, _ := top["properties"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		member, _ := properties[name].(map[string]any)
+		items, _ := member["items"].(map[string]any)
+		if member["type"] == "object" || member["type"] == "array" && (items["type"] == "object" || items["type"] == "array") {
+			return name
+		}
+	}
+	return ""
 }
 
 // overlap reports whether one request path can fit both.

@@ -1,0 +1,112 @@
+package bridge
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// parameters are the members of a request without a body, by name: those of its path, and those that the input_schema of
+// its endpoint names, which come from the query.
+type parameters map[string]parameter
+
+type parameter struct {
+	inPath   bool
+	required bool
+	schema   any   // of the value
+	kind     kinds // of the value, or of an item if it is a list
+	list     bool
+}
+
+// kinds are the types that a JSON Schema allows for a value. None means all.
+type kinds []string
+
+func newParameters(e contract.Endpoint) (parameters, error) {
+	p := parameters{}
+	if hasBody(e.Method) {
+		return p, nil
+	}
+	for segment := range strings.SplitSeq(e.Path, "/") {
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			p[strings.TrimSuffix(strings.TrimSuffix(name, "}"), "...")] = parameter{inPath: true, required: true, schema: text}
+		}
+	}
+	if e.InputSchema == nil {
+		return p, nil
+	}
+	document, err := e.InputSchema.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	var top struct {
+		Properties map[string]any
+		Required   []string
+	}
+	_ = json.Unmarshal(document, &top) // true and false are schemas, too: they name no parameter
+	for name, schema := range top.Properties {
+		q := parameter{inPath: p[name].inPath, schema: schema, required: p[name].inPath || slices.Contains(top.Required, name), kind: kindsOf(schema)}
+		if slices.Equal(q.kind, kinds{"array"}) {
+			q.list, q.kind = true, kindsOf(schema.(object)["items"])
+		}
+		p[name] = q
+	}
+	return p, nil
+}
+
+func kindsOf(schema any) (k kinds) {
+	members, _ := schema.(object)
+	switch types := members["type"].(type) {
+	case string:
+		k = kinds{types}
+	case []any:
+		for _, t := range types {
+			name, _ := t.(string)
+			k = append(k, name)
+		}
+	}
+	return k
+}
+
+// read makes the JSON object of a request's path and query.
+func (p parameters) read(r *http.Request) ([]byte, error) {
+	values := map[string]any{}
+	for name, texts := range r.URL.Query() {
+		q := p[name]
+		list := make([]any, len(texts))
+		for i, text := range texts {
+			list[i] = q.kind.value(text)
+		}
+		if len(list) == 1 && !q.list {
+			values[name] = list[0]
+		} else {
+			values[name] = list
+		}
+	}
+	for name, q := range p {
+		if q.inPath {
+			values[name] = q.kind.value(r.PathValue(name))
+		}
+	}
+	return encode(values)
+}
+
+// value returns what a text of a URL stands for: a number or a truth value where the schema wants one, else the text.
+func (k kinds) value(text string) any {
+	if len(k) == 0 || slices.Contains(k, "string") {
+		return text
+	}
+	switch {
+	case text == "true" || text == "false":
+		if slices.Contains(k, "boolean") {
+			return text == "true"
+		}
+	case slices.Contains(k, "integer") || slices.Contains(k, "number"):
+		if json.Valid([]byte(text)) && strings.Trim(text, "-+.eE0123456789") == "" {
+			return json.Number(text)
+		}
+	}
+	return text
+}
