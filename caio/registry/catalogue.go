@@ -18,7 +18,6 @@ import (
 type catalogue struct {
 	capacity int
 	weights  Weights
-	index    contract.Index // answers requirements; changed with the lists
 
 	mu           sync.RWMutex
 	byID         map[string]*entry
@@ -32,11 +31,10 @@ type postings struct {
 	ranked []posting // by total, the highest first, then by id
 }
 
-// A posting is an entry in a list, with what is looked at for every one in it.
+// A posting is an entry in a list.
 type posting struct {
-	contract *contract.Contract
-	entry    *entry
-	total    float64 // of the score, for the list's capability: no less than for several
+	*entry
+	total float64 // of the score, for the list's capability: no less than for several
 }
 
 func newCatalogue(capacity int, weights Weights) *catalogue {
@@ -73,14 +71,37 @@ func (c *catalogue) add(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.byID[e.contract.ID] = e
-	c.all = inserted(c.all, posting{contract: e.contract, entry: e}, byID)
-	for _, o := range e.offers {
-		all := e.parts
-		all.guarantees = ratio(o.accuracy)
-		p, list := posting{e.contract, e, c.weights.total(all)}, c.byCapability[o.capability]
-		c.byCapability[o.capability] = postings{inserted(list.byID, p, byID), inserted(list.ranked, p, byTotal)}
+	c.all = inserted(c.all, posting{entry: e}, byID)
+	for i := range e.offers {
+		p, list := c.offer(e, i)
+		c.byCapability[e.offers[i].capability] = postings{inserted(list.byID, p, byID), inserted(list.ranked, p, byTotal)}
 	}
-	c.index.Put(e.contract)
+}
+
+// fill adds entries of different ids that pass check, all at once.
+func (c *catalogue) fill(entries []*entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range entries {
+		c.byID[e.contract.ID] = e
+		c.all = append(c.all, posting{entry: e})
+		for i := range e.offers {
+			p, list := c.offer(e, i)
+			c.byCapability[e.offers[i].capability] = postings{append(list.byID, p), append(list.ranked, p)}
+		}
+	}
+	slices.SortFunc(c.all, byID)
+	for _, list := range c.byCapability {
+		slices.SortFunc(list.byID, byID)
+		slices.SortFunc(list.ranked, byTotal)
+	}
+}
+
+// offer returns the posting for an offer of e, and the lists where it belongs.
+func (c *catalogue) offer(e *entry, i int) (posting, postings) {
+	all := e.parts
+	all.guarantees = ratio(e.offers[i].accuracy)
+	return posting{e, c.weights.total(all)}, c.byCapability[e.offers[i].capability]
 }
 
 func (c *catalogue) remove(e *entry) {
@@ -95,7 +116,6 @@ func (c *catalogue) remove(e *entry) {
 			delete(c.byCapability, o.capability)
 		}
 	}
-	c.index.Remove(e.contract.ID)
 }
 
 func (c *catalogue) get(id string) (*entry, bool) {
@@ -118,82 +138,22 @@ func (c *catalogue) capabilities() []string {
 	return slices.Sorted(maps.Keys(c.byCapability))
 }
 
-// A found is the services with some capabilities, and those of them that meet all that is required.
-type found struct {
-	offering []posting // the shortest list that has every service with all of the capabilities, by id
-	met      []posting
-	missing  []string // capabilities that no service has
-}
-
-// find returns what meets all of the requirements. The first must not lack the capabilities that all have in common, which
-// are looked up; all services are looked at if there are none. The lists are sorted by id and must not be modified.
-func (c *catalogue) find(required ...contract.Requirements) (f found) {
+// having returns the shortest lists that hold every service with all of the capabilities, all services by id if there are
+// none, and the capabilities that no service has. The lists must not be modified.
+func (c *catalogue) having(capabilities []string) (shortest postings, missing []string) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	f.offering = c.all
-	for i, capability := range required[0].Capabilities {
+	shortest.byID = c.all
+	for i, capability := range capabilities {
 		list, ok := c.byCapability[capability]
 		if !ok {
-			f.missing = append(f.missing, capability)
+			missing = append(missing, capability)
 		}
-		if i == 0 || len(list.byID) < len(f.offering) {
-			f.offering = list.byID
-		}
-	}
-	f.met = f.offering
-	for i, r := range required {
-		if len(f.met) == 0 || i == 0 && plain(r) {
-			continue
-		}
-		if i > 0 { // only services with the capabilities are in question
-			r.Capabilities = slices.Concat(required[0].Capabilities, r.Capabilities)
-		}
-		f.met = intersection(f.met, c.index.Find(r))
-	}
-	return f
-}
-
-// ranked returns the shortest list that has every service with all of the capabilities, the best first.
-func (c *catalogue) ranked(capabilities []string) []posting {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	list := c.byCapability[capabilities[0]].ranked
-	for _, capability := range capabilities[1:] {
-		if other := c.byCapability[capability].ranked; len(other) < len(list) {
-			list = other
+		if i == 0 || len(list.byID) < len(shortest.byID) {
+			shortest = list
 		}
 	}
-	return list
-}
-
-// plain reports whether everybody with the capability, if there is one, meets the requirements.
-func plain(r contract.Requirements) bool {
-	return len(r.Capabilities) <= 1 && len(r.Guarantees) == 0 && len(r.Constraints) == 0
-}
-
-// intersection returns those of the list that are among the contracts, both sorted by id.
-func intersection(list []posting, contracts []*contract.Contract) []posting {
-	met := make([]posting, 0, min(len(list), len(contracts)))
-	for _, p := range list {
-		for len(contracts) > 0 && contracts[0] != p.contract && contracts[0].ID < p.contract.ID {
-			contracts = contracts[1:]
-		}
-		if len(contracts) == 0 {
-			break
-		}
-		if contracts[0] == p.contract {
-			met, contracts = append(met, p), contracts[1:]
-		}
-	}
-	return met
-}
-
-func entriesOf(list []posting) []*entry {
-	entries := make([]*entry, len(list))
-	for i := range list {
-		entries[i] = list[i].entry
-	}
-	return entries
+	return shortest, missing
 }
 
 func byID(a, b posting) int { return strings.Compare(a.contract.ID, b.contract.ID) }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
@@ -17,17 +18,21 @@ import (
 const (
 	statusActive    = "active"
 	statusUnhealthy = "unhealthy"
+	endOfListed     = `"}`
 )
 
 // An entry is one registered service, prepared for listing and routing. All but its presence is immutable.
 type entry struct {
-	contract  *contract.Contract
-	alone     contract.Index // holds the contract only: whether it meets requirements, without wording why
+	contract     *contract.Contract
+	presence     presence
+	trust        float64 // least trust level of users
+	confidential bool    // sensitive data may go there
+
 	digest    string
 	version   int64          // of its record in a SharedStore
 	excerpt   jsontext.Value // of the contract: what routing looks at; canonical JSON, itself a contract
 	summary   caio.Service   // as lists show it while the service is active
-	listed    [2][]byte      // the summary as JSON: active, unhealthy
+	listed    []byte         // the summary as JSON, up to the status, which comes last
 	endpoints []caio.Endpoint
 
 	endpointsText, guaranteesText jsontext.Value // canonical
@@ -37,10 +42,6 @@ type entry struct {
 	price        *float64 // of a call of 1,000 tokens as the contract states it
 	availability *float64 // promised ratio
 	parts        parts    // of the score, but for the accuracy
-	trust        float64  // least trust level of users
-	confidential bool     // sensitive data may go there
-
-	presence *presence
 }
 
 // An offer is a capability with the accuracy that is promised for it.
@@ -58,16 +59,8 @@ func (e *entry) status() string {
 	return statusUnhealthy
 }
 
-// asListed is the entry in a list, as JSON.
-func (e *entry) asListed() []byte {
-	if e.routable() {
-		return e.listed[0]
-	}
-	return e.listed[1]
-}
-
 func newEntry(ct *contract.Contract) (*entry, error) {
-	e := &entry{contract: ct, digest: ct.Digest(), price: priceOf(ct.Cost), trust: trustFor(ct), confidential: confidential(ct), presence: new(presence)}
+	e := &entry{contract: ct, digest: ct.Digest(), price: priceOf(ct.Cost), trust: trustFor(ct), confidential: confidential(ct)}
 	e.summary = caio.Service{ID: ct.ID, Name: ct.Name, Version: ct.Version, Guarantees: guaranteesOf(ct), Status: statusActive}
 	for _, c := range ct.Capabilities {
 		e.addOffer(c)
@@ -86,15 +79,11 @@ func newEntry(ct *contract.Contract) (*entry, error) {
 	for _, endpoint := range ct.API.Endpoints {
 		e.endpoints = append(e.endpoints, caio.Endpoint{Method: endpoint.Method, Path: endpoint.Path})
 	}
-	unhealthy := e.summary
-	unhealthy.Status = statusUnhealthy
-	for i, summary := range []caio.Service{e.summary, unhealthy} {
-		var err error
-		if e.listed[i], err = json.Marshal(summary); err != nil {
-			return nil, err
-		}
+	listed, err := json.Marshal(e.summary)
+	if err != nil {
+		return nil, err
 	}
-	e.alone.Put(ct)
+	e.listed = bytes.TrimSuffix(listed, []byte(statusActive+endOfListed))
 	e.parts = parts{performance: performance(e.p95), cost: cost(e.price), reliability: ratio(e.availability)}
 	var faults [3]error
 	e.excerpt, faults[0] = excerptOf(ct)
@@ -225,9 +214,9 @@ func excerptOf(ct *contract.Contract) (jsontext.Value, error) {
 }
 
 // meets reports whether the service meets all of the requirements.
-func (e *entry) meets(required []contract.Requirements) bool {
-	for _, r := range required {
-		if len(e.alone.Find(r)) == 0 {
+func (e *entry) meets(required []*contract.Query) bool {
+	for _, q := range required {
+		if !q.MetBy(e.contract) {
 			return false
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,11 +19,22 @@ import (
 // An operation answers a request with a value to be sent as JSON, or an encoded one, with status 200, or with an error.
 type operation func(*http.Request) (any, error)
 
+// A body writes itself.
+type body interface {
+	contentType() string
+	length() int
+	writeTo(w io.Writer)
+}
+
 // An encoded is a body as it is to be sent.
 type encoded struct {
-	contentType string
-	body        []byte
+	kind string
+	text []byte
 }
+
+func (e encoded) contentType() string { return e.kind }
+func (e encoded) length() int         { return len(e.text) }
+func (e encoded) writeTo(w io.Writer) { w.Write(e.text) }
 
 const asJSON = "application/json"
 
@@ -50,15 +62,15 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
 			err := roleOf(req.Context()).mayAct(o.role)
-			var body any
+			var answer any
 			if err == nil {
-				body, err = o.answer(req)
+				answer, err = o.answer(req)
 			}
 			if err != nil {
 				r.refuse(w, req, err)
 				return
 			}
-			r.send(w, req, http.StatusOK, body)
+			r.send(w, req, http.StatusOK, answer)
 		})
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -109,36 +121,6 @@ func (r *Registry) postValidate(req *http.Request) (any, error) {
 	return map[string]any{"is_valid": err == nil, "errors": messages, "diagnostics": diagnosticsBody(faults)}, nil
 }
 
-func (r *Registry) getServices(req *http.Request) (any, error) {
-	query := req.URL.Query()
-	return servicesBody(r.query(caio.Query{Capability: query.Get("capability"), Status: query.Get("status")})), nil
-}
-
-func (r *Registry) postDiscover(req *http.Request) (any, error) {
-	required, err := readDiscovery(req)
-	if err != nil {
-		return nil, err
-	}
-	r.sweep()
-	return servicesBody(entriesOf(r.services.find(required).met)), nil
-}
-
-// servicesBody puts {"services","count"} together from JSON that was made at registration.
-func servicesBody(entries []*entry) encoded {
-	size := 64
-	for _, e := range entries {
-		size += len(e.asListed()) + 1
-	}
-	body := append(make([]byte, 0, size), `{"services":[`...)
-	for i, e := range entries {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = append(body, e.asListed()...)
-	}
-	return encoded{asJSON, fmt.Appendf(body, `],"count":%d}`, len(entries))}
-}
-
 func (r *Registry) getService(req *http.Request) (any, error) {
 	return r.Service(req.Context(), req.PathValue("id"))
 }
@@ -187,24 +169,24 @@ func (r *Registry) getMetrics(*http.Request) (any, error) {
 	return encoded{"text/plain; version=0.0.4; charset=utf-8", []byte(b.String())}, nil
 }
 
-// send writes value as JSON, or as it is if it is encoded.
+// send writes value as JSON, unless it writes itself.
 func (r *Registry) send(w http.ResponseWriter, req *http.Request, status int, value any) {
-	answer, ok := value.(encoded)
+	answer, ok := value.(body)
 	if !ok {
-		body, err := json.Marshal(value)
+		text, err := json.Marshal(value)
 		if err != nil {
 			r.log.Error("the answer is not JSON", "path", req.URL.Path, "error", err)
-			status, body = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL_ERROR","message":"internal error","details":{}}}`)
+			status, text = http.StatusInternalServerError, []byte(`{"error":{"code":"INTERNAL_ERROR","message":"internal error","details":{}}}`)
 		}
-		answer = encoded{asJSON, body}
+		answer = encoded{asJSON, text}
 	}
 	header := w.Header()
-	header.Set("Content-Type", answer.contentType)
-	header.Set("Content-Length", strconv.Itoa(len(answer.body)))
+	header.Set("Content-Type", answer.contentType())
+	header.Set("Content-Length", strconv.Itoa(answer.length()))
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	w.Write(answer.body)
+	answer.writeTo(w)
 }
 
 // refuse answers with CAIO's error envelope. Errors that are not meant for the caller are logged and answered with 500.

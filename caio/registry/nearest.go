@@ -15,16 +15,14 @@ import (
 )
 
 const (
-	maxNearest   = 3   // services that an explanation names
-	maxExplained = 300 // services that are looked at for it
+	maxNearest = 3       // services that an explanation names
+	maxChecks  = 100_000 // clauses that are held against services for it, some 5 ms
 )
 
 // A nearMiss is a service that meets some of what is required.
 type nearMiss struct {
 	ServiceID string        `json:"service_id"`
 	Failed    []caio.Clause `json:"failed"`
-
-	gap float64 // from the bounds that it misses, in parts of them
 }
 
 // noMatch explains why no service qualifies for a step: which capabilities nobody has, and what the nearest services lack.
@@ -34,16 +32,18 @@ func (r *Registry) noMatch(d *draft, step int, required contract.Requirements) e
 	if len(d.request.Steps) > 0 {
 		in = fmt.Sprintf(" for step %d", step+1)
 	}
-	f := r.services.find(required)
-	list, missing := f.offering, f.missing
-	if len(missing) > 0 || len(list) == 0 {
+	candidates, missing := r.services.having(required.Capabilities)
+	if len(missing) > 0 {
 		offered := r.services.capabilities()
 		e.Message = fmt.Sprintf("no matching service%s: none has the capability %s; on offer: %s", in,
 			wire.Clip(strings.Join(missing, ", "), 200), cmp.Or(wire.Clip(strings.Join(offered, ", "), 300), "nothing"))
 		e.Details = map[string]any{"missing_capabilities": missing, "available_capabilities": offered[:min(len(offered), 50)]}
 		return e
 	}
-	nearest := r.nearest(d, required)
+	list := candidates.ranked
+	clauses := clausesOf(required, d.rules)
+	examined := min(len(list), maxChecks/len(clauses))
+	nearest := wordMisses(nearest(list[:examined], clauses, d.request), d, required)
 	if len(nearest) == 0 { // one came meanwhile
 		e.Message = fmt.Sprintf("no matching service%s; services are changing, try again", in)
 		return e
@@ -51,50 +51,110 @@ func (r *Registry) noMatch(d *draft, step int, required contract.Requirements) e
 	first := nearest[0].Failed[0]
 	e.Message = fmt.Sprintf("no matching service%s: of %d candidates none meets all requirements; the nearest, %s, fails %s: %s", in,
 		len(list), nearest[0].ServiceID, first.Requirement, first.Detail)
-	e.Details = map[string]any{"candidates": len(list), "nearest": nearest}
+	e.Details = map[string]any{"candidates": len(list), "examined": examined, "nearest": nearest}
 	return e
 }
 
-// nearest returns the candidates that fail the fewest clauses, of those with equally many the ones that are the least away
-// from the bounds they miss. Of many candidates only the best are looked at.
-func (r *Registry) nearest(d *draft, required contract.Requirements) []nearMiss {
-	compare := func(a, b nearMiss) int {
-		return cmp.Or(cmp.Compare(len(a.Failed), len(b.Failed)), cmp.Compare(a.gap, b.gap), strings.Compare(a.ServiceID, b.ServiceID))
-	}
-	list := r.services.ranked(required.Capabilities)
-	var nearest []nearMiss
-	for _, p := range list[:min(len(list), maxExplained)] {
-		one := nearMiss{ServiceID: p.contract.ID, Failed: p.entry.failures(d, required), gap: gap(p.contract, required)}
-		for _, rule := range d.rules {
-			one.gap += gap(p.contract, rule)
-		}
-		if at, _ := slices.BinarySearchFunc(nearest, one, compare); at < maxNearest && len(one.Failed) > 0 {
-			nearest = slices.Insert(nearest, at, one)[:min(len(nearest)+1, maxNearest)]
-		}
-	}
-	return nearest
+// A clauseQuery is one clause of what is required.
+type clauseQuery struct {
+	*contract.Query
+	property string // of a guarantee
+	bound    contract.Bound
 }
 
-// gap returns how far the contract is from the bounds, in parts of them.
-func gap(ct *contract.Contract, clause contract.Requirements) float64 {
-	total := 0.0
-	for _, key := range slices.Sorted(maps.Keys(clause.Guarantees)) {
-		want := clause.Guarantees[key]
-		least := 1e9 // for what it does not promise at all
-		for _, g := range ct.Guarantees {
-			if g.Property != key && g.Name != key {
-				continue
-			}
-			if want.Max != nil && g.Bound.Max != nil {
-				least = min(least, (*g.Bound.Max-*want.Max)/max(math.Abs(*want.Max), 1e-9))
-			}
-			if want.Min != nil && g.Bound.Min != nil {
-				least = min(least, (*want.Min-*g.Bound.Min)/max(math.Abs(*want.Min), 1e-9))
+// clausesOf takes requirements and rules apart.
+func clausesOf(required contract.Requirements, rules []contract.Requirements) (list []clauseQuery) {
+	for _, r := range append([]contract.Requirements{required}, rules...) {
+		for _, capability := range r.Capabilities {
+			list = append(list, clauseQuery{Query: contract.NewQuery(contract.Requirements{Capabilities: []string{capability}})})
+		}
+		for _, property := range slices.Sorted(maps.Keys(r.Guarantees)) {
+			one := map[string]contract.Bound{property: r.Guarantees[property]}
+			list = append(list, clauseQuery{contract.NewQuery(contract.Requirements{Guarantees: one}), property, r.Guarantees[property]})
+		}
+		for field, value := range r.Constraints {
+			list = append(list, clauseQuery{Query: contract.NewQuery(contract.Requirements{Constraints: map[string]any{field: value}})})
+		}
+	}
+	return list
+}
+
+// A miss is a service with how much it fails.
+type miss struct {
+	*entry
+	failed int     // clauses
+	gap    float64 // from the bounds that it misses, in parts of them
+}
+
+func (m miss) compare(other miss) int {
+	if m.failed != other.failed {
+		return m.failed - other.failed
+	}
+	return cmp.Or(cmp.Compare(m.gap, other.gap), strings.Compare(m.contract.ID, other.contract.ID))
+}
+
+// nearest returns the services that fail the fewest clauses, of those with equally many the ones that are the least away from
+// the bounds they miss.
+func nearest(list []posting, clauses []clauseQuery, req *caio.Request) []miss {
+	best := make([]miss, 0, maxNearest+1)
+	for i := range list {
+		one := miss{entry: list[i].entry}
+		one.failed = one.failsBeside(req)
+		for j := 0; j < len(clauses) && !(len(best) == maxNearest && one.failed > best[maxNearest-1].failed); j++ {
+			if c := &clauses[j]; !c.MetBy(one.contract) {
+				one.failed++
+				one.gap += c.gap(one.contract)
 			}
 		}
-		total += max(0, least)
+		if one.failed == 0 || len(best) == maxNearest && best[maxNearest-1].compare(one) <= 0 {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(best, one, miss.compare)
+		best = slices.Insert(best, at, one)[:min(len(best)+1, maxNearest)]
 	}
-	return total
+	return best
+}
+
+// failsBeside counts what the service fails beside its contract's clauses.
+func (e *entry) failsBeside(req *caio.Request) (failed int) {
+	for _, fails := range [...]bool{!e.routable(), e.trust > req.TrustLevel, req.Sensitive && !e.confidential} {
+		if fails {
+			failed++
+		}
+	}
+	return failed
+}
+
+// gap returns how far the contract is from the bound that it misses, in parts of it.
+func (c *clauseQuery) gap(ct *contract.Contract) float64 {
+	if c.property == "" {
+		return 0
+	}
+	least := 1e9 // for what it does not promise at all
+	for i := range ct.Guarantees {
+		g := &ct.Guarantees[i]
+		if g.Property != c.property && g.Name != c.property {
+			continue
+		}
+		if want := c.bound.Max; want != nil && g.Bound.Max != nil {
+			least = min(least, (*g.Bound.Max-*want)/max(math.Abs(*want), 1e-9))
+		}
+		if want := c.bound.Min; want != nil && g.Bound.Min != nil {
+			least = min(least, (*want-*g.Bound.Min)/max(math.Abs(*want), 1e-9))
+		}
+	}
+	return max(0, least)
+}
+
+// wordMisses says what each service fails, unless it does not any more.
+func wordMisses(list []miss, d *draft, required contract.Requirements) []nearMiss {
+	var worded []nearMiss
+	for _, m := range list {
+		if failed := m.failures(d, required); len(failed) > 0 {
+			worded = append(worded, nearMiss{m.contract.ID, failed})
+		}
+	}
+	return worded
 }
 
 // failures words every clause that the service fails.

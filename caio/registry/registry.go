@@ -19,7 +19,6 @@ import (
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
-	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
 // A Registry holds services and routes requests to them. It is an [http.Handler], its methods mirror those of
@@ -163,32 +162,13 @@ func (r *Registry) Unregister(ctx context.Context, serviceID string) error {
 
 // Services lists the services that q asks for, sorted by id, without their contracts.
 func (r *Registry) Services(_ context.Context, q caio.Query) ([]caio.Service, error) {
-	entries := r.query(q)
-	services := make([]caio.Service, len(entries))
-	for i, e := range entries {
-		services[i] = e.summary
-		services[i].Status = e.status()
+	list := r.list(offering(q.Capability), q.Status)
+	services := make([]caio.Service, len(list))
+	for i, one := range list {
+		services[i] = one.summary
+		services[i].Status = one.state
 	}
 	return services, nil
-}
-
-func (r *Registry) query(q caio.Query) []*entry {
-	r.sweep()
-	var required contract.Requirements
-	if q.Capability != "" {
-		required.Capabilities = []string{q.Capability}
-	}
-	list := entriesOf(r.services.find(required).met)
-	if q.Status == "" {
-		return list
-	}
-	var inStatus []*entry
-	for _, e := range list {
-		if e.status() == q.Status {
-			inStatus = append(inStatus, e)
-		}
-	}
-	return inStatus
 }
 
 // Service returns one service with its contract. It fails with [caio.ErrNotFound] if there is none.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +15,7 @@ import (
 const (
 	maxRequirements = 64 // capabilities, guarantees, constraints and policies of a request, each
 	maxSteps        = 16
-	maxCandidates   = 5  // that a decision lists
-	maxTries        = 64 // services that are looked at one by one
+	maxCandidates   = 5 // that a decision lists
 )
 
 // Route picks the service that meets req best, for each step if it asks for a chain:
@@ -52,9 +49,13 @@ func (r *Registry) route(ctx context.Context, req caio.Request) (*sealed, error)
 		id: "dec-" + strings.ToLower(rand.Text()), at: time.Now().UTC(), request: &req, rules: rulesFor(req),
 		security: secured{authenticationOf(ctx)}, weights: r.weights, picks: make([]pick, len(steps)),
 	}
+	rules := make([]*contract.Query, len(d.rules))
+	for i := range rules {
+		rules[i] = contract.NewQuery(d.rules[i])
+	}
 	for i := range steps {
 		var ok bool
-		if d.picks[i], ok = r.choose(&d, requirementsOf(steps[i])); !ok {
+		if d.picks[i], ok = r.choose(&d, requirementsOf(steps[i]), rules); !ok {
 			r.unmatched.Add(1)
 			return nil, r.noMatch(&d, i, requirementsOf(steps[i]))
 		}
@@ -86,62 +87,23 @@ type pick struct {
 	candidates []caio.Candidate // the best of those that qualify
 }
 
-// choose returns the best service that meets the requirements. It looks at the services with the capabilities from the
-// best on, usually a few; if hardly any of those qualifies, it finds out at once which of all do.
-func (r *Registry) choose(d *draft, required contract.Requirements) (p pick, ok bool) {
-	all := combine(required, d.rules)
-	ranked := r.services.ranked(required.Capabilities)
-	p.considered = len(ranked)
-	checked := len(all) == 1 && plain(all[0])
+// choose returns the best service that meets the requirements and the policies. It looks at the services with the
+// capabilities from the best on, and no further than one can be among the candidates.
+func (r *Registry) choose(d *draft, required contract.Requirements, rules []*contract.Query) (p pick, ok bool) {
+	list, _ := r.services.having(required.Capabilities)
+	all := append([]*contract.Query{contract.NewQuery(required)}, rules...)
+	p.considered = len(list.ranked)
 	sum := d.weights.sum()
-	for i := 0; i < len(ranked); i++ {
-		at := &ranked[i]
+	for i := range list.ranked {
+		at := &list.ranked[i]
 		if len(p.candidates) == maxCandidates && at.total/sum < p.candidates[maxCandidates-1].Score {
 			break // a total for one capability is no less than for several
 		}
-		if i == maxTries && !checked {
-			ranked, i, checked = slices.Clone(r.services.find(all...).met), -1, true
-			slices.SortFunc(ranked, byTotal)
-			p.candidates, p.entry = p.candidates[:0], nil
-			continue
-		}
-		if e := at.entry; e.routable() && e.mayReceive(d.request) && (checked || e.meets(all)) {
+		if e := at.entry; e.routable() && e.mayReceive(d.request) && e.meets(all) {
 			p.add(e, d.weights.candidate(e, required.Capabilities))
 		}
 	}
 	return p, p.entry != nil
-}
-
-// combine puts as many rules as possible together with the requirements, so that services are looked up once.
-func combine(required contract.Requirements, rules []contract.Requirements) []contract.Requirements {
-	if len(rules) == 0 {
-		return []contract.Requirements{required}
-	}
-	all := contract.Requirements{Capabilities: required.Capabilities, Guarantees: maps.Clone(required.Guarantees), Constraints: maps.Clone(required.Constraints)}
-	var others []contract.Requirements
-	for _, rule := range rules {
-		switch {
-		case len(rule.Capabilities) > 0:
-			others = append(others, rule)
-		case !merge(&all.Guarantees, rule.Guarantees) || !merge(&all.Constraints, rule.Constraints):
-			others = append(others, rule)
-		}
-	}
-	return append([]contract.Requirements{all}, others...)
-}
-
-// merge adds the members of from, unless one is there already.
-func merge[V any](to *map[string]V, from map[string]V) bool {
-	for name, value := range from { // at most one
-		if _, taken := (*to)[name]; taken {
-			return false
-		}
-		if *to == nil {
-			*to = make(map[string]V)
-		}
-		(*to)[name] = value
-	}
-	return true
 }
 
 // add keeps c, which is e, if it is one of the best.
