@@ -56,11 +56,12 @@ func integer(value any) (int64, bool) {
 	return 0, false
 }
 
-// watch ends a call of a route that streams with errSilent when its handler sends nothing for too long, for then the
-// wrapped service has stalled. While an event is on its way to the caller, who has Options.WriteTimeout, the clock stands.
-func (b *binding) watch(send func(any) error, end context.CancelCauseFunc) (watched func(any) error, stop func() bool) {
-	if !b.streams {
-		return send, func() bool { return true }
+// watch returns what a handler sends events with; nil if it shall send none. It ends a call with errSilent when nothing is
+// sent for too long, for then the wrapped service has stalled. While an event is on its way to the caller, who has
+// Options.WriteTimeout, the clock stands.
+func (b *binding) watch(to answer, end context.CancelCauseFunc) (send func(any) error, stop func() bool) {
+	if !b.streams || b.once && !to.listens() {
+		return nil, func() bool { return true }
 	}
 	allowed := cmp.Or(b.firstEvent, 2*b.total) // without one the deadline comes first
 	clock := time.AfterFunc(allowed, func() { end(fmt.Errorf("%w for %v", errSilent, allowed)) })
@@ -68,7 +69,10 @@ func (b *binding) watch(send func(any) error, end context.CancelCauseFunc) (watc
 		if !clock.Stop() {
 			return errors.New("the call has ended")
 		}
-		err := send(event)
+		err := to.send(event)
+		if errors.Is(err, errClientGone) {
+			end(err) // nobody reads: the wrapped service need not go on
+		}
 		allowed = b.idle
 		clock.Reset(allowed)
 		return err

@@ -101,6 +101,7 @@ func invalidRequest(err error) error {
 
 // An answer is how a result reaches the caller: as one JSON document, or as the end of a stream.
 type answer interface {
+	listens() bool // whether events reach anybody
 	send(event any) error
 	heartbeat()
 	finish(result []byte) error
@@ -121,7 +122,7 @@ func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	send, stopWatch := bound.watch(to.send, cancel)
+	send, stopWatch := bound.watch(to, cancel)
 	defer stopWatch()
 	defer to.close()
 
@@ -132,13 +133,7 @@ func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to
 		free := sync.OnceFunc(release)
 		defer free() // should the handler end its goroutine
 		ctx, ended := b.telemetry.call(ctx, x.route)
-		o := handle(ctx, bound, req, func(event any) error {
-			err := send(event)
-			if errors.Is(err, errClientGone) {
-				cancel(err) // nobody reads: the wrapped service need not go on
-			}
-			return err
-		})
+		o := handle(ctx, bound, req, send)
 		ended(o.err)
 		free() // before the caller is answered, who may call again at once
 		done <- o
@@ -240,6 +235,7 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 // plainAnswer answers with one JSON document. Events are dropped.
 type plainAnswer struct{ x *exchange }
 
+func (a plainAnswer) listens() bool  { return false }
 func (a plainAnswer) send(any) error { return a.x.r.Context().Err() }
 func (a plainAnswer) heartbeat()     {}
 func (a plainAnswer) fail(error)     {}

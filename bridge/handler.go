@@ -20,7 +20,8 @@ type handlerFunc[Req, Res any] func(context.Context, Req) (Res, error)
 func (f handlerFunc[Req, Res]) Handle(ctx context.Context, req Req) (Res, error) { return f(ctx, req) }
 
 // A StreamHandler answers one operation and reports events while it works. One implementation serves callers that asked
-// for text/event-stream, who see the events and then the result, and callers that did not, who see the result alone.
+// for text/event-stream, who see the events and then the result, and callers that did not, who see the result alone. If
+// it is a [Handler] too, the latter are answered by Handle, which is the place for what costs less without events.
 //
 // send may be called by one goroutine at a time, and not after HandleStream has returned. It fails when the caller is
 // gone or too slow; HandleStream should then return that error. An event whose type has a method EventType() string is

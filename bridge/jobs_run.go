@@ -118,6 +118,8 @@ type jobAnswer struct {
 	closed bool
 }
 
+func (a *jobAnswer) listens() bool { return true }
+
 func (a *jobAnswer) send(event any) error {
 	if err := a.ctx.Err(); err != nil {
 		return err

@@ -81,8 +81,9 @@ type Options struct {
 	// FirstEventTimeout and IdleTimeout find a wrapped service that has stalled before the call's whole time is over. They
 	// bound how long a route made with [Streaming] may send nothing: from the start to the first event or the answer
 	// (default: as long as the call may take, for models think), and from each event to the next or to the answer (default:
-	// 5 minutes). Both hold whether or not the caller wants the events, and for jobs; waiting for a slow caller does not
-	// count. The call then ends as after Timeout.
+	// 5 minutes). Both hold whether or not the caller wants the events, and for jobs, but not for calls that the handler
+	// answers in one piece (see [StreamHandler]); waiting for a slow caller does not count. The call then ends as after
+	// Timeout.
 	FirstEventTimeout time.Duration
 	IdleTimeout       time.Duration
 }

@@ -17,6 +17,7 @@ type Route struct {
 	serves  []string
 	timeout time.Duration
 	streams bool
+	once    bool // it streams, and handle without send answers in one piece
 	decode  func(body []byte) (any, error)
 	handle  func(ctx context.Context, req any, send func(event any) error) (any, error)
 }
@@ -53,11 +54,16 @@ func Unary[Req, Res any](pattern string, h Handler[Req, Res], opts ...RouteOptio
 
 // Streaming makes a route that also streams: to callers that send Accept: text/event-stream. See [Unary] for the pattern.
 func Streaming[Req, Event, Res any](pattern string, h StreamHandler[Req, Event, Res], opts ...RouteOption) Route {
+	whole, once := h.(Handler[Req, Res])
 	r := Route{
 		pattern: pattern,
 		streams: true,
+		once:    once,
 		decode:  decode[Req],
 		handle: func(ctx context.Context, req any, send func(any) error) (any, error) {
+			if send == nil {
+				return whole.Handle(ctx, req.(Req))
+			}
 			return h.HandleStream(ctx, req.(Req), func(event Event) error { return send(event) })
 		},
 	}

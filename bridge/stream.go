@@ -31,6 +31,8 @@ func newEventStream(x *exchange, maxEvent int64) *eventStream {
 	return &eventStream{x: x, rc: http.NewResponseController(x.w), maxEvent: maxEvent}
 }
 
+func (s *eventStream) listens() bool { return true }
+
 func (s *eventStream) send(event any) error {
 	name, data, err := encodeEvent(event, s.maxEvent)
 	if err != nil {

@@ -34,6 +34,42 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// twoWays answers in one piece, too.
+type twoWays struct {
+	bridge.StreamHandler[shoutRequest, word, shoutResponse]
+}
+
+func (twoWays) Handle(context.Context, shoutRequest) (shoutResponse, error) {
+	return shoutResponse{Loud: "IN ONE PIECE"}, nil
+}
+
+type asIs struct{}
+
+func (asIs) TransformRequest(req shoutRequest) (shoutRequest, error) { return req, nil }
+func (asIs) TransformResponse(_ shoutRequest, res shoutResponse) (shoutResponse, error) {
+	return res, nil
+}
+
+func TestOnePieceForWhoWantsNoEvents(t *testing.T) {
+	t.Parallel()
+	h := twoWays{bridge.StreamHandlerFunc(shout)}
+	for name, h := range map[string]bridge.StreamHandler[shoutRequest, word, shoutResponse]{
+		"alone": h, "transformed": bridge.TransformStream(asIs{}, h, asIs{}),
+	} {
+		srv := serve(t, newBridge(t, loadContract(t), routes{bridge.Streaming("POST /shout", h, bridge.Serves("shouting"))}, nil))
+		if got := post(t, srv, "/shout", `{"text": "a"}`); got.Body != `{"loud":"IN ONE PIECE"}` {
+			t.Errorf("%s: answer = %s, want that of Handle", name, got.Body)
+		}
+		if got := post(t, srv, "/shout", `{"text": "a"}`, wantEvents...); !strings.Contains(got.Body, "event: word\n") {
+			t.Errorf("%s: stream = %s, want events", name, got.Body)
+		}
+		job := post(t, srv, "/shout", `{"text": "a"}`, "Prefer", "respond-async")
+		if got := get(t, srv, job.Header.Get("Location"), wantEvents...); !strings.Contains(got.Body, "event: word\n") {
+			t.Errorf("%s: stream of the job = %s, want events", name, got.Body)
+		}
+	}
+}
+
 func TestWhoGetsAStream(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), nil))

@@ -29,9 +29,10 @@ func Transform[Req, SReq, SRes, Res any](in RequestTransformer[Req, SReq], call 
 	})
 }
 
-// TransformStream is [Transform] for a call that reports events; the events pass as they are.
+// TransformStream is [Transform] for a call that reports events; the events pass as they are. If the call is a [Handler]
+// too, so is what TransformStream returns.
 func TransformStream[Req, SReq, Event, SRes, Res any](in RequestTransformer[Req, SReq], call StreamHandler[SReq, Event, SRes], out ResponseTransformer[Req, SRes, Res]) StreamHandler[Req, Event, Res] {
-	return StreamHandlerFunc(func(ctx context.Context, req Req, send func(Event) error) (Res, error) {
+	stream := StreamHandlerFunc(func(ctx context.Context, req Req, send func(Event) error) (Res, error) {
 		var none Res
 		sreq, err := in.TransformRequest(req)
 		if err != nil {
@@ -43,4 +44,11 @@ func TransformStream[Req, SReq, Event, SRes, Res any](in RequestTransformer[Req,
 		}
 		return out.TransformResponse(req, sres)
 	})
+	if once, ok := call.(Handler[SReq, SRes]); ok {
+		return struct {
+			StreamHandler[Req, Event, Res]
+			Handler[Req, Res]
+		}{stream, Transform(in, once, out)}
+	}
+	return stream
 }

@@ -72,20 +72,19 @@ func boundBody(req *http.Request, next option.MiddlewareNext) (*http.Response, e
 
 // Handle asks for an answer in one piece.
 func (u *upstream) Handle(ctx context.Context, p prompt) (answer, error) {
-	res, err := u.open(ctx, p, false)
-	if err != nil {
-		return answer{}, err
-	}
-	defer res.Body.Close()
-	return u.read(ctx, res)
+	return u.ask(ctx, p, nil)
 }
 
-// HandleStream asks for an answer and reports its texts as they come. A server that answers in one piece all the same is
-// understood.
+// HandleStream asks for an answer and reports its texts as they come.
 func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) error) (answer, error) {
+	return u.ask(ctx, p, send)
+}
+
+// ask asks for a stream if send is there to take its texts. A server that does the other thing is understood.
+func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (answer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	res, err := u.open(ctx, p, true)
+	res, err := u.open(ctx, p, send != nil)
 	if err != nil {
 		return answer{}, err
 	}
@@ -190,8 +189,7 @@ func (u *upstream) decode(ctx context.Context, body []byte) (answer, error) {
 // follow reads a stream to its terminal event. Only that one says how the answer ended: a stream may also just stop.
 func (u *upstream) follow(ctx context.Context, res *http.Response, send func(delta) error) (answer, error) {
 	texts := memberReader{emit: func(name, text string) error {
-		switch name {
-		case "code", "explanation", "language":
+		if send != nil && (name == "code" || name == "explanation" || name == "language") {
 			return send(delta{name, text})
 		}
 		return nil
