@@ -1,0 +1,116 @@
+//go:build unix
+
+// Package perf_test measures what a bridge costs beside what else could stand in its place: nothing, a reverse proxy, and
+// a bridge as an engineer writes it in an afternoon. Every target is a process of its own, held to one core; the model's
+// server is a fake that answers at once. Rounds alternate between the targets, so that what else the machine does meets
+// all of them, and what is compared are medians of rounds.
+//
+//	go test ./bridge/perf -count 1 -v -perf
+//
+// With PERF_PROFILE=dir each target leaves a CPU profile there. Without -perf one short round shows that everything still
+// works. No time is ever asserted.
+package perf_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var full = flag.Bool("perf", false, "measure for some minutes and print tables")
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv("PERF_TARGET"); name != "" {
+		serveTarget(name)
+		return
+	}
+	flag.Parse()
+	if *full && os.Getenv("PERF_PINNED") == "" {
+		leaveCore()
+	}
+	os.Exit(m.Run())
+}
+
+// leaveCore starts this program again on the cores that are not the targets', if there are such cores.
+func leaveCore() {
+	taskset, err := exec.LookPath("taskset")
+	if err != nil || runtime.NumCPU() < 2 {
+		fmt.Println("The targets share their core with the load: there is no taskset, or no other core.")
+		return
+	}
+	args := append([]string{"taskset", "-c", fmt.Sprintf("1-%d", runtime.NumCPU()-1)}, os.Args...)
+	err = syscall.Exec(taskset, args, append(os.Environ(), "PERF_PINNED=1"))
+	fmt.Println("taskset:", err)
+}
+
+// A plan says how much to measure of each target.
+type plan struct {
+	rounds  int
+	load    time.Duration // of calls on all connections, in each round
+	calls   int           // one after the other, in each round
+	streams int           // at once, for the delay of their events, in each round
+	open    int           // streams at once, for their memory
+}
+
+const connections = 64
+
+func choosePlan(t *testing.T) plan {
+	if *full {
+		return plan{rounds: 9, load: time.Second, calls: 1000, streams: 16, open: 250}
+	}
+	t.Parallel()
+	return plan{rounds: 1, load: 20 * time.Millisecond, calls: 10, streams: 2, open: 3}
+}
+
+func TestCalls(t *testing.T) {
+	p := choosePlan(t)
+	targets := startTargets(t)
+	for _, target := range targets {
+		target.load(t, p.load) // to warm up
+	}
+	var results table
+	for range p.rounds {
+		var least time.Duration
+		for _, target := range targets {
+			rate, cpu := target.load(t, p.load)
+			p50 := target.alone(t, p.calls)
+			if target.name == direct {
+				least = p50
+			}
+			results.add(target.name, "CPU µs per call", micros(cpu))
+			results.add(target.name, "calls/s", rate)
+			results.add(target.name, "p50 µs added", micros(p50-least))
+		}
+	}
+	t.Logf("calls on %d connections, and on one for p50\n%s", connections, &results)
+}
+
+func TestStreams(t *testing.T) {
+	p := choosePlan(t)
+	targets := startTargets(t)
+	var results table
+	for range p.rounds {
+		var least time.Duration
+		for _, target := range targets {
+			delay, cpu := target.follow(t, p.streams)
+			if target.name == direct {
+				least = delay
+			}
+			results.add(target.name, "CPU µs per event", micros(cpu))
+			results.add(target.name, "p50 µs added to an event", micros(delay-least))
+		}
+	}
+	for _, target := range targets {
+		live, resident := target.hold(t, p.open)
+		results.add(target.name, "KB live per open stream", live/1024)
+		results.add(target.name, "KB resident", resident/1024)
+	}
+	t.Logf("%d streams, %d for memory\n%s", p.streams, p.open, &results)
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
