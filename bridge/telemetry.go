@@ -92,7 +92,7 @@ func newTelemetry(opts *Options) (*telemetry, error) {
 
 // announces measures how the announcement of the bridge's service stands, until stop is called.
 func (t *telemetry) announces(b *Bridge) (stop func(), err error) {
-	gauge, err := t.meter.Int64ObservableGauge("caio.bridge.announced", metric.WithUnit("1"), metric.WithDescription("1 if the orchestrator confirmed the service's registration when last asked, else 0."))
+	gauge, err := t.meter.Int64ObservableGauge("caio.bridge.announced", metric.WithUnit("{service}"), metric.WithDescription("1 if the orchestrator confirmed the service's registration when last asked, else 0."))
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestMetrics(t *testing.T) {
@@ -36,10 +37,17 @@ func TestMetrics(t *testing.T) {
 	} else {
 		res.Body.Close()
 	}
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(download(t, r.bridge+"/readyz", ""), `"announcement":"registered"`); {
+		if time.Now().After(deadline) {
+			t.Fatal("/readyz does not say that the service is registered")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 	metrics := download(t, "http://"+addr+"/metrics", "a-token-of-the-test")
 	for _, want := range []string{
 		`http_server_request_duration_seconds_count{`, `http_response_status_code="200"`, `error_type="unauthenticated"`,
 		`caio_bridge_admissions_total{caio_bridge_outcome="admitted"`, `gen_ai_client_token_usage_sum{`, `caio_bridge_cost`,
+		`caio_bridge_announced{caio_bridge_announcement_state="registered"`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("/metrics lacks %s:\n%s", want, metrics)
