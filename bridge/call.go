@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -88,15 +89,16 @@ func (x *exchange) checkRequest(body []byte, bound *binding) (any, error) {
 	return req, nil
 }
 
-// invalidRequest tells malformed (400) from not allowed by the schema (422). Both name the place.
+// invalidRequest tells malformed (400) from not allowed by the schema (422). Both name the place, to the caller alone: logs
+// hold no bodies.
 func invalidRequest(err error) error {
 	if violations, ok := errors.AsType[contract.Violations](err); ok {
-		return &Error{Code: CodeSchemaViolation, Detail: "The request does not fit the endpoint's input_schema; errors says where.", Fields: violations, Clause: "api.endpoints.input_schema", Cause: err}
+		return &Error{Code: CodeSchemaViolation, Detail: "The request does not fit the endpoint's input_schema; errors says where.", Fields: violations, Clause: "api.endpoints.input_schema"}
 	}
 	if syntax, ok := errors.AsType[*contract.SyntaxError](err); ok {
-		return &Error{Code: CodeInvalidRequest, Detail: "The body was not understood: " + syntax.Detail + ".", Fields: []contract.Violation{{Pointer: syntax.Pointer, Detail: syntax.Detail}}, Cause: err}
+		return &Error{Code: CodeInvalidRequest, Detail: "The body was not understood: " + syntax.Detail + ".", Fields: []contract.Violation{{Pointer: syntax.Pointer, Detail: syntax.Detail}}}
 	}
-	return &Error{Code: CodeInvalidRequest, Detail: "The body cannot be decoded into what this operation takes.", Cause: err}
+	return &Error{Code: CodeInvalidRequest, Detail: "The body cannot be decoded into what this operation takes.", Cause: undecodable(err)}
 }
 
 // An answer is how a result reaches the caller: as one JSON document, or as the end of a stream.
@@ -208,10 +210,22 @@ func (b *Bridge) checkResult(result any, bound *binding) ([]byte, error) {
 	}
 	if schema := bound.endpoint.OutputSchema; schema != nil {
 		if err := schema.Validate(body); err != nil {
-			return nil, invalid(err)
+			return nil, invalid(withoutValues(err))
 		}
 	}
 	return body, nil
+}
+
+// withoutValues says where an answer does not fit and what would, but not what is there instead.
+func withoutValues(err error) error {
+	violations, ok := errors.AsType[contract.Violations](err)
+	if !ok {
+		return err
+	}
+	for i := range violations {
+		violations[i].Detail, _, _ = strings.Cut(violations[i].Detail, ", found ")
+	}
+	return violations
 }
 
 // handle calls the handler and turns a panic into an error.

@@ -260,3 +260,32 @@ func TestContextLength(t *testing.T) {
 		t.Errorf("6 tokens of 5: %d %s", got.Status, got.Body)
 	}
 }
+
+// The log tells what does not fit, and nothing of what was sent instead: that may be anybody's secret.
+func TestLogsHoldNoBodies(t *testing.T) {
+	t.Parallel()
+	answer := bridge.HandlerFunc(func(context.Context, shoutRequest) (any, error) { return map[string]int{"loud": 4711}, nil })
+	for name, test := range map[string]struct {
+		without string // of the contract
+		body    string
+		status  int
+		told    string // to the caller
+		logged  string
+	}{
+		"a request that does not fit":                              {"# nothing", `{"text": 4711}`, 422, "must be text, found the number 4711", "code=schema_violation"},
+		"a request that is malformed":                              {"# nothing", `{"4711": 1, "4711": 2}`, 400, `"pointer":"/4711"`, "code=invalid_request"},
+		"an answer that does not fit":                              {"# nothing", `{"text": "a"}`, 502, "not what the contract promises", `cause="/loud: must be text"`},
+		"a request that the schema lets pass, but not the handler": {"        input_schema: schemas/request.json\n", `{"text": "a", "times": "4711"}`, 400, "cannot be decoded", `cause="a JSON string does not decode into int"`},
+	} {
+		var log logBuffer
+		srv := serve(t, newBridge(t, loadContract(t, test.without, ""), routes{bridge.Unary("POST /shout", answer, bridge.Serves("shouting"))}, &bridge.Options{Logger: log.logger()}))
+		got := post(t, srv, "/shout", test.body)
+		srv.Close() // the record is made after the answer
+		if got.Status != test.status || !strings.Contains(got.Body, test.told) {
+			t.Errorf("%s: %d %s, want %d and %s", name, got.Status, got.Body, test.status, test.told)
+		}
+		if !strings.Contains(log.String(), test.logged) || strings.Contains(log.String(), "4711") {
+			t.Errorf("%s: the log lacks %s, or shows a value:\n%s", name, test.logged, log.String())
+		}
+	}
+}

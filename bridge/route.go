@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -91,6 +93,14 @@ func decode[Req any](body []byte) (any, error) {
 	var req Req
 	err := jsonv2.Unmarshal(body, &req, strictJSON)
 	return req, err
+}
+
+// undecodable says which Go type does not take what input_schema allows, but not what was sent.
+func undecodable(err error) error {
+	if mismatch, ok := errors.AsType[*jsonv2.SemanticError](err); ok {
+		return fmt.Errorf("a JSON %v does not decode into %v", mismatch.JSONKind, mismatch.GoType)
+	}
+	return errors.New("it is not strict JSON")
 }
 
 func encode(v any) ([]byte, error) {

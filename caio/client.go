@@ -152,6 +152,11 @@ func setDefault[T int | time.Duration](name string, option *T, preset, low, high
 	return nil
 }
 
+func beforeQuery(text string) string {
+	text, _, _ = strings.Cut(text, "?")
+	return text
+}
+
 func parseBase(baseURL string) (*url.URL, error) {
 	base, err := url.Parse(baseURL)
 	switch {
@@ -160,7 +165,7 @@ func parseBase(baseURL string) (*url.URL, error) {
 	case base.User != nil:
 		return nil, errors.New("the base URL holds a user name or password: use Options.Token")
 	case base.Scheme != "http" && base.Scheme != "https", base.Host == "":
-		return nil, fmt.Errorf("the base URL %q is not an absolute http or https URL like \"http://localhost:8080\"", baseURL)
+		return nil, fmt.Errorf("the base URL %q is not an absolute http or https URL like \"http://localhost:8080\"", beforeQuery(baseURL))
 	case base.RawQuery != "", base.Fragment != "":
 		return nil, errors.New("the base URL has a query or a fragment: leave them out")
 	}

@@ -3,6 +3,7 @@ package codex
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -81,6 +82,36 @@ func (e *upstreamError) Error() string {
 	return b.String()
 }
 
+// conceal takes out of an [upstreamError] what it repeats of the request, for logs hold no bodies. Many servers repeat what
+// they refuse.
+func conceal(err error, request string) {
+	if e, ok := errors.AsType[*upstreamError](err); ok {
+		for _, said := range []*string{&e.Message, &e.Code, &e.Type, &e.Param} {
+			*said = withoutEcho((*said)[:min(len(*said), maxSaid)], request)
+		}
+	}
+}
+
+// withoutEcho replaces what s has in common with the request, in pieces of 12 bytes and more: less may be coincidence.
+func withoutEcho(s, request string) string {
+	const least = 12
+	var rest strings.Builder
+	for len(s) >= least {
+		n := 0
+		for length := least; length <= len(s) && strings.Contains(request, s[:length]); length++ {
+			n = length
+		}
+		if n > 0 {
+			rest.WriteString("[request]")
+		} else {
+			n = 1
+			rest.WriteString(s[:n])
+		}
+		s = s[n:]
+	}
+	return rest.String() + s
+}
+
 // public says what a caller may know and do. The code decides where there is one, for the status is too coarse: 429 is
 // both "slow down" and "the money is used up".
 func (e *upstreamError) public() *bridge.Error {
@@ -144,13 +175,16 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(wait, 0), time.Hour)
 }
 
-// clean makes a text from outside fit for a log line or a sentence: one line of at most 300 bytes.
+// maxSaid is how much of a text from outside is repeated, in bytes.
+const maxSaid = 300
+
+// clean makes a text from outside fit for a log line or a sentence: one line of at most maxSaid bytes.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, s[:min(len(s), 300)])
+	}, s[:min(len(s), maxSaid)])
 	return strings.ToValidUTF8(s, "")
 }

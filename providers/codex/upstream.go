@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -81,7 +82,8 @@ func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) 
 }
 
 // ask asks for a stream if send is there to take its texts. A server that does the other thing is understood.
-func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (answer, error) {
+func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ answer, err error) {
+	defer func() { conceal(err, p.input) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	res, err := u.open(ctx, p, send != nil)
@@ -255,7 +257,11 @@ func (u *upstream) refusal(res *http.Response) error {
 
 // unreachable words an error of the transport. The error itself is not kept: see [upstreamError].
 func (u *upstream) unreachable(err error) error {
-	cause := errors.New(clean(u.redact(err.Error())))
+	text := err
+	if at, ok := errors.AsType[*url.Error](err); ok {
+		text = at.Err // without the URL, which after a redirect is the server's choice and may hold credentials
+	}
+	cause := errors.New(clean(u.redact(text.Error())))
 	if open, ok := errors.AsType[*transport.OpenError](err); ok {
 		return &bridge.Error{Code: bridge.CodeUnavailable, RetryAfter: open.RetryAfter, Detail: "The model's server has failed repeatedly and is left alone for a moment.", Cause: cause}
 	}
