@@ -18,7 +18,7 @@ import (
 // A Bridge serves a contract. It is an [http.Handler], and a server of its own with [Bridge.Run] and [Bridge.Serve]. It
 // is safe for concurrent use.
 //
-// Beside the contract's endpoints it serves GET /livez (the process answers), /readyz (it takes calls) and /health (the
+// Beside the contract's endpoints it serves GET /livez (the process answers), /readyz (it takes calls; with ?verbose what was checked) and /health (the
 // same with details), none of which calls the wrapped service's billed API; and, for whom it would take calls from, GET
 // /contract (JSON, or YAML if asked for), /openapi.json (OpenAPI 3.1, made from the contract) and /jobs/{id}: calls sent
 // with "Prefer: respond-async" become jobs there. Calls with an Idempotency-Key may be repeated and run once.

@@ -67,6 +67,48 @@ func TestHealthOfASickProvider(t *testing.T) {
 	}
 }
 
+// tired is a provider that says in public why it cannot work.
+type tired struct{ bridge.Provider }
+
+func (tired) CheckHealth(context.Context) error {
+	return &bridge.Error{Code: bridge.CodeUnavailable, Detail: "The voice rests until noon.", Cause: errors.New("hoarse")}
+}
+
+// GET /readyz?verbose tells of every check, of causes nothing, and reasons only what is public, to whom the bridge knows.
+func TestVerboseReadiness(t *testing.T) {
+	t.Parallel()
+	tokens := bridge.BearerTokens(map[string]string{"ann": "token-a"})
+	const good = `{"status":"ok","checks":[{"name":"shutdown","status":"ok"},{"name":"provider","status":"ok"},{"name":"store","status":"ok"}]}`
+	const bad = `{"status":"unavailable","checks":[{"name":"shutdown","status":"ok"},{"name":"provider","status":"failed"},{"name":"store","status":"ok"}]}`
+	for name, test := range map[string]struct {
+		provider     bridge.Provider
+		authenticate func(*http.Request) (string, error)
+		token        string
+		want         string
+	}{
+		"all is well":                {shouter(shout), nil, "", good},
+		"a cause":                    {sick{shouter(shout)}, tokens, "token-a", bad},
+		"a reason, nobody is known":  {tired{shouter(shout)}, nil, "token-a", bad},
+		"a reason, for anybody":      {tired{shouter(shout)}, tokens, "", bad},
+		"a reason, for a bad token":  {tired{shouter(shout)}, tokens, "token-b", bad},
+		"a reason, for whom we know": {tired{shouter(shout)}, tokens, "token-a", strings.Replace(bad, `"status":"failed"`, `"status":"failed","detail":"The voice rests until noon."`, 1)},
+	} {
+		srv := serve(t, newBridge(t, loadContract(t), test.provider, &bridge.Options{Authenticate: test.authenticate}))
+		got := get(t, srv, "/readyz?verbose", "Authorization", "Bearer "+test.token)
+		if diff := cmp.Diff(test.want, got.Body); diff != "" || (got.Status == 200) != (test.want == good) {
+			t.Errorf("%s: %d (-want +got):\n%s", name, got.Status, diff)
+		}
+	}
+	b := newBridge(t, loadContract(t), shouter(shout), nil)
+	srv := serve(t, b)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := get(t, srv, "/readyz?verbose"); got.Status != 503 || !strings.Contains(got.Body, `{"name":"shutdown","status":"failed"},{"name":"provider","status":"ok"}`) {
+		t.Errorf("a bridge that stops: %d %s", got.Status, got.Body)
+	}
+}
+
 func TestRequestsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	called := false

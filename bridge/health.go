@@ -23,6 +23,10 @@ func (h *health) check(ctx context.Context) error {
 	if h.bridge.draining.Load() {
 		return errStopping
 	}
+	return h.checkProvider(ctx)
+}
+
+func (h *health) checkProvider(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.checked.IsZero() || time.Since(h.checked) >= time.Second {
@@ -36,13 +40,53 @@ func (h *health) live(x *exchange) {
 	h.write(x, http.StatusOK, map[string]string{"status": "ok"})
 }
 
+// A readiness is the body of GET /readyz.
+type readiness struct {
+	Announcement string  `json:"announcement,omitempty"`
+	Status       string  `json:"status"` // "ok" or "unavailable"
+	Checks       []check `json:"checks,omitempty"`
+}
+
+// A check is one of the things that GET /readyz?verbose tells of. The store of jobs and the announcement do not decide: most
+// calls need neither.
+type check struct {
+	Name   string `json:"name"`
+	Status string `json:"status"`           // "ok" or "failed"; of the announcement, its state
+	Detail string `json:"detail,omitempty"` // for callers who are authenticated: the provider's own public words
+}
+
 func (h *health) ready(x *exchange) {
 	status, word := h.judge(x, "ok", "unavailable")
-	answer := map[string]string{"status": word}
-	if state := h.bridge.announcement(); state != "" {
-		answer["announcement"] = state
+	answer := readiness{Announcement: h.bridge.announcement(), Status: word}
+	if x.r.URL.Query().Has("verbose") {
+		answer.Checks = h.checks(x)
 	}
 	h.write(x, status, answer)
+}
+
+func (h *health) checks(x *exchange) []check {
+	state := func(good bool) string {
+		if good {
+			return "ok"
+		}
+		return "failed"
+	}
+	err := h.checkProvider(x.r.Context())
+	provider := check{Name: "provider", Status: state(err == nil)}
+	if _, refused := h.service.guard.checkCaller(x.r); refused == nil && h.service.guard.authenticate != nil {
+		if public, ok := errors.AsType[*Error](err); ok {
+			provider.Detail = public.Detail
+		}
+	}
+	checks := []check{
+		{Name: "shutdown", Status: state(!h.bridge.draining.Load())},
+		provider,
+		{Name: "store", Status: state(!h.bridge.ledger.failing.Load())},
+	}
+	if announcement := h.bridge.announcement(); announcement != "" {
+		checks = append(checks, check{Name: "announcement", Status: announcement})
+	}
+	return checks
 }
 
 // A healthReport is the body of GET /health.

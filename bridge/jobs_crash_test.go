@@ -205,6 +205,9 @@ func TestFullDisk(t *testing.T) {
 			break
 		}
 	}
+	if got := fetchURL(t, client, "GET", url+"/readyz?verbose"); got.Status != 200 || !strings.Contains(got.Body, `{"name":"store","status":"failed"}`) {
+		t.Errorf("/readyz?verbose = %d %s, want a store that failed, of a service that takes calls", got.Status, got.Body)
+	}
 	if p := refused.problem(t); refused.Status != 503 || p.Code != "unavailable" || !p.Retryable || !strings.Contains(p.Detail, "store of jobs and answers failed") || strings.Contains(refused.Body, "jobs.db") {
 		t.Errorf("with a full disk a call gets %d %s, want 503", refused.Status, refused.Body)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobstore"
@@ -24,6 +25,7 @@ type ledger struct {
 	keep       time.Duration
 	maxEntries int
 	maxBytes   int64
+	failing    atomic.Bool // that the store did not take the last record
 
 	mu       sync.Mutex // unlocked with unlock
 	byID     map[string]*entry
@@ -105,7 +107,7 @@ func (l *ledger) reserve(c keptCall) (e *entry, found bool, err error) {
 func (l *ledger) begin(e *entry) error {
 	data, err := encode(keptRecord{keptCall: e.keptCall})
 	if err == nil {
-		err = l.store.Put(e.ID, data)
+		err = l.put(e.ID, data)
 	}
 	if err != nil {
 		l.forget(e)
@@ -115,6 +117,12 @@ func (l *ledger) begin(e *entry) error {
 	defer l.unlock()
 	e.stored = true
 	return nil
+}
+
+func (l *ledger) put(id string, data []byte) error {
+	err := l.store.Put(id, data)
+	l.failing.Store(err != nil)
+	return err
 }
 
 func storeFailed(consequence string, err error) *Error {
@@ -129,7 +137,7 @@ func (l *ledger) finish(e *entry, r keptRecord) {
 	data, err := encode(r)
 	if err != nil {
 		l.log.Error("an outcome could not be encoded", "job", e.ID, "cause", err)
-	} else if err = l.store.Put(e.ID, data); err != nil {
+	} else if err = l.put(e.ID, data); err != nil {
 		l.log.Error("an outcome could not be stored; it is kept in memory until the bridge stops", "job", e.ID, "request_id", e.RequestID, "cause", err)
 	}
 	l.mu.Lock()

@@ -35,9 +35,12 @@ func newOpenAPI(c *contract.Contract, bindings []binding, secured bool) ([]byte,
 		"status": object{"enum": []string{"healthy", "unhealthy"}}, "service": text, "service_id": text, "version": text,
 		"uptime_seconds": object{"type": "integer"}, "calls_in_progress": object{"type": "integer"}, "announcement": announcement,
 	}})
+	checks := object{"type": "array", "description": "With ?verbose: what was checked.", "items": object{"type": "object", "required": []string{"name", "status"}, "properties": object{
+		"name": object{"enum": []string{"shutdown", "provider", "store", "announcement"}}, "status": text, "detail": text,
+	}}}
 	status := object{"type": "object", "required": []string{"status"}, "properties": object{"status": text}}
 	doc.addOwn("/livez", "Whether the process answers", false, status)
-	doc.addOwn("/readyz", "Whether the service takes calls", false, object{"type": "object", "required": []string{"status"}, "properties": object{"status": text, "announcement": announcement}})
+	doc.addOwn("/readyz", "Whether the service takes calls", false, object{"type": "object", "required": []string{"status"}, "properties": object{"status": text, "announcement": announcement, "checks": checks}})
 	doc.addOwn("/contract", "The service contract", true, object{"type": "object"})
 	doc.addOwn("/openapi.json", "This document", true, object{"type": "object"})
 
@@ -143,6 +146,9 @@ func (doc *openAPI) addOwn(path, summary string, guarded bool, schema object) {
 		responses["200"].(object)["content"].(object)["application/yaml"] = object{"schema": schema}
 	}
 	if path == "/readyz" || path == "/health" {
+		if path == "/readyz" {
+			operation["parameters"] = []object{{"name": "verbose", "in": "query", "allowEmptyValue": true, "schema": text, "description": "Whatever its value: tell what was checked, too."}}
+		}
 		responses["503"] = object{"description": "The service takes no calls.", "content": object{"application/json": object{"schema": schema}}}
 	}
 	if guarded && doc.secured {
