@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,8 +25,8 @@ import (
 const maxCall = 10 * time.Minute
 
 // Call calls the service that d names: it sends body as JSON to the endpoint, for example "POST /generate", and decodes
-// the JSON answer into answer. A nil body sends none, a nil answer drops it. The endpoint must be one of the service's;
-// "" takes the only one that is a POST.
+// the JSON answer into answer. A nil body sends none, a nil answer drops it. The endpoint must be one of the service's; its
+// path alone will do if that is enough to tell it, and "" takes the only one that is a POST.
 //
 // A refusal by the service is an [*Error] with its status, code and detail. A call may cost money and is never repeated;
 // it is bounded by the deadline of ctx, 10 minutes if that has none, and its answer by 8 MiB. The service is told how long
@@ -158,19 +159,22 @@ func (c *Client) resolve(ctx context.Context, d *Decision, endpoint string) (End
 	return target, base, err
 }
 
-// pick returns the endpoint of that name, or the only POST for "".
+// pick returns the endpoint of that name or path, or the only POST for "".
 func pick(endpoints []Endpoint, name string) (Endpoint, error) {
 	var found, offered []string
 	var target Endpoint
 	for _, e := range endpoints {
 		text := e.Method + " " + e.Path
 		offered = append(offered, text)
-		if text == name || name == "" && e.Method == http.MethodPost {
+		if text == name || e.Path == name || name == "" && e.Method == http.MethodPost {
 			target, found = e, append(found, text)
 		}
 	}
 	if len(found) != 1 {
-		return Endpoint{}, fmt.Errorf("which endpoint is meant by %q? The service offers %s", name, wire.Clip(strings.Join(offered, ", "), 500))
+		if name != "" {
+			name = " by " + strconv.Quote(name)
+		}
+		return Endpoint{}, fmt.Errorf("which endpoint is meant%s? Name one of %s", name, wire.Clip(strings.Join(offered, ", "), 500))
 	}
 	return target, nil
 }

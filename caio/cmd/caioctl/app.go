@@ -2,18 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
+	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
-	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
 const (
@@ -38,6 +35,21 @@ type app struct {
 	timeout                       time.Duration
 }
 
+const help = `Register services with CAIO, discover them, route to them and call them.
+
+Environment:
+  CAIO_URL            base URL of CAIO; --url comes first (default http://localhost:8080)
+  CAIO_TOKEN          bearer token for CAIO; --token-file comes first
+  CAIO_SERVICE_TOKEN  bearer token for the services that are called
+  NO_COLOR            if set, nothing is coloured; colours are for terminals only in any case
+
+Exit status:
+  0  success                                          5  the token is missing or refused
+  1  any other failure                                6  CAIO or the service cannot be reached
+  2  wrong usage                                      7  the id is taken by another contract
+  3  invalid contract                                 8  changed: more than its version says, or a trace that was altered
+  4  not found, or no service matches`
+
 // run executes the command line and returns the exit status.
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.command()
@@ -50,7 +62,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return exitOK
 	}
 	status, hint := a.judge(err)
-	fmt.Fprintln(a.stderr, "caioctl:", strings.TrimPrefix(err.Error(), "caio: "))
+	fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "caioctl:"), strings.TrimPrefix(err.Error(), "caio: "))
 	a.showDetails(err)
 	if hint != "" {
 		fmt.Fprintln(a.stderr, hint)
@@ -58,27 +70,20 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return status
 }
 
-// showDetails prints what a refusal says beside its message, for example each fault of a contract.
-func (a *app) showDetails(err error) {
-	var refusal *caio.Error
-	if !errors.As(err, &refusal) || refusal.Details == nil {
-		return
-	}
-	var details strings.Builder
-	encoder := json.NewEncoder(&details)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	if encoder.Encode(refusal.Details) == nil && details.Len() > len("{}\n") {
-		fmt.Fprintf(a.stderr, "%.4000s\n", strings.TrimSpace(details.String()))
-	}
-}
-
 func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "caioctl",
-		Short:         "Register services with CAIO, discover them, route to them and call them",
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		Use:     "caioctl",
+		Short:   "Register services with CAIO, discover them, route to them and call them",
+		Long:    help,
+		Version: version(),
+		Example: "  caioctl serve &\n" +
+			"  caioctl register contract.yaml\n" +
+			"  caioctl services\n" +
+			"  caioctl route code_generation --explain\n" +
+			"  caioctl call code_generation --endpoint \"POST /generate\" --data '{\"prompt\": \"add two numbers\"}'",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, // it takes any word for a shell
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if a.output != "table" && a.output != "json" && a.output != "yaml" {
 				return usageError{fmt.Errorf("--output is table, json or yaml, not %q", a.output)}
@@ -91,7 +96,8 @@ func (a *app) command() *cobra.Command {
 		url = "http://localhost:8080"
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.url, "url", url, "base URL of CAIO; the default is $CAIO_URL")
+	flags.StringVar(&a.url, "url", url, "base URL of CAIO")
+	flags.Lookup("url").DefValue = "$CAIO_URL" // which may hold what help should not show
 	flags.StringVar(&a.tokenFile, "token-file", "", "file with the bearer token; without it $CAIO_TOKEN is used")
 	flags.StringVar(&a.paths, "paths", "", "where CAIO registers services: services, published or integration (default: found out)")
 	flags.DurationVar(&a.timeout, "timeout", 10*time.Second, "time for each attempt of a question to CAIO")
@@ -101,8 +107,11 @@ func (a *app) command() *cobra.Command {
 		a.validateCommand(), a.explainCommand(), a.diffCommand(), a.registerCommand(), a.unregisterCommand(),
 		a.servicesCommand(), a.serviceCommand(),
 		a.routeCommand(), a.callCommand(), a.traceCommand(), a.verifyCommand(),
-		a.healthCommand(), a.serveCommand(),
+		a.healthCommand(), a.serveCommand(), a.completionCommand(),
 	)
+	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]cobra.Completion{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+	root.RegisterFlagCompletionFunc("paths", cobra.FixedCompletions([]cobra.Completion{"services", "published", "integration"}, cobra.ShellCompDirectiveNoFileComp))
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	return root
 }
 
@@ -122,16 +131,6 @@ func (a *app) client() (*caio.Client, error) {
 	return client, nil
 }
 
-// A usageError is the caller's fault.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-// A callError happened at a service, not at CAIO.
-type callError struct{ error }
-
-func (e callError) Unwrap() error { return e.error }
-
 // arguments checks their number like cobra, but says that the usage is wrong.
 func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
@@ -142,37 +141,10 @@ func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// judge returns the exit status for err, and what to do about it.
-func (a *app) judge(err error) (status int, hint string) {
-	var usage usageError
-	var call callError
-	var network *net.OpError
-	var faults contract.Diagnostics
-	switch {
-	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
-		return exitUsage, `See "caioctl help".`
-	case errors.Is(err, errVersion):
-		return exitChanged, "Raise the version of the contract."
-	case errors.Is(err, errForged):
-		return exitChanged, ""
-	case errors.Is(err, errUnknownCode):
-		return exitNotFound, `See all codes with "caioctl explain".`
-	case errors.Is(err, caio.ErrInvalidContract), errors.As(err, &faults):
-		return exitInvalid, ""
-	case errors.Is(err, caio.ErrNoMatch):
-		return exitNotFound, `See what is registered with "caioctl services".`
-	case errors.Is(err, caio.ErrNotFound):
-		return exitNotFound, ""
-	case errors.As(err, &call) && errors.Is(err, caio.ErrUnauthorized):
-		return exitUnauthorized, "The service refuses the call. Set CAIO_SERVICE_TOKEN."
-	case errors.Is(err, caio.ErrUnauthorized):
-		return exitUnauthorized, "Set CAIO_TOKEN, or name a file that holds the token with --token-file."
-	case errors.Is(err, caio.ErrAlreadyRegistered):
-		return exitTaken, `Remove the service that holds the id with "caioctl unregister ID", or choose another id.`
-	case errors.As(err, &call) && errors.As(err, &network):
-		return exitUnreachable, "CAIO decided on this service, but it cannot be reached. Is it running where its contract says?"
-	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
-		return exitUnreachable, fmt.Sprintf(`Is CAIO running at %s? Set CAIO_URL or --url, or start a registry with "caioctl serve".`, a.url)
+// version returns the version of the module that the program was built from.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
 	}
-	return exitFailure, ""
+	return "(devel)"
 }

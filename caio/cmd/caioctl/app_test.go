@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -136,6 +137,11 @@ func TestMainJob(t *testing.T) {
 		{[]string{"diff", term.contract, term.other}, []string{"CLASS", "Made: major"}},
 		{[]string{"call", "echo", "--data", `{"a": 1}`}, []string{`{"a":1}`}},
 		{[]string{"call", "echo", "--endpoint", "POST /echo", "--data", `{"a": 1}`, "--stream"}, []string{"delta 1\n", `result {"a":1}`}},
+		{[]string{"call", "echo", "--endpoint", "/echo", "--data", `{"a": 1}`, "-o", "yaml"}, []string{"a: 1\n"}},
+		{[]string{"call", "echo", "--data", `{"a": 1}`, "--stream", "-o", "json"}, []string{`{"data":1,"event":"delta","id":""}`, `{"data":{"a":1},"event":"result","id":""}`}},
+		{[]string{"call", "echo", "--data", `{"a": 1}`, "--stream", "-o", "yaml"}, []string{"---\ndata: 1\nevent: delta\n", "---\ndata:\n  a: 1\n"}},
+		{[]string{"--version"}, []string{"caioctl "}},
+		{[]string{"help"}, []string{"CAIO_URL", "Exit status:", "caioctl serve"}},
 		{[]string{"unregister", "echo-001"}, []string{"unregistered"}},
 		{[]string{"services"}, []string{"No services."}},
 	} {
@@ -202,6 +208,11 @@ func TestFailures(t *testing.T) {
 	term.must(t, "register", term.contract)
 	closed := newTerminal(t, &registry.Options{Tokens: []string{"a-token-of-some-length"}})
 	nowhere := &terminal{env: map[string]string{"CAIO_URL": "http://127.0.0.1:1"}}
+	tls := httptest.NewUnstartedServer(http.NotFoundHandler())
+	tls.Config.ErrorLog = log.New(io.Discard, "", 0)
+	tls.StartTLS()
+	t.Cleanup(tls.Close)
+	strange := &terminal{env: map[string]string{"CAIO_URL": tls.URL}}
 	refused := &terminal{env: map[string]string{"CAIO_URL": term.env["CAIO_URL"], "CAIO_SERVICE_TOKEN": "wrong"}}
 	for name, test := range map[string]struct {
 		term   *terminal
@@ -217,9 +228,9 @@ func TestFailures(t *testing.T) {
 		"constraint":          {term, "route echo --constraint requires_gpu", exitUsage, "FIELD=VALUE"},
 		"body":                {term, "call echo --data {", exitUsage, "not JSON"},
 		"URL":                 {term, "health --url ftp://x", exitUsage, "http"},
-		"missing file":        {term, "register " + term.contract + "x", exitFailure, "contract.yamlx"},
+		"missing file":        {term, "register " + term.contract + "x", exitFailure, "Check the path"},
 		"broken contract":     {term, "validate " + term.broken + " " + term.contract, exitInvalid, "broken.yaml"},
-		"unknown service":     {term, "service nobody", exitNotFound, "nobody"},
+		"unknown service":     {term, "service nobody", exitNotFound, "caioctl services"},
 		"no match":            {term, "route echo --constraint requires_gpu=false", exitNotFound, "requires_gpu"},
 		"unknown rule":        {term, "explain nothing/such", exitNotFound, "caioctl explain"},
 		"nothing to compare":  {closed, "diff " + term.contract, exitUnauthorized, "CAIO_TOKEN"},
@@ -228,8 +239,13 @@ func TestFailures(t *testing.T) {
 		"policy fails":        {term, "route echo --policy requires_gpu=false", exitNotFound, "policies.constraints.requires_gpu"},
 		"sensitive data":      {term, "route echo --sensitive", exitNotFound, "sensitive data"},
 		"no such capability":  {term, "route sing", exitNotFound, "on offer: echo"},
-		"details":             {term, "route echo --max p95_latency_ms=1", exitNotFound, `"service_id": "echo-001"`},
+		"details":             {term, "route echo --max p95_latency_ms=1 --constraint requires_gpu=false", exitNotFound, "\n  echo-001  constraints.requires_gpu: "},
+		"details as JSON":     {term, "route echo --max p95_latency_ms=1 -o json", exitNotFound, `"service_id": "echo-001"`},
 		"unknown endpoint":    {term, "call echo --endpoint GET", exitFailure, "POST /echo"},
+		"unknown trace":       {term, "trace dec-0", exitNotFound, "Route again"},
+		"unknown shell":       {term, "completion ksh", exitUsage, "bash|zsh|fish|powershell"},
+		"address in use":      {term, "serve --addr " + strings.TrimPrefix(term.env["CAIO_URL"], "http://"), exitFailure, "--addr"},
+		"unknown authority":   {strange, "health", exitUnreachable, "SSL_CERT_FILE"},
 		"no token":            {closed, "services", exitUnauthorized, "CAIO_TOKEN"},
 		"nobody there":        {nowhere, "services --timeout 1s", exitUnreachable, "caioctl serve"},
 		"id taken":            {term, "register " + term.other, exitTaken, "caioctl unregister"},

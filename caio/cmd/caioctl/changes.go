@@ -100,9 +100,9 @@ func showChanges(t *tableWriter, changes contract.Changes) {
 		t.row("Nothing changed.")
 		return
 	}
-	t.row("CLASS", "STEP", "WHERE", "WHAT")
+	t.paintedRow(bold, "CLASS", "STEP", "WHERE", "WHAT")
 	for _, change := range changes.List {
-		t.row(change.Class, change.Step, change.Path, change.Why)
+		t.paintedRow(map[contract.Class]colour{contract.Breaking: red, contract.Undecided: yellow}[change.Class], change.Class, change.Step, change.Path, change.Why)
 	}
 	t.row()
 	t.row(fmt.Sprintf("Needed: %s. Made: %s.", changes.Required, changes.Made))

@@ -49,9 +49,9 @@ func (a *app) validate(cmd *cobra.Command, file string, remote bool) error {
 	warnings := contract.Lint(ct)
 	answer := map[string]any{"file": file, "is_valid": true, "service_id": ct.ID, "version": ct.Version, "digest": ct.Digest(), "warnings": warnings}
 	return a.print(answer, func(t *tableWriter) {
-		t.row(fmt.Sprintf("%s: valid, service %s, version %s", file, ct.ID, ct.Version))
+		t.paintedRow(green, fmt.Sprintf("%s: valid, service %s, version %s", file, ct.ID, ct.Version))
 		for _, warning := range warnings {
-			t.row(fmt.Sprintf("%s:%d:%d: warning: %s [%s]", file, warning.Line, warning.Column, warning.Message, warning.Code))
+			t.paintedRow(yellow, fmt.Sprintf("%s:%d:%d: warning: %s [%s]", file, warning.Line, warning.Column, warning.Message, warning.Code))
 		}
 	})
 }
@@ -93,6 +93,8 @@ func (a *app) unregisterCommand() *cobra.Command {
 		Short:   "Remove a service",
 		Example: "  caioctl unregister codex-bridge-001",
 		Args:    arguments(cobra.ExactArgs(1)),
+
+		ValidArgsFunction: a.completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.client()
 			if err != nil {

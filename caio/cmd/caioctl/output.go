@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -32,18 +34,80 @@ func (a *app) print(value any, table func(t *tableWriter)) error {
 		encoder.SetIndent(2)
 		return encoder.Encode(plain)
 	}
-	t := new(tableWriter)
-	t.Init(&t.text, 0, 0, 2, ' ', 0)
+	t := newTable()
+	t.coloured = a.colours(a.stdout)
 	table(t)
-	t.Flush()
-	_, err := a.stdout.Write(t.text.Bytes())
+	_, err := a.stdout.Write(t.bytes())
 	return err
 }
 
-// A tableWriter aligns columns.
+// A colour is a sequence that a terminal understands (ECMA-48, SGR).
+type colour string
+
+const (
+	plain  colour = ""
+	bold   colour = "\x1b[1m"
+	red    colour = "\x1b[31m"
+	green  colour = "\x1b[32m"
+	yellow colour = "\x1b[33m"
+
+	reset = "\x1b[0m"
+)
+
+// colours reports whether w is a terminal that shows colours, and nobody asked for none (https://no-color.org).
+func (a *app) colours(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (a *app) paint(w io.Writer, c colour, text string) string {
+	if !a.colours(w) {
+		return text
+	}
+	return string(c) + text + reset
+}
+
+// A tableWriter aligns columns. Whole lines are coloured, after they have been aligned.
 type tableWriter struct {
 	tabwriter.Writer
-	text bytes.Buffer
+	text     bytes.Buffer
+	coloured bool
+	rows     int
+	colours  map[int]colour // by row
+}
+
+func newTable() *tableWriter {
+	t := &tableWriter{colours: make(map[int]colour)}
+	t.Init(&t.text, 0, 0, 2, ' ', 0)
+	return t
+}
+
+// bytes returns the table.
+func (t *tableWriter) bytes() []byte {
+	t.Flush()
+	if !t.coloured {
+		return t.text.Bytes()
+	}
+	var painted bytes.Buffer
+	row := 0
+	for line := range strings.Lines(t.text.String()) {
+		if c := t.colours[row]; c != plain {
+			line = string(c) + strings.TrimRight(line, " \n") + reset + "\n"
+		}
+		painted.WriteString(line)
+		row++
+	}
+	return painted.Bytes()
+}
+
+// paintedRow writes one line in a colour.
+func (t *tableWriter) paintedRow(c colour, cells ...any) {
+	t.colours[t.rows] = c
+	t.row(cells...)
 }
 
 // row writes one line. Control characters, which may come from anybody's contract, do not reach the terminal.
@@ -60,4 +124,5 @@ func (t *tableWriter) row(cells ...any) {
 		}, fmt.Sprint(cell))))
 	}
 	t.Write([]byte("\n"))
+	t.rows++
 }

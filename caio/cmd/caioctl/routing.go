@@ -106,7 +106,8 @@ func (a *app) routeCommand() *cobra.Command {
 		Short: "Ask CAIO for the service that has the capabilities and meets the requirements best",
 		Example: "  caioctl route code_generation\n" +
 			"  caioctl route code_generation code_review --max p95_latency_ms=5000 --constraint requires_gpu=false --explain",
-		Args: arguments(cobra.MinimumNArgs(1)),
+		Args:              arguments(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: a.completeCapabilities,
 		RunE: func(cmd *cobra.Command, capabilities []string) error {
 			w.capabilities = capabilities
 			_, decision, err := a.route(cmd, &w)
@@ -122,7 +123,7 @@ func (a *app) routeCommand() *cobra.Command {
 }
 
 func showDecision(t *tableWriter, d *caio.Decision, explain bool) {
-	t.row("service", d.ServiceID+" ("+d.ServiceName+")")
+	t.paintedRow(bold, "service", d.ServiceID+" ("+d.ServiceName+")")
 	if d.BaseURL != "" {
 		t.row("address", d.BaseURL)
 	}
@@ -160,11 +161,12 @@ func (a *app) callCommand() *cobra.Command {
 		Use:   "call CAPABILITY...",
 		Short: "Ask CAIO for a service and call it",
 		Long: "Ask CAIO for a service and call it. The body is JSON: given with --data, read from a file with --data @FILE,\n" +
-			"or from the standard input with --data -. The service's answer is written as it comes.\n" +
-			"A token for the service is taken from $CAIO_SERVICE_TOKEN.",
+			"or from the standard input with --data -. The service's answer is written as it comes; with -o json it is indented,\n" +
+			"and events are written as objects, one a line. A token for the service is taken from $CAIO_SERVICE_TOKEN.",
 		Example: "  caioctl call code_generation --endpoint \"POST /generate\" --data '{\"prompt\": \"add two numbers\"}'\n" +
 			"  caioctl call code_generation --endpoint \"POST /generate\" --data @request.json --stream",
-		Args: arguments(cobra.MinimumNArgs(1)),
+		Args:              arguments(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: a.completeCapabilities,
 		RunE: func(cmd *cobra.Command, capabilities []string) error {
 			w.capabilities = capabilities
 			body, err := a.readData(data)
@@ -182,12 +184,15 @@ func (a *app) callCommand() *cobra.Command {
 			if err := client.Call(cmd.Context(), decision, endpoint, body, &answer); err != nil {
 				return callError{err}
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s\n", answer)
-			return err
+			if a.output == "table" {
+				_, err := fmt.Fprintf(a.stdout, "%s\n", answer)
+				return err
+			}
+			return a.print(answer, nil)
 		},
 	}
 	w.addFlags(cmd)
-	cmd.Flags().StringVar(&endpoint, "endpoint", "", `the service's endpoint, for example "POST /generate"; needed if it has several`)
+	cmd.Flags().StringVar(&endpoint, "endpoint", "", `the service's endpoint, for example "POST /generate" or /generate; needed if it has several`)
 	cmd.Flags().StringVar(&data, "data", "", "body of the request")
 	cmd.Flags().BoolVar(&stream, "stream", false, "write what the service reports while it works, one event a line")
 	return cmd
@@ -219,9 +224,28 @@ func (a *app) stream(cmd *cobra.Command, client *caio.Client, decision *caio.Dec
 		if err != nil {
 			return callError{err}
 		}
-		if _, err := fmt.Fprintf(a.stdout, "%s %s\n", event.Name, strings.ReplaceAll(string(event.Data), "\n", " ")); err != nil {
+		if err := a.printEvent(event); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// printEvent writes an event in one line or, as YAML, in one document.
+func (a *app) printEvent(event caio.Event) error {
+	if a.output == "table" {
+		_, err := fmt.Fprintf(a.stdout, "%s %s\n", event.Name, strings.ReplaceAll(string(event.Data), "\n", " "))
+		return err
+	}
+	object := map[string]any{"event": event.Name, "id": event.ID, "data": string(event.Data)}
+	if json.Valid(event.Data) {
+		object["data"] = event.Data
+	}
+	if a.output == "json" {
+		return json.NewEncoder(a.stdout).Encode(object)
+	}
+	if _, err := fmt.Fprintln(a.stdout, "---"); err != nil {
+		return err
+	}
+	return a.print(object, nil)
 }

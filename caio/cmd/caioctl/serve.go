@@ -21,9 +21,10 @@ import (
 
 func (a *app) healthCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "health",
-		Short: "Ask CAIO how it is",
-		Args:  arguments(cobra.NoArgs),
+		Use:     "health",
+		Short:   "Ask CAIO how it is",
+		Example: "  caioctl health\n  caioctl health --url https://caio.example -o json",
+		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
 			if err != nil {

@@ -34,9 +34,9 @@ func (a *app) servicesCommand() *cobra.Command {
 					t.row("No services.")
 					return
 				}
-				t.row("ID", "NAME", "VERSION", "STATUS", "CAPABILITIES")
+				t.paintedRow(bold, "ID", "NAME", "VERSION", "STATUS", "CAPABILITIES")
 				for _, s := range services {
-					t.row(s.ID, s.Name, s.Version, s.Status, strings.Join(s.Capabilities, ","))
+					t.paintedRow(statusColour(s.Status), s.ID, s.Name, s.Version, s.Status, strings.Join(s.Capabilities, ","))
 				}
 			})
 		},
@@ -52,6 +52,8 @@ func (a *app) serviceCommand() *cobra.Command {
 		Short:   "Show one service with its contract",
 		Example: "  caioctl service codex-bridge-001\n  caioctl service codex-bridge-001 -o yaml",
 		Args:    arguments(cobra.ExactArgs(1)),
+
+		ValidArgsFunction: a.completeIDs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.client()
 			if err != nil {
@@ -66,11 +68,19 @@ func (a *app) serviceCommand() *cobra.Command {
 	}
 }
 
+// statusColour marks services that are not routed to.
+func statusColour(status string) colour {
+	if status == "active" {
+		return plain
+	}
+	return yellow
+}
+
 func showService(t *tableWriter, s *caio.Service) {
 	t.row("id", s.ID)
 	t.row("name", s.Name)
 	t.row("version", s.Version)
-	t.row("status", s.Status)
+	t.paintedRow(statusColour(s.Status), "status", s.Status)
 	t.row("capabilities", strings.Join(s.Capabilities, ", "))
 	showGuarantees(t, s.Guarantees)
 	if s.Contract == nil {

@@ -97,28 +97,28 @@ func showTrace(t *tableWriter, trace *caio.Trace, verified bool) {
 		t.row("hash", trace.Hash)
 	}
 	if verified {
-		t.row("verified", "yes: hash and proofs were recomputed")
+		t.paintedRow(green, "verified", "yes: hash and proofs were recomputed")
 	}
 	showProofs(t, trace.Proofs)
 }
 
 func showProofs(t *tableWriter, proofs []caio.Proof) {
 	for _, proof := range proofs {
-		state := "valid"
+		state, mark := "valid", plain
 		if !proof.Valid {
-			state = "INVALID"
+			state, mark = "INVALID", red
 		}
 		step := ""
 		if proof.Step > 0 {
 			step = fmt.Sprintf("step %d ", proof.Step)
 		}
-		t.row("proof", strings.TrimSuffix(step+proof.Type+" "+state+": "+proof.Statement, ": "))
+		t.paintedRow(mark, "proof", strings.TrimSuffix(step+proof.Type+" "+state+": "+proof.Statement, ": "))
 		for _, clause := range proof.Clauses {
-			state := "met"
+			state, mark := "met", plain
 			if !clause.Met {
-				state = "FAILED"
+				state, mark = "FAILED", red
 			}
-			t.row("  "+state, clause.Requirement+": "+clause.Detail)
+			t.paintedRow(mark, "  "+state, clause.Requirement+": "+clause.Detail)
 		}
 	}
 }
