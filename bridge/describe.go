@@ -42,7 +42,7 @@ func (s *service) describe(path string, choose func(*http.Request) (mediaType st
 		mediaType, body := choose(x.r)
 		x.extendWrite()
 		x.w.Header().Set("Content-Type", mediaType)
-		x.w.Header().Set("Vary", "Accept")
+		x.w.Header().Add("Vary", "Accept")
 		_, _ = x.w.Write(body) // a reader that left needs no answer
 	})
 }
