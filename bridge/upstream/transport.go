@@ -104,9 +104,14 @@ func (t *transport) attempt(path *http.Transport, at *origin, req *http.Request,
 		GetConn: func(string) { tried.Store(true); sent.Store(false) }, // again if net/http itself found a pooled connection dead
 		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
 	}))
-	if number > 1 && hasBody(req) {
+	if hasBody(req) && (number > 1 || req.GetBody != nil) {
+		// For the first attempt too: SDKs wrap bodies, and net/http sends the header together with the body only if it can
+		// see that the body is in memory.
+		if number == 1 {
+			closeBody(req)
+		}
 		if once.Body, err = req.GetBody(); err != nil {
-			return outcome{err: fmt.Errorf("upstream: the body for another attempt: %w", err)}
+			return outcome{err: fmt.Errorf("upstream: the body for attempt %d: %w", number, err)}
 		}
 	}
 	start := time.Now()
