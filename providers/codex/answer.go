@@ -1,24 +1,33 @@
 package codex
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
 )
 
+// lenient reads and writes JSON as servers and models do: names may repeat, and texts may hold what is not UTF-8.
+var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // An answer is a response object of the Responses API, as far as a bridge needs it. The SDK's own type is not used: its
 // decoder accepts members of wrong types silently, and takes several times as long.
 type answer struct {
-	ID         string                  `json:"id"`
-	Model      string                  `json:"model"`
-	Status     string                  `json:"status"`
-	Error      *apiError               `json:"error"`
-	Incomplete struct{ Reason string } `json:"incomplete_details"`
-	Output     []outputItem            `json:"output"`
-	Usage      json.RawMessage         `json:"usage"`
-	requestID  string                  // of the bridge's call
+	ID         string         `json:"id"`
+	Model      string         `json:"model"`
+	Status     string         `json:"status"`
+	Error      *apiError      `json:"error"`
+	Incomplete incomplete     `json:"incomplete_details"`
+	Output     []outputItem   `json:"output"`
+	Usage      jsontext.Value `json:"usage"`
+	requestID  string         // of the bridge's call
+}
+
+type incomplete struct {
+	Reason string `json:"reason"`
 }
 
 type outputItem struct {
@@ -102,7 +111,7 @@ func (a answer) usage() *usage {
 		} `json:"output_tokens_details"`
 		Total int64 `json:"total_tokens"`
 	}
-	if json.Unmarshal(a.Usage, &said) != nil || said == nil {
+	if json.Unmarshal(a.Usage, &said, lenient) != nil || said == nil {
 		return nil
 	}
 	cached, reasoning := said.InputDetails.Cached, said.OutputDetails.Reasoning

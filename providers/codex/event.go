@@ -2,7 +2,9 @@ package codex
 
 import (
 	"bytes"
-	"encoding/json"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // An event is one of the few events of a streamed response that matter here.
@@ -12,8 +14,8 @@ type event struct {
 	Item        struct {
 		Phase string `json:"phase"`
 	} `json:"item"`
-	Delta    string          `json:"delta"`
-	Response json.RawMessage `json:"response"`
+	Delta    string         `json:"delta"`
+	Response jsontext.Value `json:"response"`
 	failure  apiError
 }
 
@@ -26,22 +28,22 @@ func decodeEvent(data []byte) (e event, err error) {
 	var kind struct {
 		Type string `json:"type"`
 	}
-	if err := json.Unmarshal(data, &kind); err != nil {
+	if err := json.Unmarshal(data, &kind, lenient); err != nil {
 		return event{}, err
 	}
 	switch kind.Type {
 	case "response.output_item.added", "response.output_text.delta", "response.completed", "response.incomplete", "response.failed":
-		err = json.Unmarshal(data, &e)
+		err = json.Unmarshal(data, &e, lenient)
 	case "error": // documented as flat, seen as nested
 		e.Type = kind.Type
 		var nested struct {
 			Error *apiError `json:"error"`
 		}
-		if err = json.Unmarshal(data, &nested); err == nil && nested.Error != nil {
+		if err = json.Unmarshal(data, &nested, lenient); err == nil && nested.Error != nil {
 			e.failure = *nested.Error
 			break
 		}
-		err = json.Unmarshal(data, &e.failure)
+		err = json.Unmarshal(data, &e.failure, lenient)
 		e.failure.Type = "" // which is "error"
 	}
 	return e, err

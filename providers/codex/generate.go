@@ -2,9 +2,11 @@ package codex
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
 )
@@ -42,8 +44,8 @@ Answer with JSON:
 If there is no code to write, leave "code" empty and say why in "explanation".
 ` + aboutParts
 
-var generateFormat = format{"code_generation", `{"type":"object","additionalProperties":false,"required":["code","explanation","language"],"properties":{
-"code":{"type":"string"},"explanation":{"type":"string"},"language":{"type":"string"}}}`}
+var generateFormat = format{"json_schema", "code_generation", jsontext.Value(`{"type":"object","additionalProperties":false,"required":["code","explanation","language"],"properties":{
+"code":{"type":"string"},"explanation":{"type":"string"},"language":{"type":"string"}}}`), true}
 
 // generation transforms requests and responses of POST /generate.
 type generation struct{}
@@ -70,8 +72,12 @@ func (generation) TransformResponse(_ generateRequest, a answer) (generateRespon
 	if err != nil {
 		return generateResponse{}, err
 	}
-	var written struct{ Code, Language, Explanation *string }
-	if err := json.Unmarshal([]byte(text), &written); err != nil {
+	var written struct {
+		Code        *string `json:"code"`
+		Language    *string `json:"language"`
+		Explanation *string `json:"explanation"`
+	}
+	if err := json.Unmarshal([]byte(text), &written, lenient); err != nil {
 		return generateResponse{}, misshapen(err)
 	}
 	if written.Code == nil || written.Language == nil || written.Explanation == nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
@@ -31,7 +32,7 @@ func TestGeneratePromptSetsTheTaskApartFromMaterial(t *testing.T) {
 	}
 	mark := strings.Fields(asked.Input())[2]
 	want := strings.ReplaceAll(`=== BEGIN MARK context ===
-{"framework":"none","language":"go"}
+{"language":"go","framework":"none"}
 === END MARK ===
 === BEGIN MARK file "a \"b\".go" ===
 package a
@@ -156,7 +157,7 @@ func TestUsageThatCannotBeIsNotPassedOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := answer(t, completed(text))
-			a.Usage = json.RawMessage(usage)
+			a.Usage = jsontext.Value(usage)
 			got, err := codex.Generation{}.TransformResponse(codex.GenerateRequest{}, a)
 			if err != nil {
 				t.Fatal(err)

@@ -2,11 +2,11 @@ package codex
 
 import (
 	"crypto/sha256"
-	"encoding/json"
-	"fmt"
-	"maps"
+	"encoding/hex"
+	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -25,19 +25,13 @@ type prompt struct {
 	maxTokens    int // of the answer and of reasoning together
 }
 
-// A format is the JSON that the model must answer with.
-type format struct {
-	name   string
-	schema string // JSON Schema in the subset of strict structured output: closed objects, all members required
-}
-
 func (p prompt) tokens() int {
-	bytes := len(p.instructions) + len(p.input) + len(p.format.schema)
+	bytes := len(p.instructions) + len(p.input) + len(p.format.Schema)
 	return (bytes + 2) / 3
 }
 
 // A callContext is what a caller says beside the task: a language, files, and whatever else the model should know. The
-// bridge decodes it, with go-json-experiment, which knows the tag "embed"; encoding/json does not.
+// tag "embed" is one of go-json-experiment, which decodes and encodes it; encoding/json does not know it.
 type callContext struct {
 	Language string                    `json:"language"`
 	Files    []file                    `json:"files"`
@@ -51,27 +45,20 @@ type file struct {
 
 // parts returns the context as parts of a prompt.
 func (c callContext) parts() ([]part, error) {
-	about := maps.Clone(c.Other)
-	if about == nil {
-		about = map[string]jsontext.Value{}
-	}
-	if c.Language != "" {
-		language, err := json.Marshal(c.Language)
-		if err != nil {
-			return nil, err
-		}
-		about["language"] = language
-	}
-	var parts []part
-	if len(about) > 0 {
-		text, err := json.Marshal(about) // sorts the names
+	parts := make([]part, 0, len(c.Files)+2)
+	about := struct {
+		Language string                    `json:"language,omitzero"`
+		Other    map[string]jsontext.Value `json:",embed"`
+	}{c.Language, c.Other}
+	if c.Language != "" || len(c.Other) > 0 {
+		text, err := json.Marshal(about, json.Deterministic(true), lenient)
 		if err != nil {
 			return nil, err
 		}
 		parts = append(parts, part{"context", string(text)})
 	}
 	for _, f := range c.Files {
-		parts = append(parts, part{fmt.Sprintf("file %q", f.Path), f.Content})
+		parts = append(parts, part{"file " + strconv.Quote(f.Path), f.Content})
 	}
 	return parts, nil
 }
@@ -82,18 +69,25 @@ type part struct{ name, text string }
 // layOut puts each part between marker lines. The markers hold a digest of all parts, so a part cannot forge an end
 // marker: it would have to contain a digest of itself.
 func layOut(parts []part) string {
-	digest := sha256.New()
+	size := 0
 	for _, p := range parts {
-		fmt.Fprintf(digest, "%d %s %d %s", len(p.name), p.name, len(p.text), p.text)
+		size += len(p.name) + len(p.text) + 1
 	}
-	mark := fmt.Sprintf("%x", digest.Sum(nil)[:8])
-	var b strings.Builder
+	all := make([]byte, 0, size)
 	for _, p := range parts {
-		fmt.Fprintf(&b, "=== BEGIN %s %s ===\n%s", mark, p.name, p.text)
+		all = append(append(all, p.name...), p.text...)
+	}
+	digest := sha256.Sum256(all)
+	mark := hex.EncodeToString(digest[:8])
+	var b strings.Builder
+	b.Grow(size + len(parts)*64)
+	for _, p := range parts {
+		b.WriteString("=== BEGIN " + mark + " " + p.name + " ===\n")
+		b.WriteString(p.text)
 		if !strings.HasSuffix(p.text, "\n") {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, "=== END %s ===\n", mark)
+		b.WriteString("=== END " + mark + " ===\n")
 	}
 	return b.String()
 }

@@ -242,7 +242,7 @@ func TestContextReachesTheModel(t *testing.T) {
 		writeJSON(200, completed(`{"code":"a","explanation":"e","language":"go"}`))(w, r)
 	})
 	w := post(b, "/generate", "application/json", `{"prompt":"p","context":{"language":"go","framework":{"name":"none"}}}`)
-	if want := `{"framework":{"name":"none"},"language":"go"}`; w.Code != 200 || !strings.Contains(asked.Input, want) {
+	if want := `{"language":"go","framework":{"name":"none"}}`; w.Code != 200 || !strings.Contains(asked.Input, want) {
 		t.Errorf("%d: the model was not told %s:\n%s", w.Code, want, asked.Input)
 	}
 }

@@ -2,11 +2,13 @@ package codex
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Requests and responses of POST /review, as schemas/codex_review_*.json describe them.
@@ -50,14 +52,14 @@ Answer with JSON:
 ` + aboutParts
 
 // reviewFormat has the shape that Codex's own reviews have, which its models know.
-var reviewFormat = format{"code_review", `{"type":"object","additionalProperties":false,"required":["findings","overall_correctness","overall_explanation","overall_confidence_score"],"properties":{
+var reviewFormat = format{"json_schema", "code_review", jsontext.Value(`{"type":"object","additionalProperties":false,"required":["findings","overall_correctness","overall_explanation","overall_confidence_score"],"properties":{
 "findings":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["title","body","confidence_score","priority","code_location"],"properties":{
 "title":{"type":"string"},"body":{"type":"string"},"confidence_score":{"type":"number","minimum":0,"maximum":1},
 "priority":{"type":["integer","null"],"enum":[0,1,2,3,null]},
 "code_location":{"type":"object","additionalProperties":false,"required":["file","line_range"],"properties":{"file":{"type":"string"},
 "line_range":{"type":"object","additionalProperties":false,"required":["start","end"],"properties":{"start":{"type":"integer"},"end":{"type":"integer"}}}}}}}},
 "overall_correctness":{"type":"string","enum":["patch is correct","patch is incorrect"]},
-"overall_explanation":{"type":"string"},"overall_confidence_score":{"type":"number","minimum":0,"maximum":1}}}`}
+"overall_explanation":{"type":"string"},"overall_confidence_score":{"type":"number","minimum":0,"maximum":1}}}`), true}
 
 // review transforms requests and responses of POST /review.
 type review struct{}
@@ -99,8 +101,11 @@ type modelReview struct {
 		Confidence *float64 `json:"confidence_score"`
 		Priority   *int     `json:"priority"`
 		Location   struct {
-			File  string                   `json:"file"`
-			Lines struct{ Start, End int } `json:"line_range"`
+			File  string `json:"file"`
+			Lines struct {
+				Start int `json:"start"`
+				End   int `json:"end"`
+			} `json:"line_range"`
 		} `json:"code_location"`
 	} `json:"findings"`
 	Correctness string   `json:"overall_correctness"`
@@ -119,7 +124,7 @@ func (review) TransformResponse(_ reviewRequest, a answer) (reviewResponse, erro
 		return reviewResponse{}, err
 	}
 	var written modelReview
-	if err := json.Unmarshal([]byte(text), &written); err != nil {
+	if err := json.Unmarshal([]byte(text), &written, lenient); err != nil {
 		return reviewResponse{}, misshapen(err)
 	}
 	verdict, ok := verdicts[written.Correctness]

@@ -2,8 +2,6 @@ package codex
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/openai/openai-go/v3/option"
-	"github.com/openai/openai-go/v3/packages/param"
 	"github.com/openai/openai-go/v3/packages/ssestream"
 	"github.com/openai/openai-go/v3/responses"
 
@@ -30,7 +28,7 @@ const (
 )
 
 // An upstream is a server that speaks the Responses API. This file alone knows the SDK, which makes the request,
-// authenticates it and parses the event stream; the answer is read by [answer].
+// authenticates it and parses the event stream; its body is a [modelRequest], and the answer is read by [answer].
 type upstream struct {
 	service responses.ResponseService
 	model   string
@@ -106,16 +104,16 @@ func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_
 
 // open sends the request and returns the response if its status is 200.
 func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Response, error) {
-	params, err := u.params(ctx, p)
+	body, err := u.encode(ctx, p, stream)
 	if err != nil {
 		return nil, err
 	}
 	var res *http.Response
-	opts := []option.RequestOption{option.WithResponseBodyInto(&res)}
+	opts := []option.RequestOption{option.WithResponseBodyInto(&res), option.WithRequestBody("application/json", body)}
 	if stream {
-		opts = append(opts, option.WithJSONSet("stream", true), option.WithHeader("Accept", "text/event-stream"))
+		opts = append(opts, option.WithHeader("Accept", "text/event-stream"))
 	}
-	_, err = u.service.New(ctx, params, opts...)
+	_, err = u.service.New(ctx, responses.ResponseNewParams{}, opts...)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -130,29 +128,6 @@ func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Respo
 	return res, nil
 }
 
-func (u *upstream) params(ctx context.Context, p prompt) (responses.ResponseNewParams, error) {
-	var schema map[string]any
-	if err := json.Unmarshal([]byte(p.format.schema), &schema); err != nil {
-		return responses.ResponseNewParams{}, err
-	}
-	params := responses.ResponseNewParams{
-		Model:           u.model,
-		Instructions:    param.NewOpt(p.instructions),
-		Input:           responses.ResponseNewParamsInputUnion{OfString: param.NewOpt(p.input)},
-		MaxOutputTokens: param.NewOpt(int64(p.maxTokens)),
-		Store:           param.NewOpt(false),
-		Text: responses.ResponseTextConfigParam{Format: responses.ResponseFormatTextConfigUnionParam{
-			OfJSONSchema: &responses.ResponseFormatTextJSONSchemaConfigParam{Name: p.format.name, Schema: schema, Strict: param.NewOpt(true)},
-		}},
-	}
-	params.Reasoning.Effort = responses.ReasoningEffort(u.effort)
-	if who := bridge.Principal(ctx); who != "" {
-		// OpenAI asks for a stable pseudonym, so that one caller's abuse does not cost all callers their access.
-		params.SafetyIdentifier = param.NewOpt(fmt.Sprintf("%x", sha256.Sum256([]byte("codex-bridge:"+who))))
-	}
-	return params, nil
-}
-
 // read reads an answer in one piece.
 func (u *upstream) read(ctx context.Context, res *http.Response) (answer, error) {
 	body, err := io.ReadAll(res.Body)
@@ -164,7 +139,7 @@ func (u *upstream) read(ctx context.Context, res *http.Response) (answer, error)
 
 func (u *upstream) decode(ctx context.Context, body []byte) (answer, error) {
 	var a *answer
-	if err := json.Unmarshal(body, &a); err != nil {
+	if err := json.Unmarshal(body, &a, lenient); err != nil {
 		return answer{}, invalid(err)
 	}
 	switch {
@@ -242,7 +217,7 @@ func (u *upstream) refusal(res *http.Response) error {
 		Detail string    `json:"detail"` // of servers built with FastAPI
 	}
 	var e apiError
-	if data, err := io.ReadAll(res.Body); err == nil && json.Unmarshal(data, &body) == nil {
+	if data, err := io.ReadAll(res.Body); err == nil && json.Unmarshal(data, &body, lenient) == nil {
 		e.Message = body.Detail
 		if body.Error != nil {
 			e = *body.Error
