@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
@@ -18,6 +19,7 @@ import (
 type catalogue struct {
 	capacity int
 	weights  Weights
+	changes  atomic.Int64 // of the lists, of statuses and of leases' lengths
 
 	mu           sync.RWMutex
 	byID         map[string]*entry
@@ -76,6 +78,7 @@ func (c *catalogue) add(e *entry) {
 		p, list := c.offer(e, i)
 		c.byCapability[e.offers[i].capability] = postings{inserted(list.byID, p, byID), inserted(list.ranked, p, byTotal)}
 	}
+	c.changes.Add(1)
 }
 
 // fill adds entries of different ids that pass check, all at once.
@@ -116,6 +119,7 @@ func (c *catalogue) remove(e *entry) {
 			delete(c.byCapability, o.capability)
 		}
 	}
+	c.changes.Add(1)
 }
 
 func (c *catalogue) get(id string) (*entry, bool) {

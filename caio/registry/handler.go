@@ -13,6 +13,7 @@ import (
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/internal/page"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -59,6 +60,8 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 		"GET /api/services/{id}":                     {"", r.getService},
 		"GET /health":                                {"", r.getHealth},
 		"GET /metrics":                               {"", r.getMetrics},
+		"GET /page/decisions/{id}":                   {forUsers, r.getExplanation},
+		"POST /page/decisions":                       {forUsers, r.postExplanation},
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
 			err := roleOf(req.Context()).mayAct(o.role)
@@ -73,9 +76,15 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 			r.send(w, req, http.StatusOK, answer)
 		})
 	}
+	mux.HandleFunc("GET /page/state", r.servePageState)
+	front := page.New()
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		defer r.survive(w, req)
 		caller, err := g.check(req)
+		if wantsPage(req) && (err == nil || lacksToken(err)) {
+			r.servePage(w, req, front, lacksToken(err))
+			return
+		}
 		if err != nil {
 			r.refuse(w, req, err)
 			return

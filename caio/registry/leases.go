@@ -54,6 +54,7 @@ func (r *Registry) register(ctx context.Context, s submission) (*caio.Registrati
 		if err := r.save(ctx, e, s.ttl); err != nil {
 			return nil, err
 		}
+		r.services.changes.Add(1)
 	}
 	e.presence.lease(s.ttl)
 	r.expireFrom(e.presence.expires.Load())

@@ -26,7 +26,7 @@ type nearMiss struct {
 }
 
 // noMatch explains why no service qualifies for a step: which capabilities nobody has, and what the nearest services lack.
-func (r *Registry) noMatch(d *draft, step int, required contract.Requirements) error {
+func (r *Registry) noMatch(d *draft, step int, required contract.Requirements) *caio.Error {
 	e := &caio.Error{Op: "route", Status: http.StatusBadRequest, Code: wire.NoMatchingService}
 	in := ""
 	if len(d.request.Steps) > 0 {
@@ -41,9 +41,7 @@ func (r *Registry) noMatch(d *draft, step int, required contract.Requirements) e
 		return e
 	}
 	list := candidates.ranked
-	clauses := clausesOf(required, d.rules)
-	examined := min(len(list), maxChecks/len(clauses))
-	nearest := wordMisses(nearest(list[:examined], clauses, d.request), d, required)
+	nearest, examined := misses(list, d, required, maxNearest)
 	if len(nearest) == 0 { // one came meanwhile
 		e.Message = fmt.Sprintf("no matching service%s; services are changing, try again", in)
 		return e
@@ -53,6 +51,13 @@ func (r *Registry) noMatch(d *draft, step int, required contract.Requirements) e
 		len(list), nearest[0].ServiceID, first.Requirement, first.Detail)
 	e.Details = map[string]any{"candidates": len(list), "examined": examined, "nearest": nearest}
 	return e
+}
+
+// misses says what the services of the list fail that are nearest to what is required, and how many it looked at.
+func misses(list []posting, d *draft, required contract.Requirements, most int) (worded []nearMiss, examined int) {
+	clauses := clausesOf(required, d.rules)
+	examined = min(len(list), maxChecks/len(clauses))
+	return wordMisses(nearest(list[:examined], clauses, d.request, most), d, required), examined
 }
 
 // A clauseQuery is one clause of what is required.
@@ -94,23 +99,23 @@ func (m miss) compare(other miss) int {
 }
 
 // nearest returns the services that fail the fewest clauses, of those with equally many the ones that are the least away from
-// the bounds they miss.
-func nearest(list []posting, clauses []clauseQuery, req *caio.Request) []miss {
-	best := make([]miss, 0, maxNearest+1)
+// the bounds they miss; at most so many.
+func nearest(list []posting, clauses []clauseQuery, req *caio.Request, most int) []miss {
+	best := make([]miss, 0, most+1)
 	for i := range list {
 		one := miss{entry: list[i].entry}
 		one.failed = one.failsBeside(req)
-		for j := 0; j < len(clauses) && !(len(best) == maxNearest && one.failed > best[maxNearest-1].failed); j++ {
+		for j := 0; j < len(clauses) && !(len(best) == most && one.failed > best[most-1].failed); j++ {
 			if c := &clauses[j]; !c.MetBy(one.contract) {
 				one.failed++
 				one.gap += c.gap(one.contract)
 			}
 		}
-		if one.failed == 0 || len(best) == maxNearest && best[maxNearest-1].compare(one) <= 0 {
+		if one.failed == 0 || len(best) == most && best[most-1].compare(one) <= 0 {
 			continue
 		}
 		at, _ := slices.BinarySearchFunc(best, one, miss.compare)
-		best = slices.Insert(best, at, one)[:min(len(best)+1, maxNearest)]
+		best = slices.Insert(best, at, one)[:min(len(best)+1, most)]
 	}
 	return best
 }

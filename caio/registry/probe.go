@@ -123,6 +123,7 @@ func wait(ctx context.Context, d time.Duration) {
 func (r *Registry) check(ctx context.Context, e *entry) {
 	healthy := r.prober.healthy(ctx, e)
 	if ctx.Err() == nil && e.presence.checked(healthy) {
+		r.services.changes.Add(1)
 		r.log.Warn("the status changed", "service_id", e.contract.ID, "status", e.status())
 	}
 }

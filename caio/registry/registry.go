@@ -28,6 +28,7 @@ import (
 type Registry struct {
 	services *catalogue
 	traces   *traceRing
+	refusals refusals
 	weights  Weights
 	prober   *prober  // nil for none
 	store    Store    // nil for none
@@ -137,7 +138,8 @@ func setDefault(name string, option *int, preset int) error {
 	return nil
 }
 
-// ServeHTTP answers CAIO's HTTP API, in both sets of paths, and everything else with CAIO's error envelope.
+// ServeHTTP answers CAIO's HTTP API, in both sets of paths, browsers that ask for / with a page that shows the services and
+// explains decisions, and everything else with CAIO's error envelope.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.handler.ServeHTTP(w, req) }
 
 // Unregister removes a service. It fails with [caio.ErrNotFound] if there is none.

@@ -56,8 +56,10 @@ func (r *Registry) route(ctx context.Context, req caio.Request) (*sealed, error)
 	for i := range steps {
 		var ok bool
 		if d.picks[i], ok = r.choose(&d, requirementsOf(steps[i]), rules); !ok {
+			err := r.noMatch(&d, i, requirementsOf(steps[i]))
+			r.refusals.add(&d, err)
 			r.unmatched.Add(1)
-			return nil, r.noMatch(&d, i, requirementsOf(steps[i]))
+			return nil, err
 		}
 	}
 	s, err := seal(&d)

@@ -83,3 +83,15 @@ func (t *traceRing) get(id string) ([]byte, bool) {
 	trace, ok := t.byID[id]
 	return trace, ok
 }
+
+// latest returns up to n traces, the latest first.
+func (t *traceRing) latest(n int) [][]byte {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var traces [][]byte
+	for i := range min(n, len(t.ring)) {
+		at := (t.next - 1 - i + 2*len(t.ring)) % len(t.ring) // next is 0 until the ring is full
+		traces = append(traces, t.byID[t.ring[at]])
+	}
+	return traces
+}

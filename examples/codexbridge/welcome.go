@@ -60,7 +60,7 @@ func aboutCAIO(cfg *config) string {
 	if cfg.caioURL != "" {
 		return "(CAIO_URL)"
 	}
-	return "built-in registry, in memory; set CAIO_URL to use your CAIO"
+	return "built-in registry, in memory, with a page for browsers; set CAIO_URL to use your CAIO"
 }
 
 func aboutRegistration(cfg *config) string {

@@ -142,7 +142,7 @@ func (a *app) serve(ctx context.Context, addr string, opts *registry.Options) er
 	if opts.Store != nil {
 		kept = "in a file"
 	}
-	fmt.Fprintf(a.stdout, "CAIO registry on http://%s, %s. Try: caioctl --url http://%[1]s services\n", address, kept)
+	fmt.Fprintf(a.stdout, "CAIO registry on http://%s, %s.\nIn a browser: http://%[1]s/\nOn the command line: caioctl --url http://%[1]s services\n", address, kept)
 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

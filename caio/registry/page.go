@@ -1,0 +1,183 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/internal/page"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// What the page shows at a time, so that its size does not depend on what is registered.
+const (
+	maxListed    = 100 // services
+	maxItems     = 20  // capabilities and guarantees of a service, each
+	maxOffered   = 200 // capabilities to choose from
+	maxSummaries = 30  // decisions
+	maxWords     = 120 // characters of one text
+)
+
+// wantsPage tells browsers from clients of the API, which may ask for / too: those get what they get for any other path
+// that is not offered.
+func wantsPage(req *http.Request) bool {
+	accept := strings.ToLower(strings.Join(req.Header.Values("Accept"), ","))
+	return req.URL.Path == "/" && (req.Method == http.MethodGet || req.Method == http.MethodHead) &&
+		strings.Contains(accept, "text/html") && !strings.Contains(accept, asJSON)
+}
+
+func lacksToken(err error) bool {
+	var refusal *caio.Error
+	return errors.As(err, &refusal) && refusal.Status == http.StatusUnauthorized
+}
+
+// servePage answers with the page. Without the token that is asked for it says nothing about the services.
+func (r *Registry) servePage(w http.ResponseWriter, req *http.Request, front *page.Page, withheld bool) {
+	view := page.View{TokenNeeded: withheld}
+	if !withheld {
+		view.Version = r.version
+		view.Services = r.pageServices(req.URL.Query())
+	}
+	if err := front.Write(w, view); err != nil {
+		r.refuse(w, req, fmt.Errorf("page: %w", err))
+	}
+}
+
+// servePageState answers what the page asks for every other second. An answer has the counts of all changes as its ETag;
+// while they stay, there is nothing to put together and nothing to send. No connection is held, so the number of watchers
+// needs no bound, and a registry that was restarted answers the next question.
+func (r *Registry) servePageState(w http.ResponseWriter, req *http.Request) {
+	r.sweep()
+	mayDecide := roleOf(req.Context()).mayAct(forUsers) == nil
+	tag := fmt.Sprintf(`"%x-%x-%x-%x-%t"`, r.started.UnixNano(), r.services.changes.Load(), r.decided.Load(), r.unmatched.Load(), mayDecide)
+	w.Header().Set("ETag", tag)
+	if req.Header.Get("If-None-Match") == tag {
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	state := page.State{Services: r.pageServices(req.URL.Query())}
+	if mayDecide {
+		state.Decisions = r.summaries()
+	}
+	r.send(w, req, http.StatusOK, state)
+}
+
+// pageServices returns the part of the list that the query asks for: the services that have the text "q" in their id, name
+// or a capability, from the id "after" on.
+func (r *Registry) pageServices(query url.Values) page.Services {
+	r.sweep()
+	all := r.services.entries()
+	s := page.Services{Total: len(all), Query: wire.Clip(query.Get("q"), maxWords), List: []page.Service{}}
+	s.Capabilities = r.services.capabilities()
+	s.Capabilities = s.Capabilities[:min(len(s.Capabilities), maxOffered)]
+	wanted, after := strings.ToLower(strings.TrimSpace(query.Get("q"))), query.Get("after")
+	for _, p := range all {
+		if !p.entry.routable() {
+			s.Unhealthy++
+		}
+		if wanted != "" && !p.entry.mentions(wanted) {
+			continue
+		}
+		s.Matching++
+		switch {
+		case p.contract.ID <= after:
+		case len(s.List) < maxListed:
+			if len(s.List) == 0 {
+				s.First = s.Matching
+			}
+			s.List = append(s.List, p.entry.row())
+		case s.Next == "":
+			s.Next = s.List[maxListed-1].ID
+		}
+	}
+	return s
+}
+
+// mentions reports whether a text in lower case is in the id, the name or a capability.
+func (e *entry) mentions(text string) bool {
+	return strings.Contains(e.contract.ID, text) || strings.Contains(strings.ToLower(e.contract.Name), text) ||
+		slices.ContainsFunc(e.offers, func(o offer) bool { return strings.Contains(strings.ToLower(o.capability), text) })
+}
+
+func (e *entry) row() page.Service {
+	row := page.Service{ // its lists are never nil, which is null in JSON
+		Capabilities: []string{}, Guarantees: []string{}, Evidence: []string{},
+		ID: e.contract.ID, Name: wire.Clip(e.contract.Name, maxWords), Version: wire.Clip(e.contract.Version, maxWords), Status: e.status(),
+		Address: wire.Clip(e.contract.API.BaseURL, maxWords), Documentation: linkable(e.contract.Metadata.DocumentationURL),
+	}
+	if ttl := time.Duration(e.presence.ttl.Load()); ttl > 0 {
+		row.Lease = "leased for " + ttl.String()
+	}
+	for _, o := range e.offers {
+		text := wire.Clip(o.capability, maxWords)
+		if o.accuracy != nil {
+			text += " ≥ " + figure(*o.accuracy)
+		}
+		row.Capabilities = append(row.Capabilities, text)
+	}
+	for _, g := range e.contract.Guarantees {
+		row.Guarantees = append(row.Guarantees, wire.Clip(inWords(g.Property, g.Bound), maxWords))
+	}
+	row.Capabilities, row.Guarantees = firstOf(row.Capabilities), firstOf(row.Guarantees)
+	return row
+}
+
+func firstOf(items []string) []string {
+	if len(items) > maxItems {
+		return append(items[:maxItems:maxItems], fmt.Sprintf("and %d more", len(items)-maxItems))
+	}
+	return items
+}
+
+// linkable returns the URL if a browser may be sent there.
+func linkable(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || len(text) > 2000 {
+		return ""
+	}
+	return u.String()
+}
+
+// inWords says what is promised or required: "p95 latency ≤ 500 ms".
+func inWords(property string, b contract.Bound) string {
+	name, unit := strings.CutSuffix(property, "_ms")
+	name = strings.ReplaceAll(name, "_", " ")
+	suffix := ""
+	if unit {
+		suffix = " ms"
+	}
+	var parts []string
+	if b.Min != nil {
+		parts = append(parts, "≥ "+figure(*b.Min)+suffix)
+	}
+	if b.Max != nil {
+		parts = append(parts, "≤ "+figure(*b.Max)+suffix)
+	}
+	if b.SeedRequired != nil && *b.SeedRequired {
+		parts = append(parts, "with a seed")
+	}
+	return strings.TrimSpace(name + " " + strings.Join(parts, ", "))
+}
+
+func figure(f float64) string {
+	if abs := math.Abs(f); abs >= 1e15 || abs < 1e-6 && abs > 0 {
+		return strconv.FormatFloat(f, 'g', 6, 64)
+	}
+	return strconv.FormatFloat(f, 'f', -1, 64)
+}
+
+func figureOf(f *float64) string {
+	if f == nil {
+		return ""
+	}
+	return figure(*f)
+}

@@ -1,0 +1,319 @@
+package registry_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// browse asks like a browser does.
+func browse(reg *registry.Registry, path string, header ...string) *httptest.ResponseRecorder {
+	request := httptest.NewRequest("GET", "http://localhost:8080"+path, nil)
+	request.Header.Set("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	recorder := httptest.NewRecorder()
+	reg.ServeHTTP(recorder, request)
+	return recorder
+}
+
+const hostileContract = `service:
+  id: hostile
+  name: "</td></table><script>alert(1)</script>"
+  version: 1.0.0
+  capabilities: [{type: "\" onclick=alert(2) x=\""}]
+  metadata: {documentation_url: "javascript:alert(3)"}
+  api: {protocol: http, base_url: "http://localhost:1", endpoints: [{path: /x, method: POST}]}
+`
+
+func TestPageListsServices(t *testing.T) {
+	t.Parallel()
+	reg := newRegistry(t, nil)
+	for _, text := range []string{codexContract, hostileContract} {
+		if _, err := reg.Register(t.Context(), parse(t, text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer := browse(reg, "/")
+	body := answer.Body.String()
+	for _, want := range []string{"Codex Bridge Service", "codex-bridge-001", "active", "code_generation ≥ 0.85", "p95 latency ≤ 5000 ms", "<li>–</li>",
+		"&lt;/td&gt;&lt;/table&gt;&lt;script&gt;alert(1)&lt;/script&gt;", "&#34; onclick=alert(2) x=&#34;"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page lacks %q:\n%s", want, body)
+		}
+	}
+	for _, not := range []string{"<script>alert", "javascript:", `" onclick`} {
+		if strings.Contains(body, not) {
+			t.Errorf("the page has %q", not)
+		}
+	}
+	if answer.Code != 200 || answer.Header().Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Errorf("status %d, %v", answer.Code, answer.Header())
+	}
+}
+
+// The policy allows the page's own script and style, by their hashes, and nothing else.
+func TestPagePolicy(t *testing.T) {
+	t.Parallel()
+	answer := browse(newRegistry(t, nil), "/")
+	policy := answer.Header().Get("Content-Security-Policy")
+	for _, name := range []string{"script", "style"} {
+		inline := regexp.MustCompile(`(?s)<`+name+`>(.*?)</`+name+`>`).FindAllStringSubmatch(answer.Body.String(), -1)
+		if len(inline) != 1 {
+			t.Fatalf("the page has %d %s elements", len(inline), name)
+		}
+		sum := sha256.Sum256([]byte(inline[0][1]))
+		if want := fmt.Sprintf("; %s-src 'sha256-%s';", name, base64.StdEncoding.EncodeToString(sum[:])); !strings.Contains(policy, want) {
+			t.Errorf("the policy lacks %q: %s", want, policy)
+		}
+	}
+	for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "require-trusted-types-for 'script'"} {
+		if !strings.Contains(policy, want) {
+			t.Errorf("the policy lacks %q: %s", want, policy)
+		}
+	}
+	if strings.Contains(policy, "unsafe") {
+		t.Errorf("the policy is not strict: %s", policy)
+	}
+	outside := regexp.MustCompile(`(?:src|href)="(?:https?:)?//`).FindString(answer.Body.String())
+	if outside != "" {
+		t.Errorf("the page refers to something elsewhere: %s", outside)
+	}
+}
+
+// Clients of the API that ask for / get what they get for other paths that are not offered.
+func TestPageIsForBrowsers(t *testing.T) {
+	t.Parallel()
+	reg := newRegistry(t, nil)
+	for _, accept := range []string{"", "*/*", "application/json", "application/json, text/html;q=0.5"} {
+		status, body := exchange{method: "GET", path: "/", header: map[string]string{"Accept": accept}}.send(t, reg)
+		if code, _ := refusal(body); status != 404 || code != "NOT_FOUND" {
+			t.Errorf("Accept %q: %d %v", accept, status, body)
+		}
+	}
+	if answer := browse(reg, "/", "Host", "x"); answer.Code != 200 {
+		t.Errorf("status %d", answer.Code)
+	}
+	request := httptest.NewRequest("GET", "http://evil.example/", nil)
+	request.Header.Set("Accept", "text/html")
+	recorder := httptest.NewRecorder()
+	reg.ServeHTTP(recorder, request)
+	if recorder.Code != 403 {
+		t.Errorf("a rebound name is answered with %d", recorder.Code)
+	}
+}
+
+func TestPageAsksForToken(t *testing.T) {
+	t.Parallel()
+	const admin, user, service = "a-token-of-some-length", "a-token-for-the-users", "a-token-for-services"
+	reg := newRegistry(t, &registry.Options{Tokens: []string{admin}, UserTokens: []string{user}, ServiceTokens: []string{service}, OpenIntegration: true})
+	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+		t.Fatal(err)
+	}
+	decision, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	explanation := "/page/decisions/" + decision.DecisionID
+	for name, test := range map[string]struct {
+		path, token string
+		status      int
+		shows       bool
+	}{
+		"page":                  {"/", "", 200, false},
+		"page, wrong token":     {"/", "wrong-wrong-wrong-wrong", 200, false},
+		"page, filter":          {"/?q=codex&after=a", "", 200, false},
+		"page, token":           {"/", user, 200, true},
+		"state":                 {"/page/state", "", 401, false},
+		"state, service":        {"/page/state", service, 200, true},
+		"explanation":           {explanation, "", 401, false},
+		"explanation, service":  {explanation, service, 403, false},
+		"explanation, user":     {explanation, user, 200, true},
+		"explanation, admin":    {explanation, admin, 200, true},
+		"no such explanation":   {"/page/decisions/dec-none", user, 404, false},
+		"explanation, too much": {"/page/decisions/" + strings.Repeat("x", 5000), user, 404, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var header []string
+			if test.token != "" {
+				header = []string{"Authorization", "Bearer " + test.token}
+			}
+			answer := browse(reg, test.path, header...)
+			if shows := strings.Contains(answer.Body.String(), "codex-bridge"); answer.Code != test.status || shows != test.shows {
+				t.Errorf("status %d, shows services: %t; want %d, %t\n%s", answer.Code, shows, test.status, test.shows, answer.Body)
+			}
+		})
+	}
+	if body := browse(reg, "/").Body.String(); !strings.Contains(body, "with a token only") || !strings.Contains(body, "data-token-needed") {
+		t.Errorf("the page does not say that a token is needed:\n%s", body)
+	}
+	if body := browse(reg, "/page/state", "Authorization", "Bearer "+service).Body.String(); !strings.Contains(body, `"decisions":null`) {
+		t.Errorf("a service may see decisions: %s", body)
+	}
+}
+
+// While nothing changes, the answer to the page's question is that nothing changed.
+func TestPageStateChanges(t *testing.T) {
+	t.Parallel()
+	reg := newRegistry(t, nil)
+	tag := ""
+	unchanged := func() bool {
+		answer := browse(reg, "/page/state", "If-None-Match", tag)
+		tag = answer.Header().Get("ETag")
+		return answer.Code == 304 && answer.Body.Len() == 0
+	}
+	ct := parse(t, codexContract)
+	for _, change := range []struct {
+		name string
+		make func() error
+	}{
+		{"registered", func() error { _, err := reg.Register(t.Context(), ct); return err }},
+		{"leased", func() error { _, err := reg.Lease(t.Context(), ct, time.Minute); return err }},
+		{"routed", func() error {
+			_, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
+			return err
+		}},
+		{"not routed", func() error {
+			if _, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"none"}}); !errors.Is(err, caio.ErrNoMatch) {
+				return fmt.Errorf("no match: %w", err)
+			}
+			return nil
+		}},
+		{"unregistered", func() error { return reg.Unregister(t.Context(), ct.ID) }},
+	} {
+		if unchanged(); !unchanged() {
+			t.Errorf("before a service was %s, something changed", change.name)
+		}
+		if err := change.make(); err != nil {
+			t.Fatal(err)
+		}
+		if unchanged() {
+			t.Errorf("after a service was %s, nothing changed", change.name)
+		}
+	}
+}
+
+// Of many services the page shows a hundred at a time, whatever their number.
+func TestPageInParts(t *testing.T) {
+	t.Parallel()
+	reg := newRegistry(t, nil)
+	for i := range 250 {
+		text := strings.Replace(codexContract, "codex-bridge-001", fmt.Sprintf("codex-%03d", i), 1)
+		if _, err := reg.Register(t.Context(), parse(t, text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var parts []string
+	for path := "/page/state"; path != ""; {
+		var state struct {
+			Total, Matching, First int
+			List                   []struct{ ID string }
+			Next                   string
+		}
+		if err := json.Unmarshal(browse(reg, path).Body.Bytes(), &state); err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, fmt.Sprintf("%d of %d from %d: %s to %s", len(state.List), state.Total, state.First, state.List[0].ID, state.List[len(state.List)-1].ID))
+		if path = ""; state.Next != "" {
+			path = "/page/state?after=" + state.Next
+		}
+	}
+	want := []string{"100 of 250 from 1: codex-000 to codex-099", "100 of 250 from 101: codex-100 to codex-199", "50 of 250 from 201: codex-200 to codex-249"}
+	if diff := cmp.Diff(want, parts); diff != "" {
+		t.Errorf("parts (-want +got):\n%s", diff)
+	}
+	if body := browse(reg, "/?q=CODEX-24").Body.String(); !strings.Contains(body, "10 of 250 services") || strings.Contains(body, "codex-239") {
+		t.Error("the filter does not narrow the list")
+	}
+	if body := browse(reg, "/?q=Bridge&after=codex-099").Body.String(); !strings.Contains(body, `href="?q=Bridge&amp;after=codex-199"`) || !strings.Contains(body, "101 to 200") {
+		t.Error("the page does not link the next part")
+	}
+}
+
+func TestPageExplainsDecisions(t *testing.T) {
+	t.Parallel()
+	reg := newRegistry(t, nil)
+	for id, latency := range map[string]string{"quick": "100", "medium": "1000", "slow": "9000"} {
+		text := strings.Replace(strings.Replace(codexContract, "codex-bridge-001", id, 1), "5000", latency, 1)
+		if _, err := reg.Register(t.Context(), parse(t, text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	most := 2000.0
+	decision, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}, Guarantees: map[string]contract.Bound{"p95_latency_ms": {Max: &most}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type explained struct {
+		ID, Asked, Service, Message, Faults string
+		Missing                             []string
+		Steps                               []struct {
+			Service    string
+			Candidates []struct{ Service string }
+			Refused    []struct {
+				Service string
+				Failed  []struct{ Detail string }
+			}
+		}
+		Proofs []struct{ Valid bool }
+	}
+	var made explained
+	if err := json.Unmarshal(browse(reg, "/page/decisions/"+decision.DecisionID).Body.Bytes(), &made); err != nil {
+		t.Fatal(err)
+	}
+	if made.Asked != "code_review, p95 latency ≤ 2000 ms" || made.Service != "quick" || made.Faults != "" || len(made.Proofs) != 5 || len(made.Steps[0].Candidates) != 2 {
+		t.Errorf("explained as %+v", made)
+	}
+	if r := made.Steps[0].Refused; len(r) != 1 || r[0].Service != "slow" || r[0].Failed[0].Detail != "promises p95_latency_ms <= 9000, <= 2000 was required" {
+		t.Errorf("refused: %+v", r)
+	}
+
+	ask := exchange{method: "POST", path: "/page/decisions", contentType: asJSON,
+		body: `{"requirements": {"capabilities": ["code_review"], "guarantees": {"p95_latency_ms": {"max": 50}}}}`}
+	status, body := ask.send(t, reg)
+	text, _ := json.Marshal(body)
+	var refused, again explained
+	if err := json.Unmarshal(text, &refused); err != nil || status != 200 || refused.Service != "" || len(refused.Steps[0].Refused) != 3 || refused.Steps[0].Refused[0].Service != "quick" {
+		t.Errorf("%d, explained as %s", status, text)
+	}
+	json.Unmarshal(browse(reg, "/page/decisions/"+refused.ID).Body.Bytes(), &again)
+	if diff := cmp.Diff(refused, again); diff != "" {
+		t.Errorf("asked again (-first +second):\n%s", diff)
+	}
+	ask.body = `{"requirements": ["fly"]}`
+	if _, body := ask.send(t, reg); fmt.Sprint(body["missing"]) != "[fly]" {
+		t.Errorf("nobody offers it: %v", body)
+	}
+	ask.body = `{"requirements": 1}`
+	if status, body := ask.send(t, reg); status != 400 {
+		t.Errorf("not a request: %d %v", status, body)
+	}
+
+	var state struct{ Decisions []explained }
+	if err := json.Unmarshal(browse(reg, "/page/state").Body.Bytes(), &state); err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for _, d := range state.Decisions {
+		listed = append(listed, d.Asked+": "+d.Service)
+	}
+	want := []string{"fly: ", "code_review, p95 latency ≤ 50 ms: ", "code_review, p95 latency ≤ 2000 ms: quick"}
+	if diff := cmp.Diff(want, listed); diff != "" {
+		t.Errorf("latest decisions (-want +got):\n%s", diff)
+	}
+}
