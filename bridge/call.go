@@ -32,7 +32,7 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 		return err
 	}
 	if b.draining.Load() {
-		return &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down. Try again: another instance may answer.", RetryAfter: time.Second, Cause: errStopping}
+		return shuttingDown()
 	}
 	stream, err := negotiate(x.r, bound)
 	if err != nil {
@@ -99,6 +99,10 @@ func invalidRequest(err error) error {
 		return &Error{Code: CodeInvalidRequest, Detail: "The body was not understood: " + syntax.Detail + ".", Fields: []contract.Violation{{Pointer: syntax.Pointer, Detail: syntax.Detail}}}
 	}
 	return &Error{Code: CodeInvalidRequest, Detail: "The body cannot be decoded into what this operation takes.", Cause: undecodable(err)}
+}
+
+func shuttingDown() *Error {
+	return &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down. Try again: another instance may answer.", RetryAfter: time.Second, Cause: errStopping}
 }
 
 // An answer is how a result reaches the caller: as one JSON document, or as the end of a stream.

@@ -21,6 +21,9 @@ func (b *Bridge) keep(x *exchange, bound *binding, body []byte, to answer) (e *e
 	if err != nil || key == "" && !async {
 		return nil, false, err
 	}
+	if async && b.draining.Load() { // since the request came in: nobody could come back here for the job
+		return nil, false, shuttingDown()
+	}
 	c := newKeptCall(x, async)
 	if key != "" {
 		c.Key = digest(x.principal, key)

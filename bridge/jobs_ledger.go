@@ -68,7 +68,7 @@ func (l *ledger) reserve(c keptCall) (e *entry, found bool, err error) {
 	l.mu.Lock()
 	defer l.unlock()
 	if l.stopping {
-		return nil, false, &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down. Try again: another instance may answer.", RetryAfter: time.Second, Cause: errStopping}
+		return nil, false, shuttingDown()
 	}
 	l.expire()
 	if prior := l.byKey[c.Key]; c.Key != "" && prior != nil {

@@ -1,332 +1,278 @@
 package codex_test
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"encoding/json"
+	"flag"
+	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
+	"os"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/smarthaus/caio-bridge-go/bridge"
-	"github.com/smarthaus/caio-bridge-go/providers/codex"
+	"github.com/google/go-cmp/cmp"
 )
 
-// A bench is a bridge on a real socket before a model's server on another, and what the bridge logs.
-type bench struct {
-	url  string
-	stop func() // as SIGTERM does; returns when the bridge has stopped
-	log  func() string
+var update = flag.Bool("update", false, "rewrite the table of faults in docs/reliability.md")
+
+// A fault is something that can go wrong with a call, and what then becomes of it.
+type fault struct {
+	what string
+	when stage
+	do   func(*scene)
+
+	// What a caller gets who wants JSON, events, or a job; "—" if it is gone. See [scene.call].
+	json, sse, job string
+
+	// Whether the same call, sent again with the same Idempotency-Key to the next bridge on the same store, asks the
+	// model again or gets the first answer once more.
+	again string
+
+	log string // level; the code is what the caller gets, and client_closed_request if it is gone
 }
 
-func newBench(t *testing.T, model string, opts bridge.Options) *bench {
-	t.Helper()
-	provider, err := codex.New(&codex.Options{BaseURL: model + "/v1", Model: "m"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := codex.Contract()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	var log bytes.Buffer
-	opts.Logger = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		return log.Write(p)
-	}), nil))
-	b, err := bridge.New(c, provider, &opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- b.Serve(ctx, ln) }()
-	stop := sync.OnceFunc(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Errorf("Serve = %v", err)
-		}
-	})
-	t.Cleanup(stop)
-	return &bench{"http://" + ln.Addr().String(), stop, func() string {
-		mu.Lock()
-		defer mu.Unlock()
-		return log.String()
-	}}
+// A stage is how far a call has come when something happens to it.
+type stage string
+
+const (
+	sending      stage = "while it is sent"
+	asking       stage = "when the model is asked"
+	beforeHeader stage = "before the model's header"
+	beforeEvent  stage = "before the first event"
+	midStream    stage = "after an event"
+)
+
+const asked, replayed = "model asked again", "first answer"
+
+// What goes wrong at the model's server.
+var modelFaults = []fault{
+	{"nothing; the caller leaves with its answer", midStream, then(finish), "200", "200, result", "202, result", replayed, "INFO"},
+	{"connection refused", asking, refuse, "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"connection reset", beforeHeader, then(reset), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"connection cut", beforeEvent, then(cut), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"connection cut", midStream, then(cut), "502 upstream_failed", "200, error upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"end without a result", midStream, then(end), "502 invalid_response", "200, error upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"silence (slow header)", beforeHeader, then(untilGone), "504 timeout", "504 timeout", "202, error timeout", asked, "WARN"},
+	{"silence (slow body)", beforeEvent, then(untilGone), "504 timeout", "504 timeout", "202, error timeout", asked, "WARN"},
+	{"silence (slow body)", midStream, then(untilGone), "504 timeout", "200, error timeout", "202, error timeout", asked, "WARN"},
+	{"garbage", beforeHeader, then(writeJSON(200, "<html>")), "502 invalid_response", "502 invalid_response", "202, error invalid_response", asked, "WARN"},
+	{"garbage", midStream, then(write("data: <html>\n\n")), "502 invalid_response", "200, error invalid_response", "202, error invalid_response", asked, "WARN"},
+	{"answer of another shape", midStream, then(complete(`b"}`)), "502 invalid_response", "200, error invalid_response", "202, error invalid_response", asked, "WARN"},
+	{"429", beforeHeader, then(writeJSON(429, `{}`)), "429 rate_limited", "429 rate_limited", "202, error rate_limited", asked, "INFO"},
+	{"429 with Retry-After: 7", beforeHeader, then(busyFor("7")), "429 rate_limited, Retry-After 7", "429 rate_limited, Retry-After 7", "202, error rate_limited", asked, "INFO"},
+	{"500", beforeHeader, then(writeJSON(500, `{}`)), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"503", beforeHeader, then(writeJSON(503, ``)), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"request refused by its policy", beforeHeader, then(writeJSON(400, `{"error":{"code":"invalid_prompt"}}`)), "422 content_filtered", "422 content_filtered", "202, error content_filtered", replayed, "INFO"},
 }
 
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-// caller keeps no connections, which would outlive a test.
-var caller = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-
-// generate calls POST /generate.
-func (b *bench) generate(ctx context.Context, accept string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url+"/generate", strings.NewReader(`{"prompt": "p"}`))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", accept)
-	return caller.Do(req)
+// What goes wrong before the model or beside it.
+var otherFaults = []fault{
+	{"the caller leaves", sending, leave, "—", "—", "—", asked, "INFO"},
+	{"the caller leaves", beforeHeader, leave, "—", "—", "202, result", asked, "INFO"},
+	{"the caller leaves", beforeEvent, leave, "—", "—", "202, result", asked, "INFO"},
+	{"the caller leaves", midStream, leave, "—", "—", "202, result", asked, "INFO"},
+	{"the provider panics", asking, panics, "500 internal", "500 internal", "202, error internal", asked, "ERROR"},
+	{"the provider panics", midStream, then(write(panicMark)), "500 internal", "200, error internal", "202, error internal", asked, "ERROR"},
+	{"the bridge stops, the call ends in time", sending, stopInTime, "200", "200, result", "503 unavailable, Retry-After 1", replayed, "INFO"},
+	{"the bridge stops, the call ends in time", beforeHeader, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
+	{"the bridge stops, the call ends in time", beforeEvent, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
+	{"the bridge stops, the call ends in time", midStream, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
+	{"the bridge stops, the call does not end", beforeHeader, stopTooEarly, "503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
+	{"the bridge stops, the call does not end", beforeEvent, stopTooEarly, "503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
+	{"the bridge stops, the call does not end", midStream, stopTooEarly, "503 unavailable", "200, error unavailable", "202, error interrupted", asked, "WARN"},
 }
 
-// free waits for the slots of all calls to come back. That it does is what the tests are about.
-func (b *bench) free(t *testing.T) {
-	t.Helper()
-	for {
-		res, err := caller.Get(b.url + "/health")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var health struct {
-			InProgress int `json:"calls_in_progress"`
-		}
-		err = json.NewDecoder(res.Body).Decode(&health)
-		res.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if health.InProgress == 0 {
-			return
-		}
-	}
+// A way is how a caller wants its answer.
+type way struct {
+	name   string
+	header []string
 }
 
-// Ways in which a model's server fails. begun tells whether events reach a caller before it does.
-var faults = map[string]struct {
-	serve      http.HandlerFunc
-	status     int // of the bridge's answer, if no event went out before
-	code       string
-	begun      bool
-	retryAfter string
-}{
-	"refused": {status: 502, code: "upstream_failed"}, // nobody listens
-	"reset": {status: 502, code: "upstream_failed", serve: func(w http.ResponseWriter, _ *http.Request) {
-		conn, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		_ = conn.(*net.TCPConn).SetLinger(0)
-		conn.Close()
-	}},
-	"never a header": {status: 504, code: "timeout", serve: func(_ http.ResponseWriter, r *http.Request) { untilGone(r) }},
-	"never a body": {status: 504, code: "timeout", serve: func(w http.ResponseWriter, r *http.Request) {
-		beginStream(w)
-		untilGone(r)
-	}},
-	"never an end": {status: 504, code: "timeout", begun: true, serve: func(w http.ResponseWriter, r *http.Request) {
-		beginStream(w, textDelta(`{"code":"a`))
-		untilGone(r)
-	}},
-	"cut before an event": {status: 502, code: "upstream_failed", serve: func(w http.ResponseWriter, _ *http.Request) {
-		beginStream(w)
-		panic(http.ErrAbortHandler)
-	}},
-	"cut after an event": {status: 502, code: "upstream_failed", begun: true, serve: func(w http.ResponseWriter, _ *http.Request) {
-		beginStream(w, textDelta(`{"code":"a`))
-		panic(http.ErrAbortHandler)
-	}},
-	"an end without a result": {status: 502, code: "upstream_failed", begun: true, serve: func(w http.ResponseWriter, _ *http.Request) {
-		beginStream(w, textDelta(`{"code":"a`))
-	}},
-	"garbage": {status: 502, code: "invalid_response", serve: writeJSON(200, "<html>")},
-	"429":     {status: 429, code: "rate_limited", serve: writeJSON(429, `{"error":{"message":"slow"}}`)},
-	"429 with Retry-After": {status: 429, code: "rate_limited", retryAfter: "7", serve: func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Retry-After", "7")
-		writeJSON(429, `{"error":{"message":"slow"}}`)(w, r)
-	}},
-	"500": {status: 502, code: "upstream_failed", serve: writeJSON(500, `{"error":{"message":"oops"}}`)},
-	"503": {status: 502, code: "upstream_failed", serve: writeJSON(503, ``)},
-}
+var (
+	wantsJSON  = way{"JSON", nil}
+	wantsSSE   = way{"SSE", []string{"Accept", "text/event-stream"}}
+	wantsJob   = way{"job", []string{"Prefer", "respond-async"}}
+	wantsTwice = way{"JSON with a key", []string{"Idempotency-Key", "k"}}
+)
 
-// untilGone waits for the client to leave, which a server sees only behind the request's body.
-func untilGone(r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body)
-	<-r.Context().Done()
-}
-
-// beginStream answers 200 with events, and makes sure that they are on their way.
-func beginStream(w http.ResponseWriter, list ...string) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.WriteHeader(http.StatusOK)
-	_, _ = io.WriteString(w, events(list...))
-	_ = http.NewResponseController(w).Flush()
-}
-
-func TestFaultsOfTheModelsServer(t *testing.T) {
+// Every fault, for every kind of caller, on real sockets: what the caller gets, that the slot comes back, that no
+// goroutine is left, and what the log says.
+func TestFaults(t *testing.T) {
 	t.Parallel()
-	for name, fault := range faults {
-		for _, accept := range []string{"application/json", "text/event-stream"} {
-			t.Run(name+" "+accept, func(t *testing.T) {
+	for _, f := range append(modelFaults, otherFaults...) {
+		for _, w := range []way{wantsJSON, wantsSSE, wantsJob, wantsTwice} {
+			t.Run(fmt.Sprintf("%s %s/%s", f.what, f.when, w.name), func(t *testing.T) {
 				t.Parallel()
-				url := refusingURL(t)
-				if fault.serve != nil {
-					model := httptest.NewServer(fault.serve)
-					t.Cleanup(model.Close)
-					url = model.URL
-				}
-				timeout := time.Minute
-				if fault.code == bridge.CodeTimeout {
-					timeout = 300 * time.Millisecond // others may take longer: what was not sent is tried again
-				}
-				b := newBench(t, url, bridge.Options{Timeout: timeout})
-				res, err := b.generate(t.Context(), accept)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer res.Body.Close()
-				body, err := io.ReadAll(res.Body)
-				if err != nil {
-					t.Fatal(err)
-				}
-				streamed := accept == "text/event-stream" && fault.begun
-				if streamed {
-					if n := bytes.Count(body, []byte("event: error\n")); res.StatusCode != 200 || n != 1 || bytes.Contains(body, []byte("event: result\n")) {
-						t.Errorf("status %d, want 200 and exactly one terminal event, an error:\n%s", res.StatusCode, body)
-					}
-				} else if res.StatusCode != fault.status || res.Header.Get("Content-Type") != "application/problem+json" {
-					t.Errorf("status %d (%s), want %d", res.StatusCode, body, fault.status)
-				}
-				if !bytes.Contains(body, []byte(`"code":"`+fault.code+`"`)) || bytes.Contains(body, []byte(url)) {
-					t.Errorf("want code %s, and nothing of the server behind:\n%s", fault.code, body)
-				}
-				if got := res.Header.Get("Retry-After"); got != fault.retryAfter {
-					t.Errorf("Retry-After = %q, want %q", got, fault.retryAfter)
-				}
-				b.free(t)
-				b.stop()
-				if !strings.Contains(b.log(), "code="+fault.code) || !strings.Contains(b.log(), "cause=") {
-					t.Errorf("the log does not tell code and cause:\n%s", b.log())
-				}
+				labelled(t, func() { f.meet(t, w) })
 			})
 		}
 	}
 }
 
-// A caller may leave before the model answers and while it does. The model's server sees it, the slot comes back, and
-// the log says who ended the call.
-func TestCallersThatLeave(t *testing.T) {
-	t.Parallel()
-	for name, first := range map[string][]string{"before an event": nil, "during the stream": {textDelta(`{"code":"a`)}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			asked, gone := make(chan struct{}), make(chan struct{})
-			model := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				beginStream(w, first...)
-				close(asked)
-				untilGone(r)
-				close(gone)
-			}))
-			t.Cleanup(model.Close)
-			b := newBench(t, model.URL, bridge.Options{})
-			ctx, leave := context.WithCancel(t.Context())
-			defer leave()
-			go func() {
-				<-asked
-				if first == nil {
-					leave()
-				}
-			}()
-			res, err := b.generate(ctx, "text/event-stream")
-			if first == nil && err == nil {
-				t.Error("an answer began without an event")
-			}
-			if err == nil {
-				defer res.Body.Close()
-				if line, err := bufio.NewReader(res.Body).ReadString('\n'); err != nil || line != "id: 1\n" {
-					t.Fatalf("first line %q, %v", line, err)
-				}
-				leave()
-			}
-			<-gone
-			b.free(t)
-			b.stop()
-			if !strings.Contains(b.log(), "code=client_closed_request") {
-				t.Errorf("the log does not say that the caller left:\n%s", b.log())
-			}
-		})
+// meet lets a call of that kind come upon the fault.
+func (f *fault) meet(t *testing.T, w way) {
+	s := newScene(t, f, w, "")
+	defer s.close()
+	got := s.play()
+	want := map[string]string{wantsSSE.name: f.sse, wantsJob.name: f.job}[w.name]
+	if want == "" {
+		want = f.json
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the caller sees (-want +got):\n%s", diff)
+	}
+	if n := s.asked.Load(); n > 1 {
+		t.Errorf("the model was asked %d times for one call, which is billed", n)
+	}
+	s.waitForSlots()
+	s.stop()
+	s.checkLog(want)
+	if w.name == wantsTwice.name {
+		s.close() // with its store
+		if got := s.playAgain(); got != f.again {
+			t.Errorf("sent again with its key: %s, want %s", got, f.again)
+		}
 	}
 }
 
-// A bridge that must stop lets calls finish; those that do not finish in time are told so.
-func TestStopWhileTheModelAnswers(t *testing.T) {
+// The table of faults in the documentation is this one.
+func TestDocumentedFaults(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
-		drain  time.Duration
-		accept string
-		want   string // in the answer
-		status int
-	}{
-		"it finishes":           {time.Minute, "application/json", `"code":"ab"`, 200},
-		"its stream finishes":   {time.Minute, "text/event-stream", "event: result\n", 200},
-		"it is cut off":         {time.Millisecond, "application/json", `"code":"unavailable"`, 503},
-		"its stream is cut off": {time.Millisecond, "text/event-stream", "event: error\n", 200},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			asked, finish := make(chan struct{}), make(chan struct{})
-			model := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body)
-				beginStream(w, textDelta(`{"code":"a`))
-				close(asked)
-				select {
-				case <-finish:
-					text := `{"code":"ab","language":"go","explanation":"e"}`
-					_, _ = io.WriteString(w, events(textDelta(text[len(`{"code":"a`):]), `{"type":"response.completed","response":`+completed(text)+`}`))
-				case <-r.Context().Done():
-				}
-			}))
-			t.Cleanup(model.Close)
-			b := newBench(t, model.URL, bridge.Options{DrainTimeout: test.drain})
-			begun := make(chan struct{}) // a stream has reached its caller
-			go func() {
-				<-asked
-				if test.accept == "text/event-stream" {
-					<-begun
-				}
-				stopped := make(chan struct{})
-				go func() {
-					b.stop()
-					close(stopped)
-				}()
-				for !strings.Contains(b.log(), "msg=stopping") {
-					time.Sleep(time.Millisecond)
-				}
-				if test.drain > time.Second {
-					close(finish)
-				}
-				<-stopped
-			}()
-			res, err := b.generate(t.Context(), test.accept)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer res.Body.Close()
-			close(begun) // the header goes out with the first event
-			body, err := io.ReadAll(res.Body)
-			if err != nil || res.StatusCode != test.status || !bytes.Contains(body, []byte(test.want)) {
-				t.Errorf("answer = %d, %v, want %d with %s:\n%s", res.StatusCode, err, test.status, test.want, body)
-			}
-			if n := bytes.Count(body, []byte("event: result\n")) + bytes.Count(body, []byte("event: error\n")); test.accept == "text/event-stream" && n != 1 {
-				t.Errorf("%d terminal events:\n%s", n, body)
-			}
-			b.stop()
-		})
+	const page = "../../docs/reliability.md"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(text)
+	for heading, faults := range map[string][]fault{"### At the model's server\n\n": modelFaults, "### Before the model, or beside it\n\n": otherFaults} {
+		before, rest, ok := strings.Cut(got, heading)
+		if !ok {
+			t.Fatalf("%s has no %q", page, heading)
+		}
+		_, after, _ := strings.Cut(rest, "\n\n")
+		got = before + heading + tableOf(faults) + "\n" + after
+	}
+	if *update {
+		if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if diff := cmp.Diff(string(text), got); diff != "" {
+		t.Errorf("%s is not what the test has; rewrite it with: go test ./providers/codex -run TestDocumentedFaults -update\n%s", page, diff)
+	}
+}
+
+func tableOf(faults []fault) string {
+	var b strings.Builder
+	b.WriteString("| what happens | when | JSON | SSE | job | same `Idempotency-Key` again | log |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, f := range faults {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", f.what, f.when, f.json, f.sse, f.job, f.again, f.log)
+	}
+	return b.String()
+}
+
+// then lets the model's server go on with h.
+func then(h http.HandlerFunc) func(*scene) {
+	return func(s *scene) { s.then <- h }
+}
+
+// refuse and panics have happened when the call begins: see [newScene].
+func refuse(*scene) {}
+func panics(*scene) {}
+
+func leave(s *scene) {
+	s.leave()
+	if s.way.name == wantsJob.name {
+		s.then <- finish
+	} else {
+		s.then <- untilGone
+	}
+}
+
+func stopInTime(s *scene) {
+	s.beginStop()
+	close(s.sent)
+	s.then <- finish
+}
+
+func stopTooEarly(s *scene) {
+	s.beginStop()
+	s.then <- untilGone
+}
+
+// untilGone waits for the client to leave.
+func untilGone(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+// A model's answer, as far as it goes before something happens to it.
+const begun = `{"code":"a`
+
+// begin makes sure that header and text are on their way. The model's server answers with what it was asked for: events, or
+// one document.
+func begin(w http.ResponseWriter, r *http.Request, text string) {
+	r.Header.Set("Begun", text) // for complete
+	w.Header().Set("Content-Type", r.Header.Get("Accept"))
+	w.WriteHeader(http.StatusOK)
+	if streams(r) && text != "" {
+		_, _ = io.WriteString(w, events(textDelta(text)))
+	} else if text != "" {
+		head, _ := document(text)
+		_, _ = io.WriteString(w, head)
+	}
+	_ = http.NewResponseController(w).Flush()
+}
+
+func streams(r *http.Request) bool { return r.Header.Get("Accept") == "text/event-stream" }
+
+// document returns a response object up to the end of its text, and the rest.
+func document(text string) (head, tail string) {
+	head, tail, _ = strings.Cut(completed("TEXT"), "TEXT")
+	quoted, _ := json.Marshal(text)
+	return head + strings.Trim(string(quoted), `"`), tail
+}
+
+// complete lets the model come to an end with more text.
+func complete(more string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		head, tail := document(begun + more)
+		if streams(r) {
+			_, _ = io.WriteString(w, events(`{"type":"response.completed","response":`+head+tail+`}`))
+			return
+		}
+		if text := r.Header.Get("Begun"); text != "" {
+			sent, _ := document(text)
+			head = strings.TrimPrefix(head, sent)
+		}
+		_, _ = io.WriteString(w, head+tail)
+	}
+}
+
+func finish(w http.ResponseWriter, r *http.Request) {
+	if streams(r) && w.Header().Get("Content-Type") == "" {
+		begin(w, r, "")
+	}
+	complete(`b","language":"go","explanation":"e"}`)(w, r)
+}
+
+func write(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+}
+
+func end(http.ResponseWriter, *http.Request) {}
+
+func cut(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+func reset(w http.ResponseWriter, _ *http.Request) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	conn.Close()
+}
+
+func busyFor(seconds string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", seconds)
+		writeJSON(429, `{"error":{"message":"slow"}}`)(w, r)
 	}
 }
