@@ -3,9 +3,13 @@ package etcdtest
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,24 +21,33 @@ import (
 	"go.uber.org/zap"
 )
 
-// A Cluster is some members of etcd, which end with the test, or with its process however that ends. Clients reach each
-// through a link of its own.
+// A Cluster is some members of etcd, which end with the test, or with its process however that ends.
 type Cluster struct {
 	Members []*Member
 }
 
 // A Member is a process, or a place for one if it was killed.
 type Member struct {
-	Link *Link
-
-	name, dir, client, peer string // the latter two are addresses
-	args                    []string
-	cmd                     *exec.Cmd
-	exited                  chan struct{}
+	name, dir            string
+	scheme, client, peer string // the latter two are addresses
+	args                 []string
+	cmd                  *exec.Cmd
+	exited               chan struct{}
 }
 
 // Start starts a cluster, or skips the test if there is no etcd.
-func Start(t testing.TB, members int) *Cluster {
+func Start(t testing.TB, members int) *Cluster { return begin(t, members, nil) }
+
+// StartTLS starts a cluster of one member that speaks TLS only. Its certificate is its own authority.
+func StartTLS(t testing.TB) (*Cluster, *x509.CertPool) {
+	server := httptest.NewTLSServer(nil) // has a certificate for 127.0.0.1
+	defer server.Close()
+	authorities := x509.NewCertPool()
+	authorities.AddCert(server.Certificate())
+	return begin(t, 1, &server.TLS.Certificates[0]), authorities
+}
+
+func begin(t testing.TB, members int, certificate *tls.Certificate) *Cluster {
 	t.Helper()
 	program := find(t)
 	dir, err := os.MkdirTemp("", "etcdtest-")
@@ -44,7 +57,7 @@ func Start(t testing.TB, members int) *Cluster {
 	sweep := sweeper(t, dir)
 	t.Cleanup(sweep)
 	for try := 1; ; try++ {
-		c, err := start(program, filepath.Join(dir, fmt.Sprint(try)), members)
+		c, err := start(program, filepath.Join(dir, fmt.Sprint(try)), members, certificate)
 		if err == nil {
 			t.Cleanup(c.close)
 			return c
@@ -95,11 +108,18 @@ func sweeper(t testing.TB, dir string) (sweep func()) {
 	}
 }
 
-func start(program, dir string, members int) (*Cluster, error) {
+func start(program, dir string, members int, certificate *tls.Certificate) (*Cluster, error) {
 	c := new(Cluster)
-	var cluster []string
+	var cluster, secured []string
+	scheme := "http://"
+	if certificate != nil {
+		scheme, secured = "https://", []string{"--cert-file", filepath.Join(dir, "cert"), "--key-file", filepath.Join(dir, "key")}
+		if err := write(dir, certificate); err != nil {
+			return nil, err
+		}
+	}
 	for i := range members {
-		m := &Member{name: fmt.Sprintf("m%d", i), dir: filepath.Join(dir, fmt.Sprint(i))}
+		m := &Member{scheme: scheme, name: fmt.Sprintf("m%d", i), dir: filepath.Join(dir, fmt.Sprint(i))}
 		var err [2]error
 		m.client, err[0] = freeAddress()
 		m.peer, err[1] = freeAddress()
@@ -114,16 +134,13 @@ func start(program, dir string, members int) (*Cluster, error) {
 			return nil, err
 		}
 		m.args = []string{program, "--name", m.name, "--data-dir", filepath.Join(m.dir, "data"),
-			"--listen-client-urls", "http://" + m.client, "--advertise-client-urls", "http://" + m.client,
+			"--listen-client-urls", scheme + m.client, "--advertise-client-urls", scheme + m.client,
 			"--listen-peer-urls", "http://" + m.peer, "--initial-advertise-peer-urls", "http://" + m.peer,
 			"--initial-cluster", strings.Join(cluster, ","), "--initial-cluster-token", dir,
 			"--heartbeat-interval", "50", "--election-timeout", "500",
 			"--unsafe-no-fsync", "--log-level", "warn"} // processes are killed here, not machines
-		err := m.start()
-		if err == nil {
-			m.Link, err = newLink(m.client)
-		}
-		if err != nil {
+		m.args = append(m.args, secured...)
+		if err := m.start(); err != nil {
 			c.close()
 			return nil, err
 		}
@@ -137,28 +154,48 @@ func start(program, dir string, members int) (*Cluster, error) {
 	return c, nil
 }
 
-// Endpoints are the addresses of the members' links.
+// Endpoints are the addresses of the members.
 func (c *Cluster) Endpoints() []string {
 	var endpoints []string
 	for _, m := range c.Members {
-		endpoints = append(endpoints, m.Link.Address())
+		endpoints = append(endpoints, m.scheme+m.client)
 	}
 	return endpoints
 }
 
-// Client returns a client for the members themselves, whatever their links do.
+// Links are new ways to the members, for a client that is to be cut off.
+func (c *Cluster) Links(t testing.TB) Links {
+	t.Helper()
+	var links Links
+	for _, m := range c.Members {
+		link, err := newLink(m.client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(link.close)
+		links = append(links, link)
+	}
+	return links
+}
+
+// Client returns a client of the cluster.
 func (c *Cluster) Client(t testing.TB) *clientv3.Client {
 	t.Helper()
-	var endpoints []string
-	for _, m := range c.Members {
-		endpoints = append(endpoints, "http://"+m.client)
-	}
-	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	client, err := newClient(c.Endpoints())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
 	return client
+}
+
+// newClient returns a client for the members' own addresses, of which it does not check the certificates.
+func newClient(endpoints []string) (*clientv3.Client, error) {
+	config := clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()}
+	if strings.HasPrefix(endpoints[0], "https") {
+		config.TLS = &tls.Config{InsecureSkipVerify: true}
+	}
+	return clientv3.New(config)
 }
 
 // Leader returns the member that leads.
@@ -168,7 +205,7 @@ func (c *Cluster) Leader(t testing.TB) *Member {
 	for range 100 {
 		for _, m := range c.Members {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			status, err := client.Status(ctx, "http://"+m.client)
+			status, err := client.Status(ctx, m.scheme+m.client)
 			cancel()
 			if err == nil && status.Leader != 0 && status.Leader == status.Header.MemberId {
 				return m
@@ -226,7 +263,7 @@ func (m *Member) start() error {
 
 // ready waits until the member answers with the consent of a majority.
 func (m *Member) ready(within time.Duration) error {
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + m.client}, Logger: zap.NewNop()})
+	client, err := newClient([]string{m.scheme + m.client})
 	if err != nil {
 		return err
 	}
@@ -254,13 +291,23 @@ func (m *Member) ready(within time.Duration) error {
 	}
 }
 
+// write writes the certificate and its key where members look for them.
+func write(dir string, certificate *tls.Certificate) error {
+	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.MkdirAll(dir, 0o700),
+		os.WriteFile(filepath.Join(dir, "cert"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}), 0o600),
+		os.WriteFile(filepath.Join(dir, "key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600),
+	)
+}
+
 func (c *Cluster) close() {
 	for _, m := range c.Members {
 		if m.cmd != nil {
 			m.Kill()
-		}
-		if m.Link != nil {
-			m.Link.close()
 		}
 	}
 }

@@ -6,6 +6,32 @@ import (
 	"sync"
 )
 
+// Links are ways to all members of a cluster.
+type Links []*Link
+
+// Endpoints are the addresses to connect to.
+func (l Links) Endpoints() []string {
+	var endpoints []string
+	for _, link := range l {
+		endpoints = append(endpoints, link.listener.Addr().String())
+	}
+	return endpoints
+}
+
+// Cut cuts all links: what is sent is swallowed, as by a network that has lost the way. Nothing is refused or closed.
+func (l Links) Cut() {
+	for _, link := range l {
+		link.Cut()
+	}
+}
+
+// Mend lets everything through that was held up.
+func (l Links) Mend() {
+	for _, link := range l {
+		link.Mend()
+	}
+}
+
 // A Link carries connections to an address, unless it is cut.
 type Link struct {
 	to       string
@@ -29,17 +55,14 @@ func newLink(to string) (*Link, error) {
 	return l, nil
 }
 
-// Address is what to connect to.
-func (l *Link) Address() string { return l.listener.Addr().String() }
-
-// Cut swallows what is sent, as a network does that has lost the way: nothing is refused or closed.
+// Cut cuts one link.
 func (l *Link) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.whole = make(chan struct{})
 }
 
-// Mend lets everything through that was held up.
+// Mend mends one link.
 func (l *Link) Mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

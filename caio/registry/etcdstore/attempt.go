@@ -2,9 +2,12 @@ package etcdstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -53,6 +56,27 @@ func codeOf(err error) codes.Code {
 		return known.Code()
 	}
 	return status.Code(err)
+}
+
+// diagnose says what is wrong with the way to the members, which etcd's client keeps to itself; nil if nothing is.
+func (s *Store) diagnose(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	var faults []error
+	for _, endpoint := range s.client.Endpoints() {
+		scheme, address, _ := strings.Cut(endpoint, "://")
+		dial := new(net.Dialer).DialContext
+		if scheme == "https" {
+			dial = (&tls.Dialer{Config: s.tls}).DialContext
+		}
+		conn, err := dial(ctx, "tcp", address)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", endpoint, err))
+			continue
+		}
+		conn.Close()
+	}
+	return errors.Join(faults...)
 }
 
 // explain says what failed, and what to do about it.

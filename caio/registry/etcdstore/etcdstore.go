@@ -25,7 +25,7 @@ const (
 	maxRecords = 128       // that are saved at once
 	pageSize   = 100       // keys of an answer
 
-	keepAliveTime    = 10 * time.Second // etcd takes a ping every 5 s as an attack
+	keepAliveTime    = 10 * time.Second // etcd takes pings more often than every 5 s for an attack
 	keepAliveTimeout = 5 * time.Second
 )
 
@@ -54,6 +54,7 @@ type Options struct {
 // concurrent use.
 type Store struct {
 	client  *clientv3.Client
+	tls     *tls.Config
 	prefix  string
 	timeout time.Duration
 	names   string // the endpoints and, if there is one, the user, for messages
@@ -80,13 +81,13 @@ func Open(opts Options) (*Store, error) {
 	if err := errors.Join(append(faults, err)...); err != nil {
 		return nil, fmt.Errorf("etcdstore: %w", err)
 	}
-	s := &Store{prefix: opts.Prefix, timeout: opts.Timeout, names: strings.Join(endpoints, ", ")}
+	s := &Store{tls: opts.TLS, prefix: opts.Prefix, timeout: opts.Timeout, names: strings.Join(endpoints, ", ")}
 	if opts.Username != "" {
 		s.names = fmt.Sprintf("%s (as user %q)", s.names, opts.Username)
 	}
 	s.client, err = clientv3.New(clientv3.Config{
 		Endpoints: endpoints, TLS: opts.TLS, Username: opts.Username, Password: opts.Password,
-		DialTimeout: opts.Timeout, DialKeepAliveTime: keepAliveTime, DialKeepAliveTimeout: keepAliveTimeout, PermitWithoutStream: true,
+		DialTimeout: opts.Timeout, DialKeepAliveTime: keepAliveTime, DialKeepAliveTimeout: keepAliveTimeout,
 		MaxCallSendMsgSize: maxRecords<<10 + 2*maxData, MaxCallRecvMsgSize: pageSize * (maxData + maxID + 1024),
 		Logger: zap.NewNop(),
 	})

@@ -55,7 +55,7 @@ func (s *Store) all(ctx context.Context, kind string) (registry.Changes, error) 
 	prefix := s.kindKey(kind)
 	held, revision, err := s.list(ctx, prefix)
 	if err != nil {
-		return registry.Changes{}, err
+		return registry.Changes{}, errors.Join(err, s.diagnose(ctx))
 	}
 	var events []*clientv3.Event
 	for _, kv := range held {
@@ -70,15 +70,17 @@ func (s *Store) all(ctx context.Context, kind string) (registry.Changes, error) 
 func (s *Store) watch(ctx context.Context, kind string, known int64, yield func(registry.Changes, error) bool) (reached int64, goOn bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
+	watcher := clientv3.NewWatcher(s.client) // the client's own would reuse a connection that is stuck
+	defer watcher.Close()
 	prefix := s.kindKey(kind)
-	late := time.AfterFunc(2*s.timeout, cancel) // it waits for a member that can be reached
-	answers := s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(known+1), clientv3.WithCreatedNotify())
+	late := time.AfterFunc(s.timeout, cancel) // it waits for a member that can be reached
+	answers := watcher.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(known+1), clientv3.WithCreatedNotify())
 	if !late.Stop() {
 		return known, true, s.explain("watching", context.DeadlineExceeded)
 	}
 	asks := time.NewTicker(s.timeout / 2)
 	defer asks.Stop()
-	heard := time.Now()
+	heard, patience := time.Now(), s.timeout // till it is created
 	for {
 		select {
 		case answer, ok := <-answers:
@@ -90,7 +92,7 @@ func (s *Store) watch(ctx context.Context, kind string, known int64, yield func(
 			case !ok:
 				return known, true, fmt.Errorf("etcdstore: watching etcd at %s ended", s.names)
 			}
-			heard = time.Now()
+			heard, patience = time.Now(), 2*s.timeout
 			for _, changes := range byRevision(kind, prefix, answer.Events) {
 				known = changes.At
 				if !yield(changes, nil) {
@@ -101,11 +103,11 @@ func (s *Store) watch(ctx context.Context, kind string, known int64, yield func(
 				return known, false, nil
 			}
 		case <-asks.C:
-			if silent := time.Since(heard); silent > 2*s.timeout {
+			if time.Since(heard) >= patience {
 				return known, true, s.explain("watching", context.DeadlineExceeded)
 			}
 			asking, stop := context.WithTimeout(ctx, s.timeout/4)
-			s.client.RequestProgress(asking) // the answer counts, not whether asking worked
+			watcher.RequestProgress(asking) // the answer counts, not whether asking worked
 			stop()
 		case <-ctx.Done():
 			return known, false, nil
