@@ -3,6 +3,7 @@ package contract
 import (
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
@@ -31,7 +32,7 @@ func decode(flat *tree.Node) *Contract {
 func decodeCapabilities(list *tree.Node) []Capability {
 	var capabilities []Capability
 	for _, n := range items(list) {
-		c := Capability{Type: n.Get("type").Text(), Capacity: object(n.Get("capacity")), Parameters: object(n.Get("parameters"))}
+		c := Capability{Type: shared(n.Get("type")), Capacity: object(n.Get("capacity")), Parameters: object(n.Get("parameters"))}
 		if accuracy := n.Get("accuracy"); accuracy.Is(tree.Map) {
 			c.Accuracy = &Accuracy{Min: accuracy.Get("min").Float(), Target: accuracy.Get("target").Float()}
 		}
@@ -58,7 +59,7 @@ func compareGuarantees(a, b Guarantee) int {
 
 func decodeGuarantee(name string, n *tree.Node) Guarantee {
 	bound := n.Get("bound")
-	return Guarantee{Name: name, Property: n.Get("property").Text(), Invariant: n.Get("invariant").Text(), Bound: Bound{
+	return Guarantee{Name: unique.Make(name).Value(), Property: shared(n.Get("property")), Invariant: n.Get("invariant").Text(), Bound: Bound{
 		Min: bound.Get("min").Float(), Max: bound.Get("max").Float(), SeedRequired: bound.Get("seed_required").Bool(),
 		Other: others(bound, "min", "max", "seed_required"),
 	}}
@@ -85,8 +86,8 @@ func decodeCost(n *tree.Node) *Cost {
 	if !n.Is(tree.Map) {
 		return nil
 	}
-	return &Cost{Model: n.Get("model").Text(), BaseCost: n.Get("base_cost").Float(), TokenCost: n.Get("token_cost").Float(),
-		Currency: n.Get("currency").Text(), Other: others(n, "model", "base_cost", "token_cost", "currency")}
+	return &Cost{Model: shared(n.Get("model")), BaseCost: n.Get("base_cost").Float(), TokenCost: n.Get("token_cost").Float(),
+		Currency: shared(n.Get("currency")), Other: others(n, "model", "base_cost", "token_cost", "currency")}
 }
 
 func decodePrivacy(n *tree.Node) *Privacy {
@@ -94,8 +95,8 @@ func decodePrivacy(n *tree.Node) *Privacy {
 		return nil
 	}
 	return &Privacy{
-		DataLocality: n.Get("data_locality").Text(), Encryption: n.Get("encryption").Bool(), EncryptionType: n.Get("encryption_type").Text(),
-		DataRetention: n.Get("data_retention").Text(), GDPRCompliant: n.Get("gdpr_compliant").Bool(), HIPAACompliant: n.Get("hipaa_compliant").Bool(),
+		DataLocality: shared(n.Get("data_locality")), Encryption: n.Get("encryption").Bool(), EncryptionType: shared(n.Get("encryption_type")),
+		DataRetention: shared(n.Get("data_retention")), GDPRCompliant: n.Get("gdpr_compliant").Bool(), HIPAACompliant: n.Get("hipaa_compliant").Bool(),
 		Other: others(n, "data_locality", "encryption", "encryption_type", "data_retention", "gdpr_compliant", "hipaa_compliant"),
 	}
 }
@@ -105,7 +106,7 @@ func decodeAlignment(n *tree.Node) *Alignment {
 		return nil
 	}
 	return &Alignment{
-		SafetyLevel: n.Get("safety_level").Text(), ContentFiltering: n.Get("content_filtering").Bool(),
+		SafetyLevel: shared(n.Get("safety_level")), ContentFiltering: n.Get("content_filtering").Bool(),
 		BiasMitigation: n.Get("bias_mitigation").Bool(), ToxicityFiltering: n.Get("toxicity_filtering").Bool(),
 		Other: others(n, "safety_level", "content_filtering", "bias_mitigation", "toxicity_filtering"),
 	}
@@ -138,10 +139,10 @@ func decodeConstraints(n *tree.Node) Constraints {
 }
 
 func decodeAPI(n *tree.Node) API {
-	api := API{Protocol: n.Get("protocol").Text(), BaseURL: n.Get("base_url").Text()}
+	api := API{Protocol: shared(n.Get("protocol")), BaseURL: n.Get("base_url").Text()}
 	for _, e := range items(n.Get("endpoints")) {
 		api.Endpoints = append(api.Endpoints, Endpoint{
-			Method: e.Get("method").Text(), Path: e.Get("path").Text(),
+			Method: shared(e.Get("method")), Path: shared(e.Get("path")),
 			InputFile: e.Get("input_schema").Text(), OutputFile: e.Get("output_schema").Text(),
 		})
 	}
@@ -183,6 +184,9 @@ func decodeExtensions(flat *tree.Node) map[string]any {
 	}
 	return extensions
 }
+
+// shared returns a text that many contracts have, such as a property, which is then held once for all.
+func shared(n *tree.Node) string { return unique.Make(n.Text()).Value() }
 
 func items(n *tree.Node) []*tree.Node {
 	if n == nil {

@@ -1,26 +1,33 @@
 package contract
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"slices"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
-// A document is what a contract was read from. It is kept as JSON, which is a tenth of the size of the tree.
+// A document is what a contract was read from, and what was found. It is kept as JSON, which is a tenth of the size of the
+// tree, and nothing that a garbage collector has to look through.
 type document struct {
 	name     string
 	json     []byte // as the author wrote it
 	digest   string
-	warnings Diagnostics
+	warnings []byte // Diagnostics, if there are any
 }
 
 func newDocument(l *loader, root *tree.Node) *document {
 	canonical := canonicalForm(l.flat)
 	sum := sha256.Sum256(canonical.AppendCanonical(nil))
-	return &document{name: l.name, json: root.AppendJSON(nil), digest: "sha256:" + hex.EncodeToString(sum[:]), warnings: l.sorted(root.Source().Name)}
+	d := &document{name: l.name, json: bytes.Clone(root.AppendJSON(nil)), digest: "sha256:" + hex.EncodeToString(sum[:])}
+	if warnings := l.sorted(root.Source().Name); len(warnings) > 0 {
+		d.warnings, _ = json.Marshal(warnings) // texts and numbers
+	}
+	return d
 }
 
 // canonicalForm puts lists whose order means nothing into one order.

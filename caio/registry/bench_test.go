@@ -1,18 +1,17 @@
 package registry_test
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,14 +32,27 @@ type market struct {
 
 func newMarket(b *testing.B) *market {
 	b.Helper()
-	random := rand.New(rand.NewPCG(1, 2))
-	m := &market{newRegistry(b, &registry.Options{MaxServices: manyServices + 1}), random, rand.NewZipf(random, 1.1, 2, 399)}
-	for i := range manyServices {
-		if _, err := m.Register(b.Context(), parse(b, m.offer(fmt.Sprintf("service-%05d", i)).yaml())); err != nil {
-			b.Fatal(err)
-		}
+	m, err := openMarket(b.Context())
+	if err != nil {
+		b.Fatal(err)
 	}
 	return m
+}
+
+func openMarket(ctx context.Context) (*market, error) {
+	random := rand.New(rand.NewPCG(1, 2))
+	reg, err := registry.New(&registry.Options{MaxServices: manyServices + 1})
+	m := &market{reg, random, rand.NewZipf(random, 1.1, 2, 399)}
+	for i := range manyServices {
+		var ct *contract.Contract
+		if err == nil {
+			ct, err = contract.Parse("market", []byte(m.offer(fmt.Sprintf("service-%05d", i)).yaml()))
+		}
+		if err == nil {
+			_, err = m.Register(ctx, ct)
+		}
+	}
+	return m, err
 }
 
 func (m *market) capability() string { return fmt.Sprintf("capability_%03d", m.zipf.Uint64()) }
@@ -89,8 +101,7 @@ func BenchmarkRoute(b *testing.B) {
 		}
 	}
 	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "p50-ns")
-	b.ReportMetric(float64(took[len(took)*95/100].Nanoseconds()), "p95-ns")
+	reportPercentiles(b, took)
 	b.ReportMetric(float64(matched)/float64(i), "matched/op")
 }
 
@@ -156,60 +167,41 @@ func BenchmarkNoMatch(b *testing.B) {
 	}
 }
 
-// BenchmarkLoopback measures routed requests over TCP on this machine, on 32 connections with a client that does no more
-// than send and read. With -cpu 1 server and client share one core.
-func BenchmarkLoopback(b *testing.B) {
-	m := newMarket(b)
-	server := httptest.NewServer(m)
-	defer server.Close()
-	const connections = 32
-	var left atomic.Int64
-	b.ResetTimer()
-	left.Store(int64(b.N))
-	start := time.Now()
-	var running sync.WaitGroup
-	for range connections {
-		running.Go(func() {
-			conn, err := net.Dial("tcp", server.Listener.Addr().String())
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			defer conn.Close()
-			reader := bufio.NewReader(conn)
-			for i := 0; left.Add(-1) >= 0; i++ {
-				body := fmt.Sprintf(`{"requirements": ["capability_%03d"], "context": {}}`, i%20)
-				fmt.Fprintf(conn, "POST /api/v1/orchestrate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-				if err := readAnswer(reader); err != nil {
-					b.Error(err)
-					return
+// BenchmarkMemory reports what holding a registered service takes, its contract included: of the market, and of a contract
+// as large as that of the Codex bridge. B/op is of the whole registration of one.
+func BenchmarkMemory(b *testing.B) {
+	codex, err := os.ReadFile("../../providers/codex/contract.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := &market{random: rand.New(rand.NewPCG(1, 2))}
+	m.zipf = rand.NewZipf(m.random, 1.1, 2, 399)
+	for name, text := range map[string]func(id string) string{
+		"market": func(id string) string { return m.offer(id).yaml() },
+		"codex":  func(id string) string { return strings.Replace(string(codex), "codex-bridge-001", id, 1) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			reg := newRegistry(b, &registry.Options{MaxServices: 1_000_000})
+			before, objects := held()
+			i := 0
+			for ; b.Loop(); i++ {
+				if _, err := reg.Register(b.Context(), parse(b, text(fmt.Sprintf("service-%07d", i)))); err != nil {
+					b.Fatal(err)
 				}
 			}
+			after, more := held()
+			b.ReportMetric((after-before)/float64(i), "held-B/service")
+			b.ReportMetric((more-objects)/float64(i), "objects/service")
+			runtime.KeepAlive(reg)
 		})
 	}
-	running.Wait()
-	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "req/s")
 }
 
-// readAnswer reads one answer of status 200.
-func readAnswer(reader *bufio.Reader) error {
-	length := -1
-	for first := true; ; first = false {
-		line, err := reader.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		text := strings.TrimSpace(string(line))
-		switch {
-		case first && !strings.Contains(text, " 200 "):
-			return errors.New(text)
-		case text == "":
-			_, err := reader.Discard(length)
-			return err
-		case strings.HasPrefix(text, "Content-Length: "):
-			if _, err := fmt.Sscan(text[16:], &length); err != nil {
-				return err
-			}
-		}
-	}
+// held returns how many bytes of how many objects are in use.
+func held() (bytes, objects float64) {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return float64(stats.HeapAlloc), float64(stats.HeapObjects)
 }

@@ -1,9 +1,13 @@
 package registry
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -21,7 +25,82 @@ func canonical(value any) (jsontext.Value, error) {
 	}
 	text := jsontext.Value(data)
 	err = text.Canonicalize()
-	return text, err
+	return bytes.Clone(text), err // without what it could still grow by: many are kept
+}
+
+// maxDepth is how deep appendCanonical goes by itself: Go values may contain themselves, which canonical notices.
+const maxDepth = 50
+
+// appendCanonical appends a value as [canonical] has it. It writes what JSON is decoded to itself, and leaves the rest to
+// canonical, also names that are not ASCII, whose order is not that of their bytes.
+func appendCanonical(b []byte, value any) ([]byte, error) { return appendValue(b, value, 0) }
+
+func appendValue(b []byte, value any, depth int) ([]byte, error) {
+	switch value := value.(type) {
+	case nil:
+		return append(b, "null"...), nil
+	case bool:
+		return strconv.AppendBool(b, value), nil
+	case string:
+		return appendText(b, value), nil
+	case int:
+		return appendNumber(b, float64(value)), nil
+	case float64:
+		if !math.IsNaN(value) && !math.IsInf(value, 0) {
+			return appendNumber(b, value), nil
+		}
+	case []string:
+		if value != nil {
+			return appendTexts(b, value), nil
+		}
+	case []any:
+		if value != nil && depth < maxDepth {
+			return appendList(b, value, depth+1)
+		}
+	case map[string]any:
+		var few [16]string
+		names := few[:0]
+		for name := range value {
+			names = append(names, name)
+		}
+		if value != nil && depth < maxDepth && !slices.ContainsFunc(names, func(name string) bool { return !isASCII(name) }) {
+			slices.Sort(names)
+			return appendObject(b, value, names, depth+1)
+		}
+	}
+	text, err := canonical(value)
+	return append(b, text...), err
+}
+
+func appendList(b []byte, list []any, depth int) (_ []byte, err error) {
+	b = append(b, '[')
+	for i := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b, err = appendValue(b, list[i], depth); err != nil {
+			return b, err
+		}
+	}
+	return append(b, ']'), nil
+}
+
+func appendObject(b []byte, object map[string]any, names []string, depth int) (_ []byte, err error) {
+	b = append(b, '{')
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendText(b, name), ':')
+		if b, err = appendValue(b, object[name], depth); err != nil {
+			return b, err
+		}
+	}
+	return append(b, '}'), nil
+}
+
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // appendText appends a text, of which invalid UTF-8 is replaced.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -29,10 +30,10 @@ type entry struct {
 	confidential bool    // sensitive data may go there
 
 	digest    string
-	version   int64          // of its record in a SharedStore
-	excerpt   jsontext.Value // of the contract: what routing looks at; canonical JSON, itself a contract
-	summary   caio.Service   // as lists show it while the service is active
-	listed    []byte         // the summary as JSON, up to the status, which comes last
+	version   int64                        // of its record in a SharedStore
+	excerpt   jsontext.Value               // of the contract: what routing looks at; canonical JSON, itself a contract
+	summary   atomic.Pointer[caio.Service] // as lists show it while the service is active; made when it is asked for
+	listed    []byte                       // the summary as JSON, up to the status, which comes last
 	endpoints []caio.Endpoint
 
 	endpointsText, guaranteesText jsontext.Value // canonical
@@ -61,12 +62,8 @@ func (e *entry) status() string {
 
 func newEntry(ct *contract.Contract) (*entry, error) {
 	e := &entry{contract: ct, digest: ct.Digest(), price: priceOf(ct.Cost), trust: trustFor(ct), confidential: confidential(ct)}
-	e.summary = caio.Service{ID: ct.ID, Name: ct.Name, Version: ct.Version, Guarantees: guaranteesOf(ct), Status: statusActive}
 	for _, c := range ct.Capabilities {
 		e.addOffer(c)
-	}
-	for _, o := range e.offers {
-		e.summary.Capabilities = append(e.summary.Capabilities, o.capability)
 	}
 	for _, g := range ct.Guarantees {
 		switch g.Property {
@@ -79,17 +76,35 @@ func newEntry(ct *contract.Contract) (*entry, error) {
 	for _, endpoint := range ct.API.Endpoints {
 		e.endpoints = append(e.endpoints, caio.Endpoint{Method: endpoint.Method, Path: endpoint.Path})
 	}
-	listed, err := json.Marshal(e.summary)
+	summary := e.summarize()
+	listed, err := json.Marshal(summary)
 	if err != nil {
 		return nil, err
 	}
-	e.listed = bytes.TrimSuffix(listed, []byte(statusActive+endOfListed))
+	e.listed = bytes.Clone(bytes.TrimSuffix(listed, []byte(statusActive+endOfListed)))
 	e.parts = parts{performance: performance(e.p95), cost: cost(e.price), reliability: ratio(e.availability)}
 	var faults [3]error
 	e.excerpt, faults[0] = excerptOf(ct)
 	e.endpointsText, faults[1] = canonical(e.endpoints)
-	e.guaranteesText, faults[2] = canonical(e.summary.Guarantees)
+	e.guaranteesText, faults[2] = canonical(summary.Guarantees)
 	return e, errors.Join(faults[:]...)
+}
+
+// service returns what lists show. Most services are only ever listed as JSON.
+func (e *entry) service() *caio.Service {
+	if e.summary.Load() == nil {
+		e.summary.Store(e.summarize())
+	}
+	return e.summary.Load()
+}
+
+func (e *entry) summarize() *caio.Service {
+	ct := e.contract
+	s := &caio.Service{ID: ct.ID, Name: ct.Name, Version: ct.Version, Guarantees: guaranteesOf(ct), Status: statusActive}
+	for _, o := range e.offers {
+		s.Capabilities = append(s.Capabilities, o.capability)
+	}
+	return s
 }
 
 func (e *entry) addOffer(c contract.Capability) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -15,7 +16,16 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(serveMarket) == "" {
+		goleak.VerifyTestMain(m)
+		return
+	}
+	if err := serveUntilEOF(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
 
 // codexContract is the contract that CAIO's integration plan registers, shortened.
 const codexContract = `service:

@@ -167,7 +167,7 @@ func (r *Registry) Services(_ context.Context, q caio.Query) ([]caio.Service, er
 	list := r.list(offering(q.Capability), q.Status)
 	services := make([]caio.Service, len(list))
 	for i, one := range list {
-		services[i] = one.summary
+		services[i] = *one.service()
 		services[i].Status = one.state
 	}
 	return services, nil
@@ -180,7 +180,7 @@ func (r *Registry) Service(_ context.Context, serviceID string) (*caio.Service, 
 	if !ok {
 		return nil, unknownService("read service", serviceID)
 	}
-	service := e.summary
+	service := *e.service()
 	service.Status = e.status()
 	service.Contract = e.contract
 	return &service, nil

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -28,53 +29,111 @@ const (
 type sealed struct {
 	decision *caio.Decision
 	trace    []byte
-	hash     string
 
-	decisionText, proofsText, timestampText jsontext.Value // canonical parts of the trace
+	hash, decisionText, proofsText, timestampText []byte // parts of the trace, as JSON
 }
+
+const unhashed = `{"hash":"sha256:0000000000000000000000000000000000000000000000000000000000000000"`
 
 // seal words the decision and makes its trace. It depends on nothing but d, so that [Verify] can repeat it.
 func seal(d *draft) (*sealed, error) {
+	s := &sealed{decision: decide(d)}
 	proofs := prove(d)
-	s := &sealed{decision: decide(d), proofsText: appendProofs(make([]byte, 0, 4096), proofs)}
-	request, err := canonical(recordOf(d.request))
-	if err != nil {
-		return nil, invalidRequest("the request is not JSON: " + wire.Clip(err.Error(), 200))
-	}
-	guarantees := d.picks[0].guaranteesText
-	if len(d.request.Steps) == 0 {
-		s.decisionText = appendPick(make([]byte, 0, 1024), &d.picks[0], s.decision, d.id)
-	} else {
-		s.decisionText, err = canonical(s.decision)
-		if err == nil {
-			guarantees, err = canonical(s.decision.Guarantees)
+	w := textWriter{text: append(make([]byte, 0, d.size()), unhashed...)}
+	decision := w.member("decision", func(b []byte) ([]byte, error) {
+		if len(d.request.Steps) > 0 {
+			return appendCanonical(b, s.decision)
 		}
+		return appendPick(b, &d.picks[0], s.decision, d.id), nil
+	})
+	w.member("decision_id", func(b []byte) ([]byte, error) { return appendText(b, d.id), nil })
+	w.member("guarantees", func(b []byte) ([]byte, error) {
+		if len(d.request.Steps) > 0 {
+			return appendCanonical(b, s.decision.Guarantees)
+		}
+		return append(b, d.picks[0].guaranteesText...), nil
+	})
+	proved := w.member("proofs", func(b []byte) ([]byte, error) { return appendProofs(b, proofs), nil })
+	if w.err != nil {
+		return nil, fmt.Errorf("registry: the decision is not JSON: %w", w.err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("registry: the decision is not JSON: %w", err)
+	w.member("request", func(b []byte) ([]byte, error) { return appendCanonical(b, recordOf(d.request)) })
+	if w.err != nil {
+		return nil, invalidRequest("the request is not JSON: " + wire.Clip(w.err.Error(), 200))
 	}
+	timestamp := w.member("timestamp", func(b []byte) ([]byte, error) { return appendText(b, d.at.Format(time.RFC3339Nano)), nil })
+	s.trace = append(w.text, '}')
 	s.decision.Proofs = proofs
-	s.timestampText = appendText(nil, d.at.Format(time.RFC3339Nano))
-	body := make([]byte, 0, len(s.decisionText)+len(s.proofsText)+len(guarantees)+len(request)+256)
-	body = append(append(body, `{"decision":`...), s.decisionText...)
-	body = appendText(append(body, `,"decision_id":`...), d.id)
-	body = append(append(body, `,"guarantees":`...), guarantees...)
-	body = append(append(body, `,"proofs":`...), s.proofsText...)
-	body = append(append(body, `,"request":`...), request...)
-	body = append(append(append(body, `,"timestamp":`...), s.timestampText...), '}')
-	s.hash = hashOf(body)
-	s.trace = append(append(make([]byte, 0, len(body)+100), `{"hash":"`...), s.hash...)
-	s.trace = append(append(s.trace, `",`...), body[1:]...)
+	s.hash = s.trace[len(`{"hash":`):len(unhashed)]
+	s.decisionText, s.proofsText, s.timestampText = decision.of(s.trace), proved.of(s.trace), timestamp.of(s.trace)
+	sealHash(s.trace)
 	return s, nil
 }
 
-// answer is what a caller is answered: the decision, its proofs, and where its trace is.
-func (s *sealed) answer() encoded {
-	body := append(append(make([]byte, 0, len(s.trace)+256), `{"proofs":`...), s.proofsText...)
-	body = appendText(append(body, `,"trace":{"decision_id":`...), s.decision.DecisionID)
-	body = appendText(append(body, `,"hash":`...), s.hash)
-	body = append(append(body, `,"timestamp":`...), s.timestampText...)
-	return encoded{asJSON, append(append(body, `},`...), s.decisionText[1:]...)}
+// sealHash puts the hash of the rest of a trace into it.
+func sealHash(trace []byte) {
+	rest := trace[len(unhashed):]
+	rest[0] = '{' // for the comma that follows the hash
+	hash := hashOf(rest)
+	rest[0] = ','
+	copy(trace[len(`{"hash":"`):], hash)
+}
+
+// size is about that of the trace, so that it need not be moved while it grows.
+func (d *draft) size() int {
+	size := 1024
+	for i := range d.picks {
+		p := &d.picks[i]
+		size += 2560 + len(p.excerpt) + len(p.endpointsText) + 2*len(p.guaranteesText)
+	}
+	return size
+}
+
+// A textWriter puts the members of an object one after the other, up to the first fault.
+type textWriter struct {
+	text []byte
+	err  error
+}
+
+// A span is a part of a text.
+type span struct{ from, to int }
+
+func (s span) of(text []byte) []byte { return text[s.from:s.to:s.to] }
+
+func (w *textWriter) member(name string, value func([]byte) ([]byte, error)) (at span) {
+	if w.err != nil {
+		return at
+	}
+	w.text = append(append(append(w.text, `,"`...), name...), `":`...)
+	at.from = len(w.text)
+	w.text, w.err = value(w.text)
+	at.to = len(w.text)
+	return at
+}
+
+// A decided is what a caller is answered, in parts: the decision, its proofs, and where its trace is.
+type decided [10][]byte
+
+func (s *sealed) answer() decided {
+	return decided{
+		[]byte(`{"proofs":`), s.proofsText, []byte(`,"trace":{"decision_id":`), appendText(nil, s.decision.DecisionID),
+		[]byte(`,"hash":`), s.hash, []byte(`,"timestamp":`), s.timestampText, []byte(`},`), s.decisionText[1:],
+	}
+}
+
+func (d decided) contentType() string { return asJSON }
+
+func (d decided) length() (size int) {
+	for _, part := range d {
+		size += len(part)
+	}
+	return size
+}
+
+func (d decided) writeTo(w io.Writer) {
+	for _, part := range d {
+		w.Write(part)
+	}
 }
 
 func hashOf(canonical []byte) string {
@@ -101,7 +160,7 @@ func decide(d *draft) *caio.Decision {
 
 func (p *pick) decide(d *draft, step caio.Step) caio.Decision {
 	return caio.Decision{
-		ServiceID: p.contract.ID, ServiceName: p.contract.Name, Guarantees: p.summary.Guarantees,
+		ServiceID: p.contract.ID, ServiceName: p.contract.Name, Guarantees: p.service().Guarantees,
 		BaseURL: p.contract.API.BaseURL, Endpoints: p.endpoints, Candidates: p.candidates, Reasons: p.reasons(d, step),
 	}
 }
@@ -223,75 +282,4 @@ func clauses(list []contract.Clause, all bool) []caio.Clause {
 		}
 	}
 	return out
-}
-
-// recordOf is what traces keep of a request, in the form of a request. Of intent and context, which may be large and
-// private, only what policies depend on is kept.
-func recordOf(req *caio.Request) map[string]any {
-	record := map[string]any{}
-	if len(req.Steps) == 0 {
-		whole := stepRecord(wholeStep(*req))
-		record["constraints"] = whole["constraints"]
-		delete(whole, "constraints")
-		record["requirements"] = whole
-	} else {
-		steps := make([]any, len(req.Steps))
-		for i, step := range req.Steps {
-			steps[i] = stepRecord(step)
-		}
-		record["steps"] = steps
-	}
-	if len(req.Policies) > 0 {
-		record["policies"] = policiesRecord(req.Policies)
-	}
-	if req.TrustLevel != 0 {
-		record["user"] = map[string]any{"trust_level": req.TrustLevel}
-	}
-	if req.Sensitive {
-		record["sensitive"] = true
-	}
-	for _, p := range req.Policies {
-		for path := range p.When {
-			keepSubject(record, req, path)
-		}
-	}
-	return record
-}
-
-func stepRecord(s caio.Step) map[string]any {
-	guarantees := make(map[string]any, len(s.Guarantees))
-	for property, bound := range s.Guarantees {
-		guarantees[property] = wire.Bound(bound)
-	}
-	constraints := s.Constraints
-	if constraints == nil {
-		constraints = map[string]any{}
-	}
-	return map[string]any{"capabilities": s.Capabilities, "guarantees": guarantees, "constraints": constraints}
-}
-
-// policiesRecord spells out the bounds that Go callers may give.
-func policiesRecord(policies []caio.Policy) []caio.Policy {
-	policies = slices.Clone(policies)
-	for i := range policies {
-		if bound, ok := policies[i].Value.(contract.Bound); ok {
-			policies[i].Value = wire.Bound(bound)
-		}
-	}
-	return policies
-}
-
-// keepSubject copies the member of the request at a path into the record, under its whole path, which finds it again.
-func keepSubject(record map[string]any, req *caio.Request, path string) {
-	head, rest, nested := strings.Cut(path, ".")
-	value, ok := subject(*req, path)
-	if !ok || !nested || head == "user" {
-		return
-	}
-	kept, _ := record[head].(map[string]any)
-	if kept == nil {
-		kept = map[string]any{}
-		record[head] = kept
-	}
-	kept[rest] = value
 }
