@@ -50,6 +50,7 @@ func bind(c *contract.Contract, p Provider, opts *Options) ([]binding, error) {
 			served[capability] = true
 		}
 		checkEndpoint(e, &faults)
+		checkMembers(e, &r, &faults)
 		p, err := newParameters(e)
 		if err != nil {
 			faults.addf("endpoint %s: input_schema: %w", e, err)

@@ -67,6 +67,33 @@ func TestNewRefusesACapabilityThatIsNotInTheContract(t *testing.T) {
 	}
 }
 
+// Names are matched exactly: a field without its tag would stay empty, and nobody would say why.
+func TestNewRefusesFieldsThatOnlyLookLikeMembers(t *testing.T) {
+	t.Parallel()
+	type request struct {
+		Text  string
+		Times int `json:"times"`
+		Extra int // which the schema does not know in any case
+	}
+	type response struct{ LOUD string }
+	f := func(context.Context, request) (response, error) { return response{}, nil }
+	_, err := bridge.New(loadContract(t), routes{bridge.Unary("POST /shout", bridge.HandlerFunc(f), bridge.Serves("shouting"))}, nil)
+	if err == nil {
+		t.Fatal("New accepted fields that are no members of the schemas")
+	}
+	for _, want := range []string{
+		`the field Text of bridge_test.request is "Text" in JSON, but input_schema has "text": add the tag ` + "`json:\"text\"`",
+		`the field LOUD of bridge_test.response is "LOUD" in JSON, but output_schema has "loud"`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "Extra") || strings.Contains(err.Error(), "Times") {
+		t.Errorf("the error names fields that are fine:\n%v", err)
+	}
+}
+
 func TestNewRefusesConflictingPaths(t *testing.T) {
 	t.Parallel()
 	nothing := bridge.HandlerFunc(func(context.Context, struct{}) (shoutResponse, error) { return shoutResponse{}, nil })

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -22,6 +23,8 @@ type Route struct {
 	once    bool // it streams, and handle without send answers in one piece
 	decode  func(body []byte) (any, error)
 	handle  func(ctx context.Context, req any, send func(event any) error) (any, error)
+
+	request, result reflect.Type // that decode returns, and handle
 }
 
 // A RouteOption adjusts a [Route].
@@ -46,6 +49,8 @@ func Timeout(d time.Duration) RouteOption {
 func Unary[Req, Res any](pattern string, h Handler[Req, Res], opts ...RouteOption) Route {
 	r := Route{
 		pattern: pattern,
+		request: reflect.TypeFor[Req](),
+		result:  reflect.TypeFor[Res](),
 		decode:  decode[Req],
 		handle: func(ctx context.Context, req any, _ func(any) error) (any, error) {
 			return h.Handle(ctx, req.(Req))
@@ -61,6 +66,8 @@ func Streaming[Req, Event, Res any](pattern string, h StreamHandler[Req, Event, 
 		pattern: pattern,
 		streams: true,
 		once:    once,
+		request: reflect.TypeFor[Req](),
+		result:  reflect.TypeFor[Res](),
 		decode:  decode[Req],
 		handle: func(ctx context.Context, req any, send func(any) error) (any, error) {
 			if send == nil {

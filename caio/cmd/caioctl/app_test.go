@@ -85,6 +85,12 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
+	if strings.Contains(string(body), "problem") {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		io.WriteString(w, `{"detail": "no", "code": "x", "errors": [{"pointer": "/text", "detail": "too short"}], "error": {"code": "X", "message": "no", "details": {"request_id": "r-1", "errors": [{"pointer": "/text", "detail": "too short"}]}}}`)
+		return
+	}
 	if strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream") {
 		w.Header().Set("Content-Type", "text/event-stream")
 		fmt.Fprintf(w, "event: delta\ndata: 1\n\nevent: result\ndata: %s\n\n", body)
@@ -240,6 +246,7 @@ func TestFailures(t *testing.T) {
 		"sensitive data":      {term, "route echo --sensitive", exitNotFound, "sensitive data"},
 		"no such capability":  {term, "route sing", exitNotFound, "on offer: echo"},
 		"details":             {term, "route echo --max p95_latency_ms=1 --constraint requires_gpu=false", exitNotFound, "\n  echo-001  constraints.requires_gpu: "},
+		"details of a call":   {term, "call echo --endpoint /echo --data " + `{"problem":1}`, exitFailure, "\n  /text       too short\n  request id  r-1\n"},
 		"details as JSON":     {term, "route echo --max p95_latency_ms=1 -o json", exitNotFound, `"service_id": "echo-001"`},
 		"unknown endpoint":    {term, "call echo --endpoint GET", exitFailure, "POST /echo"},
 		"unknown trace":       {term, "trace dec-0", exitNotFound, "Route again"},

@@ -78,37 +78,51 @@ func isTrace(err error) bool {
 	return errors.As(err, &refusal) && refusal.Op == "read trace"
 }
 
-// showDetails prints what a refusal says beside its message: for people each fault of a contract, and what the nearest
-// services lack; else, and for programs, all of it as JSON.
+// details are what refusals are known to say beside their messages.
+type details struct {
+	Nearest []struct { // services, and what they lack
+		ServiceID string        `json:"service_id"`
+		Failed    []caio.Clause `json:"failed"`
+	}
+	Diagnostics []struct{ Path, Message, Fix string } // faults of a contract
+	Errors      []struct{ Pointer, Detail string }    // faults of a request
+	Missing     []string                              `json:"missing_capabilities"` // which the message names
+	RequestID   string                                `json:"request_id"`
+}
+
+func (d *details) show(t *tableWriter) {
+	for _, service := range d.Nearest {
+		for _, clause := range service.Failed {
+			t.row("  "+service.ServiceID, clause.Requirement+": "+clause.Detail)
+		}
+	}
+	for _, fault := range d.Diagnostics {
+		t.row("  "+fault.Path, strings.TrimSuffix(fault.Message+"; "+fault.Fix, "; "))
+	}
+	for _, fault := range d.Errors {
+		t.row("  "+fault.Pointer, fault.Detail)
+	}
+	if d.RequestID != "" {
+		t.row("  request id", d.RequestID)
+	}
+}
+
+// showDetails prints what a refusal says beside its message: as lines for people where it is known, else as JSON.
 func (a *app) showDetails(err error) {
 	var refusal *caio.Error
 	if !errors.As(err, &refusal) || refusal.Details == nil {
 		return
 	}
 	text, _ := json.MarshalIndent(refusal.Details, "", "  ") // it came as JSON
-	var known struct {
-		Nearest []struct {
-			ServiceID string        `json:"service_id"`
-			Failed    []caio.Clause `json:"failed"`
-		} `json:"nearest"`
-		Diagnostics []struct{ Path, Message, Fix string } `json:"diagnostics"`
-		Missing     []string                              `json:"missing_capabilities"` // the message says it
-	}
+	var known details
 	t := newTable()
 	if a.output != "json" && json.Unmarshal(text, &known) == nil {
-		for _, service := range known.Nearest {
-			for _, clause := range service.Failed {
-				t.row("  "+service.ServiceID, clause.Requirement+": "+clause.Detail)
-			}
-		}
-		for _, d := range known.Diagnostics {
-			t.row("  "+d.Path, strings.TrimSuffix(d.Message+"; "+d.Fix, "; "))
-		}
+		known.show(t)
 	}
 	switch {
-	case t.rows > 1: // the message says the first
+	case t.rows > 0:
 		a.stderr.Write(t.bytes())
-	case t.rows == 0 && len(known.Missing) == 0 && len(text) > len("{}"):
+	case len(known.Missing) == 0 && len(text) > len("{}"):
 		fmt.Fprintf(a.stderr, "%.4000s\n", text)
 	}
 }
