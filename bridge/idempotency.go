@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -30,10 +31,22 @@ func (b *Bridge) keep(x *exchange, bound *binding, body []byte, to answer) (e *e
 		c.Fingerprint = digest(x.r.Method, bound.endpoint.Path, string(body))
 	}
 	e, found, err := b.ledger.reserve(c)
-	if err != nil || !found {
-		return e, false, err
+	if found {
+		err = b.replay(x, e, async, to)
 	}
-	return nil, true, b.replay(x, e, async, to)
+	if found || keyIsTaken(err) {
+		b.telemetry.repeats(x.r.Context(), x.route, err)
+	}
+	if found {
+		return nil, true, err
+	}
+	return e, false, err
+}
+
+// keyIsTaken tells a key that was known from a ledger that is full or closed.
+func keyIsTaken(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.Code == codeKeyInUse || e.Code == codeKeyReused)
 }
 
 // replay answers with what a call under the same key has come to, or has not yet.

@@ -48,6 +48,7 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 	long.total = max(bound.total, b.opts.JobTimeout)
 	b.ledger.own(e, cancel)
 	x.service.provider.acquire()
+	ended := b.telemetry.job(ctx, x.route)
 	b.calls.Go(func() {
 		defer b.release(x.service)
 		defer cancel(nil)
@@ -66,6 +67,7 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 			}
 		}
 		b.ledger.finish(e, record)
+		ended(record.keptState)
 		call := job.call(record.HTTP)
 		call.Job = e.ID
 		job.tell(&call)

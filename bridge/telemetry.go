@@ -63,6 +63,9 @@ type telemetry struct {
 	firstEvent metric.Float64Histogram
 	tokens     metric.Int64Histogram
 	spent      metric.Float64Counter
+	activeJobs metric.Int64UpDownCounter
+	jobs       metric.Float64Histogram
+	repeated   metric.Int64Counter
 }
 
 func newTelemetry(opts *Options) (*telemetry, error) {
@@ -79,7 +82,7 @@ func newTelemetry(opts *Options) (*telemetry, error) {
 	seconds := func(name, description string) (metric.Float64Histogram, error) {
 		return meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(secondBounds...))
 	}
-	var errs [7]error
+	var errs [10]error
 	t.requests, errs[0] = seconds("http.server.request.duration", "Duration of HTTP requests, the wrapped service included.")
 	t.provider, errs[1] = seconds("caio.bridge.provider.duration", "Time that calls spent in the provider; what is left of the request's duration is the bridge's own.")
 	t.firstEvent, errs[2] = seconds("caio.bridge.time_to_first_event", "Time from a request to the first event of its stream.")
@@ -87,6 +90,9 @@ func newTelemetry(opts *Options) (*telemetry, error) {
 	t.admissions, errs[4] = meter.Int64Counter("caio.bridge.admissions", metric.WithUnit("{call}"), metric.WithDescription("Calls that the contract's limits admitted or refused, by clause."))
 	t.tokens, errs[5] = meter.Int64Histogram("gen_ai.client.token.usage", metric.WithUnit("{token}"), metric.WithDescription("Tokens per call of a model."), metric.WithExplicitBucketBoundaries(tokenBounds...))
 	t.spent, errs[6] = meter.Float64Counter("caio.bridge.cost", metric.WithUnit("1"), metric.WithDescription("What calls cost by the contract's prices, in the currency that the attribute names."))
+	t.activeJobs, errs[7] = meter.Int64UpDownCounter("caio.bridge.active_jobs", metric.WithUnit("{job}"), metric.WithDescription("Jobs in progress."))
+	t.jobs, errs[8] = seconds("caio.bridge.job.duration", "Duration of jobs, by outcome.")
+	t.repeated, errs[9] = meter.Int64Counter("caio.bridge.repeated_calls", metric.WithUnit("{call}"), metric.WithDescription("Calls whose Idempotency-Key was known: replayed, refused because the first is in progress, or because they are not the same."))
 	return t, errors.Join(errs[:]...)
 }
 
@@ -117,14 +123,10 @@ func (t *telemetry) begin(r *http.Request, requestID, serviceID string) (context
 	ctx := t.propagate.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	ctx, span := t.tracer.Start(ctx, methodName(r), trace.WithSpanKind(trace.SpanKindServer))
 	if span.IsRecording() {
-		scheme := "http"
-		if r.TLS != nil {
-			scheme = "https"
-		}
-		span.SetAttributes(keyMethod.String(methodName(r)), keyScheme.String(scheme), keyPath.String(shorten(r.URL.Path)), keyRequestID.String(requestID), keyService.String(serviceID))
+		span.SetAttributes(keyMethod.String(methodName(r)), scheme(r), keyPath.String(shorten(r.URL.Path)), keyRequestID.String(requestID), keyService.String(serviceID))
 	}
 	if t.active.Enabled(ctx) {
-		t.active.Add(ctx, 1, metric.WithAttributes(keyMethod.String(methodName(r))))
+		t.active.Add(ctx, 1, metric.WithAttributes(keyMethod.String(methodName(r)), scheme(r)))
 	}
 	return ctx, span
 }
@@ -150,10 +152,13 @@ func (t *telemetry) end(ctx context.Context, span trace.Span, x *exchange, statu
 	}
 	span.End()
 	if t.active.Enabled(ctx) {
-		t.active.Add(ctx, -1, metric.WithAttributes(keyMethod.String(methodName(x.r))))
+		t.active.Add(ctx, -1, metric.WithAttributes(keyMethod.String(methodName(x.r)), scheme(x.r)))
 	}
 	if t.requests.Enabled(ctx) {
-		attrs := []attribute.KeyValue{keyMethod.String(methodName(x.r)), keyRoute.String(x.route), keyStatus.Int(status)}
+		attrs := append(make([]attribute.KeyValue, 0, 5), keyMethod.String(methodName(x.r)), scheme(x.r), keyStatus.Int(status))
+		if x.route != "" {
+			attrs = append(attrs, keyRoute.String(x.route))
+		}
 		if code != "" {
 			attrs = append(attrs, keyErrorType.String(code))
 		}
@@ -225,6 +230,36 @@ func price(u Usage, cost *contract.Cost) (amount float64, stated bool) {
 		amount, stated = amount+*cost.TokenCost*float64(u.InputTokens+u.OutputTokens), true
 	}
 	return amount, stated
+}
+
+// job measures a job, of which ended tells what became of it.
+func (t *telemetry) job(ctx context.Context, route string) (ended func(keptState)) {
+	start, where := time.Now(), keyRoute.String(route)
+	t.activeJobs.Add(ctx, 1, metric.WithAttributes(where))
+	return func(s keptState) {
+		t.activeJobs.Add(ctx, -1, metric.WithAttributes(where))
+		attrs := []attribute.KeyValue{where, keyOutcome.String(string(s.Status))}
+		if s.Code != "" {
+			attrs = append(attrs, keyErrorType.String(s.Code))
+		}
+		t.jobs.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(attrs...))
+	}
+}
+
+// repeats counts a call whose Idempotency-Key was known, which was answered as the first one unless there is an error.
+func (t *telemetry) repeats(ctx context.Context, route string, err error) {
+	outcome := "replayed"
+	if err != nil {
+		outcome = classify(err).code()
+	}
+	t.repeated.Add(ctx, 1, metric.WithAttributes(keyRoute.String(route), keyOutcome.String(outcome)))
+}
+
+func scheme(r *http.Request) attribute.KeyValue {
+	if r.TLS != nil {
+		return keyScheme.String("https")
+	}
+	return keyScheme.String("http")
 }
 
 // methodName keeps the names of methods few, whatever callers send.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
@@ -19,6 +21,11 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	genai "go.opentelemetry.io/otel/semconv/v1.41.0"
+	"go.opentelemetry.io/otel/semconv/v1.41.0/genaiconv"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
 	"github.com/smarthaus/caio-bridge-go/bridge/upstream"
@@ -49,40 +56,47 @@ func instrument(t *testing.T) *instruments {
 	return i
 }
 
-// sums returns the metric's value per set of attributes: counts of histograms, sums of counters, values of gauges.
-func (i *instruments) sums(t *testing.T, name string) map[string]float64 {
+// collect reads all metrics.
+func (i *instruments) collect(t *testing.T) (all []metricdata.Metrics) {
 	t.Helper()
 	var collected metricdata.ResourceMetrics
 	if err := i.reader.Collect(t.Context(), &collected); err != nil {
 		t.Fatal(err)
 	}
-	sums := map[string]float64{}
 	for _, scope := range collected.ScopeMetrics {
-		for _, m := range scope.Metrics {
-			if m.Name != name {
-				continue
+		all = append(all, scope.Metrics...)
+	}
+	return all
+}
+
+// sums returns the metric's value per set of attributes: counts of histograms, sums of counters, values of gauges.
+func (i *instruments) sums(t *testing.T, name string) map[string]float64 {
+	t.Helper()
+	sums := map[string]float64{}
+	for _, m := range i.collect(t) {
+		if m.Name != name {
+			continue
+		}
+		switch data := m.Data.(type) {
+		case metricdata.Histogram[float64]:
+			for _, p := range data.DataPoints {
+				sums[words(p.Attributes)] = float64(p.Count)
 			}
-			switch data := m.Data.(type) {
-			case metricdata.Histogram[float64]:
-				for _, p := range data.DataPoints {
-					sums[words(p.Attributes)] = float64(p.Count)
-				}
-			case metricdata.Histogram[int64]:
-				for _, p := range data.DataPoints {
-					sums[words(p.Attributes)] = float64(p.Sum)
-				}
-			case metricdata.Sum[int64]:
-				for _, p := range data.DataPoints {
-					sums[words(p.Attributes)] = float64(p.Value)
-				}
-			case metricdata.Gauge[int64]:
-				for _, p := range data.DataPoints {
-					sums[words(p.Attributes)] = float64(p.Value)
-				}
-			case metricdata.Sum[float64]:
-				for _, p := range data.DataPoints {
-					sums[words(p.Attributes)] = p.Value
-				}
+		case metricdata.Histogram[int64]:
+			for _, p := range data.DataPoints {
+				sums[words(p.Attributes)] = float64(p.Sum)
+			}
+		case metricdata.Sum[int64]:
+			for _, p := range data.DataPoints {
+				sums[words(p.Attributes)] = float64(p.Value)
+			}
+		case metricdata.Gauge[int64]:
+			for _, p := range data.DataPoints {
+				sums[words(p.Attributes)] = float64(p.Value)
+			}
+		case metricdata.Sum[float64]:
+			for _, p := range data.DataPoints {
+				sums[words(p.Attributes)] = p.Value
 			}
 		}
 	}
@@ -118,11 +132,11 @@ func TestTelemetryOfCalls(t *testing.T) {
 
 	for name, want := range map[string]map[string]float64{
 		"http.server.request.duration": {
-			"http.request.method=POST http.response.status_code=200 http.route=/shout":                            1,
-			"error.type=upstream_failed http.request.method=POST http.response.status_code=502 http.route=/shout": 1,
-			"error.type=rate_limited http.request.method=POST http.response.status_code=429 http.route=/shout":    1,
+			"http.request.method=POST http.response.status_code=200 http.route=/shout url.scheme=http":                            1,
+			"error.type=upstream_failed http.request.method=POST http.response.status_code=502 http.route=/shout url.scheme=http": 1,
+			"error.type=rate_limited http.request.method=POST http.response.status_code=429 http.route=/shout url.scheme=http":    1,
 		},
-		"http.server.active_requests":   {"http.request.method=POST": 0},
+		"http.server.active_requests":   {"http.request.method=POST url.scheme=http": 0},
 		"caio.bridge.provider.duration": {"http.route=/shout": 2},
 		"caio.bridge.admissions": {
 			"caio.bridge.outcome=admitted http.route=/shout":                                                            2,
@@ -164,6 +178,146 @@ func TestTelemetryOfCalls(t *testing.T) {
 	if diff := gocmp.Diff(want, audit); diff != "" {
 		t.Errorf("audit (-want +got):\n%s", diff)
 	}
+}
+
+// Jobs are measured while they run and by what became of them; repeated calls by what they got.
+func TestTelemetryOfJobs(t *testing.T) {
+	t.Parallel()
+	i := instrument(t)
+	synctest.Test(t, func(t *testing.T) {
+		b := newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 9"), shouter(func(ctx context.Context, req shoutRequest, send func(word) error) (shoutResponse, error) {
+			if req.Text == "fail" {
+				return shoutResponse{}, &bridge.Error{Code: bridge.CodeUpstreamFailed}
+			}
+			select {
+			case <-time.After(time.Duration(req.Times) * time.Minute):
+			case <-ctx.Done():
+				return shoutResponse{}, ctx.Err()
+			}
+			return shout(ctx, req, send)
+		}), &bridge.Options{TracerProvider: i.opts.TracerProvider, MeterProvider: i.opts.MeterProvider, JobTimeout: 5 * time.Minute})
+		inBubble(t, b, func(client *http.Client) {
+			call := func(body, key string, header ...string) reply {
+				return send(t, client, newRequest(t, "POST", shoutURL, body, append(header, "Idempotency-Key", key)...))
+			}
+			const async = "respond-async"
+			call(`{"text": "a", "times": 1}`, "good", "Prefer", async)
+			call(`{"text": "fail"}`, "bad", "Prefer", async)
+			call(`{"text": "a", "times": 9}`, "long", "Prefer", async)
+			cancelled := call(`{"text": "a", "times": 2}`, "cancelled", "Prefer", async)
+			synctest.Wait()
+			if diff := gocmp.Diff(map[string]float64{"http.route=/shout": 3}, i.sums(t, "caio.bridge.active_jobs")); diff != "" {
+				t.Errorf("while they run (-want +got):\n%s", diff)
+			}
+			call(`{"text": "a", "times": 1}`, "good") // while it runs
+			fetchURL(t, client, "DELETE", origin+cancelled.Header.Get("Location"))
+			time.Sleep(6 * time.Minute)
+			call(`{"text": "a", "times": 1}`, "good")
+			call(`{"text": "a", "times": 1}`, "good", "Prefer", async)
+			call(`{"text": "b"}`, "good")
+			call(`{"text": "a"}`, "new")
+		})
+	})
+	for name, want := range map[string]map[string]float64{
+		"caio.bridge.active_jobs": {"http.route=/shout": 0},
+		"caio.bridge.job.duration": {
+			"caio.bridge.outcome=succeeded http.route=/shout":                         1,
+			"caio.bridge.outcome=failed error.type=upstream_failed http.route=/shout": 1,
+			"caio.bridge.outcome=failed error.type=timeout http.route=/shout":         1,
+			"caio.bridge.outcome=cancelled error.type=cancelled http.route=/shout":    1,
+		},
+		"caio.bridge.repeated_calls": {
+			"caio.bridge.outcome=replayed http.route=/shout":               2,
+			"caio.bridge.outcome=idempotency_key_in_use http.route=/shout": 1,
+			"caio.bridge.outcome=idempotency_key_reused http.route=/shout": 1,
+		},
+	} {
+		if diff := gocmp.Diff(want, i.sums(t, name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// What has a name in the conventions has that name here, its unit, and the attributes that are required.
+func TestNamesAreThoseOfTheConventions(t *testing.T) {
+	t.Parallel()
+	i := instrument(t)
+	c := loadContract(t, "  constraints:", "  cost: {model: per_token, token_cost: 0.5, currency: USD}\n  constraints:")
+	srv := serve(t, newBridge(t, c, shouter(func(ctx context.Context, req shoutRequest, send func(word) error) (shoutResponse, error) {
+		bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", Model: "m-1", InputTokens: 10, OutputTokens: 4})
+		return shout(ctx, req, send)
+	}), &i.opts))
+	post(t, srv, "/shout", `{"text": "a"}`, wantEvents...)
+	post(t, srv, "/shout", `{"text": "a"}`, "Prefer", "respond-async", "Idempotency-Key", "k")
+	post(t, srv, "/shout", `{"text": "b"}`, "Idempotency-Key", "k")
+	srv.Close()
+	type convention struct {
+		unit     string
+		required []attribute.Key
+	}
+	conventions := map[string]convention{
+		httpconv.ServerRequestDuration{}.Name(): {httpconv.ServerRequestDuration{}.Unit(), []attribute.Key{semconv.HTTPRequestMethodKey, semconv.URLSchemeKey, semconv.HTTPResponseStatusCodeKey, semconv.HTTPRouteKey}},
+		httpconv.ServerActiveRequests{}.Name():  {httpconv.ServerActiveRequests{}.Unit(), []attribute.Key{semconv.HTTPRequestMethodKey, semconv.URLSchemeKey}},
+		genaiconv.ClientTokenUsage{}.Name():     {genaiconv.ClientTokenUsage{}.Unit(), []attribute.Key{genai.GenAIOperationNameKey, genai.GenAIProviderNameKey, genai.GenAITokenTypeKey}},
+	}
+	found := 0
+	for _, m := range i.collect(t) {
+		known, ok := conventions[m.Name]
+		if !ok {
+			if !strings.HasPrefix(m.Name, "caio.bridge.") || m.Unit == "" || m.Description == "" {
+				t.Errorf("%s (%s): want a name of the conventions, or one below caio.bridge with unit and description", m.Name, m.Unit)
+			}
+			continue
+		}
+		found++
+		if m.Unit != known.unit {
+			t.Errorf("%s is in %s, want %s", m.Name, m.Unit, known.unit)
+		}
+		for _, set := range attributesOf(m.Data) {
+			for _, key := range known.required {
+				if !set.HasValue(key) {
+					t.Errorf("%s lacks %s: %s", m.Name, key, words(set))
+				}
+			}
+		}
+	}
+	if found != len(conventions) {
+		t.Errorf("%d of %d conventional instruments were used", found, len(conventions))
+	}
+	for _, span := range i.spans.Ended() {
+		var keys []attribute.Key
+		for _, kv := range span.Attributes() {
+			keys = append(keys, kv.Key)
+		}
+		required := []attribute.Key{semconv.HTTPRequestMethodKey, semconv.URLPathKey, semconv.URLSchemeKey, semconv.HTTPRouteKey, semconv.HTTPResponseStatusCodeKey}
+		if span.SpanKind() == trace.SpanKindClient {
+			required = []attribute.Key{genai.GenAIOperationNameKey, genai.GenAIProviderNameKey, genai.GenAIResponseModelKey, genai.GenAIUsageInputTokensKey, genai.GenAIUsageOutputTokensKey}
+		}
+		for _, key := range required {
+			if !slices.Contains(keys, key) {
+				t.Errorf("span %s lacks %s: %v", span.Name(), key, keys)
+			}
+		}
+	}
+}
+
+// attributesOf returns the attributes of every data point.
+func attributesOf(data metricdata.Aggregation) (sets []attribute.Set) {
+	switch data := data.(type) {
+	case metricdata.Histogram[float64]:
+		for _, p := range data.DataPoints {
+			sets = append(sets, p.Attributes)
+		}
+	case metricdata.Histogram[int64]:
+		for _, p := range data.DataPoints {
+			sets = append(sets, p.Attributes)
+		}
+	case metricdata.Sum[int64]:
+		for _, p := range data.DataPoints {
+			sets = append(sets, p.Attributes)
+		}
+	}
+	return sets
 }
 
 func TestTimeToFirstEvent(t *testing.T) {
