@@ -73,6 +73,7 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := newExchange(b, w, r)
 	defer x.end()
+	defer x.recovered()
 	x.w.Header().Set("X-Request-Id", x.id)
 	x.w.Header().Set("X-Content-Type-Options", "nosniff")
 	if err := x.service.guard.checkHost(r); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -55,11 +54,17 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if err != nil || replayed {
 		return err
 	}
+	admitted := false
+	defer func() {
+		if !admitted { // or the limiter panics
+			b.ledger.forget(kept)
+		}
+	}()
 	release, err := b.admit(x)
 	if err != nil {
-		b.ledger.forget(kept)
 		return err
 	}
+	admitted = true
 	if kept != nil {
 		return b.invokeKept(x, bound, req, release, to, kept)
 	}
@@ -139,7 +144,8 @@ func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to
 		free := sync.OnceFunc(release)
 		defer free() // should the handler end its goroutine
 		ctx, ended := b.telemetry.call(ctx, x.route)
-		o := handle(ctx, bound, req, send)
+		var o outcome
+		o.result, o.err = guarded(func() (any, error) { return bound.handle(ctx, req, send) })
 		ended(o.err)
 		free() // before the caller is answered, who may call again at once
 		done <- o
@@ -187,6 +193,9 @@ func (b *Bridge) await(ctx context.Context, done <-chan outcome, to answer) (out
 
 // blame finds out who ended a failed call: the caller who left, the bridge that is stopping, the deadline, or the handler.
 func blame(ctx context.Context, err error) *Error {
+	if _, ok := errors.AsType[*panicError](err); ok {
+		return classify(err) // whatever else happened: it is a fault to be mended
+	}
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errStopping):
 		return &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down; the call was cut off. Try again.", Cause: err}
@@ -205,8 +214,10 @@ func (b *Bridge) checkResult(result any, bound *binding) ([]byte, error) {
 	invalid := func(err error) error {
 		return &Error{Code: CodeInvalidResponse, Detail: "The answer is not what the contract promises, so it was not sent.", Clause: "api.endpoints.output_schema", Cause: err}
 	}
-	body, err := encode(result)
-	if err != nil {
+	body, err := guarded(func() ([]byte, error) { return encode(result) })
+	if _, ok := errors.AsType[*panicError](err); ok {
+		return nil, err
+	} else if err != nil {
 		return nil, invalid(err)
 	}
 	if int64(len(body)) > bound.maxResponse {
@@ -231,24 +242,6 @@ func withoutValues(err error) error {
 	}
 	return violations
 }
-
-// handle calls the handler and turns a panic into an error.
-func handle(ctx context.Context, bound *binding, req any, send func(any) error) (o outcome) {
-	defer func() {
-		if p := recover(); p != nil {
-			o = outcome{err: &panicError{value: p, stack: string(debug.Stack())}}
-		}
-	}()
-	result, err := bound.handle(ctx, req, send)
-	return outcome{result, err}
-}
-
-type panicError struct {
-	value any
-	stack string
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
 // plainAnswer answers with one JSON document. Events are dropped.
 type plainAnswer struct{ x *exchange }

@@ -33,10 +33,10 @@ const (
 	codeKeyReused       = "idempotency_key_reused" // 422: the key came with another request before
 	codeInterrupted     = "interrupted"            // 503, of a job: the bridge stopped before it had ended
 	codeCancelled       = "cancelled"              // 409, of a job: its owner ended it
-	codeClientGone      = "client_closed_request"  // 499: seen in logs only
+	codeClientGone      = "client_closed_request"  // 499: for the log
 )
 
-const statusClientGone = 499 // as nginx logs it; never sent, for there is nobody to read it
+const statusClientGone = 499 // as nginx logs it
 
 var statusOfCode = map[string]int{
 	CodeInvalidRequest: http.StatusBadRequest, CodeUnauthenticated: http.StatusUnauthorized, CodeForbidden: http.StatusForbidden,

@@ -78,11 +78,12 @@ func requestID(r *http.Request) string {
 	return id
 }
 
-// fail answers with err, unless a response has already begun, and notes it for the log.
+// fail answers with err, unless a response has already begun, and notes it for the log. A caller who is gone is answered,
+// too: one that has closed its half of the connection only would else read an empty 200.
 func (x *exchange) fail(err error) {
 	e := classify(err)
 	x.failure = e
-	if x.w.status != 0 || e.code() == codeClientGone {
+	if x.w.status != 0 {
 		return
 	}
 	x.extendWrite()
@@ -108,10 +109,10 @@ func (x *exchange) addUsage(u Usage) {
 
 // end tells traces, metrics, the log and the audit what became of the request. None of them sees bodies or headers.
 func (x *exchange) end() {
+	defer x.bridge.release(x.service)
 	call := x.call(x.w.status)
 	x.bridge.telemetry.end(x.r.Context(), x.span, x, call.Status)
 	x.tell(&call)
-	x.bridge.release(x.service)
 }
 
 func (x *exchange) call(status int) Call {
@@ -133,8 +134,15 @@ func (x *exchange) call(status int) Call {
 
 func (x *exchange) tell(call *Call) {
 	x.log(call)
-	if x.bridge.opts.Audit != nil && !x.quiet {
+	if x.bridge.opts.Audit == nil || x.quiet {
+		return
+	}
+	_, err := guarded(func() (any, error) {
 		x.bridge.opts.Audit(context.WithoutCancel(x.r.Context()), *call)
+		return nil, nil
+	})
+	if err != nil {
+		x.bridge.log.LogAttrs(x.r.Context(), slog.LevelError, "Options.Audit failed", append(classify(err).attrs(), slog.String("request_id", call.RequestID))...)
 	}
 }
 

@@ -76,6 +76,9 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 
 // blameForJob is [blame] for a call that has no caller to leave it.
 func blameForJob(ctx context.Context, err error) *Error {
+	if _, ok := errors.AsType[*panicError](err); ok {
+		return classify(err)
+	}
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errCancelled):
 		return &Error{Code: codeCancelled, Detail: "The job was cancelled.", Cause: err}

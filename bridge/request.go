@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -93,7 +94,10 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, &Error{Code: CodeInvalidRequest, Status: http.StatusRequestTimeout, Detail: "The body did not arrive in " + b.opts.ReadTimeout.String() + ".", Cause: err}
 	}
-	return nil, &Error{Code: codeClientGone, Status: http.StatusBadRequest, Cause: err}
+	if _, ok := errors.AsType[net.Error](err); ok || errors.Is(err, io.ErrUnexpectedEOF) || x.r.Context().Err() != nil {
+		return nil, &Error{Code: codeClientGone, Detail: "The body ended too early.", Cause: err}
+	}
+	return nil, &Error{Code: CodeInvalidRequest, Detail: "The body is not sent as HTTP has it.", Cause: err}
 }
 
 // contentCoding reports whether a body is compressed, with gzip.

@@ -1,0 +1,44 @@
+package bridge
+
+import (
+	"fmt"
+	"net/http"
+	"runtime/debug"
+)
+
+// A panicError is a panic of code that is not the bridge's: a handler, a type of its results, a function of the operator's.
+type panicError struct {
+	value any
+	stack string
+}
+
+func newPanicError(value any) *panicError { return &panicError{value, string(debug.Stack())} }
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// guarded calls f and turns a panic into an error.
+func guarded[T any](f func() (T, error)) (v T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = newPanicError(p)
+		}
+	}()
+	return f()
+}
+
+// recovered is deferred. It answers for a panic on the request's own goroutine; of a response that has begun it makes sure
+// that nobody takes it for a whole one.
+func (x *exchange) recovered() {
+	p := recover()
+	switch {
+	case p == nil:
+		return
+	case p == http.ErrAbortHandler:
+		panic(p)
+	}
+	begun := x.w.status != 0
+	x.fail(newPanicError(p))
+	if begun {
+		panic(http.ErrAbortHandler)
+	}
+}

@@ -1,0 +1,136 @@
+package bridge_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/limits"
+)
+
+// A result that panics when it is written as JSON.
+type fragile struct{}
+
+func (fragile) MarshalJSON() ([]byte, error) { panic("fragile") }
+
+// A request that panics when it is read.
+type unreadable struct{}
+
+func (*unreadable) UnmarshalJSON([]byte) error { panic("unreadable") }
+
+// A counter of tokens that panics.
+type miscounting struct{ bridge.Provider }
+
+func (miscounting) CountTokens(any) int { panic("miscounted") }
+
+type panickingLimiter struct{}
+
+func (panickingLimiter) Admit(context.Context, string) (limits.Admission, error) { panic("no limit") }
+
+// Whoever's code panics: the caller gets 500, slot and key come back, the log says where, and the bridge goes on.
+func TestPanics(t *testing.T) {
+	t.Parallel()
+	unary := func(h bridge.Handler[shoutRequest, any]) bridge.Provider {
+		return routes{bridge.Unary("POST /shout", h, bridge.Serves("shouting"))}
+	}
+	panicking := func(*http.Request) (string, error) { panic("no names") }
+	for name, test := range map[string]struct {
+		provider bridge.Provider
+		opts     bridge.Options
+		edit     string // of the contract's constraints
+		says     string
+		noJob    bool // it panics before there can be one
+	}{
+		"the handler": {
+			provider: unary(bridge.HandlerFunc(func(context.Context, shoutRequest) (any, error) { panic("unhandled") })), says: "unhandled",
+		},
+		"the result": {
+			provider: unary(bridge.HandlerFunc(func(context.Context, shoutRequest) (any, error) { return fragile{}, nil })), says: "fragile",
+		},
+		"an event": {
+			provider: routes{bridge.Streaming("POST /shout", bridge.StreamHandlerFunc(func(_ context.Context, _ shoutRequest, send func(any) error) (shoutResponse, error) {
+				return shoutResponse{"A"}, send(fragile{})
+			}), bridge.Serves("shouting"))},
+			says: "fragile",
+		},
+		"the request": {
+			provider: routes{bridge.Unary("POST /shout", bridge.HandlerFunc(func(context.Context, unreadable) (shoutResponse, error) { return shoutResponse{}, nil }), bridge.Serves("shouting"))},
+			says:     "unreadable", noJob: true,
+		},
+		"the counter of tokens": {provider: miscounting{shouter(shout)}, edit: "\n    context_length:\n      max_tokens: 5", says: "miscounted", noJob: true},
+		"the limiter":           {provider: shouter(shout), opts: bridge.Options{Limiter: panickingLimiter{}}, says: "no limit", noJob: true},
+		"the authentication":    {provider: shouter(shout), opts: bridge.Options{Authenticate: panicking}, says: "no names", noJob: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log logBuffer
+			test.opts.Logger = log.logger()
+			b := newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 2"+test.edit), test.provider, &test.opts)
+			defer b.Close()
+			srv := serve(t, b)
+			for _, header := range [][]string{nil, {"Idempotency-Key", "k"}, {"Idempotency-Key", "k"}, wantEvents} {
+				if name != "an event" && len(header) > 0 && header[0] == "Accept" {
+					continue
+				}
+				got := post(t, srv, "/shout", `{"text": "a"}`, header...)
+				if name == "an event" && (len(header) == 0 || header[0] != "Accept") {
+					continue // nobody wants events
+				}
+				if p := got.problem(t); got.Status != 500 || p.Code != "internal" || strings.Contains(got.Body, test.says) {
+					t.Errorf("with %v: %d %s, want 500 and no word of why", header, got.Status, got.Body)
+				}
+			}
+			if got := post(t, srv, "/shout", `{"text": "a"}`, "Prefer", "respond-async"); !test.noJob {
+				if job := ended(t, srv.Client(), srv.URL+got.Header.Get("Location")); job.Status != "failed" || job.Error.Code != "internal" {
+					t.Errorf("the job is %+v, want it failed", job)
+				}
+			}
+			if n := inProgress(t, srv); n != 0 {
+				t.Errorf("%d calls are in progress", n)
+			}
+			if !strings.Contains(log.String(), "level=ERROR msg=request") || !strings.Contains(log.String(), `cause="panic: `+test.says) || !strings.Contains(log.String(), "stack=") {
+				t.Errorf("the log does not say what panicked, and where:\n%s", log.String())
+			}
+		})
+	}
+}
+
+// An audit that panics takes nothing from callers, and is told of the next call.
+func TestAuditThatPanics(t *testing.T) {
+	t.Parallel()
+	var log logBuffer
+	b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Logger: log.logger(), Audit: func(context.Context, bridge.Call) { panic("no paper") }})
+	defer b.Close()
+	srv := serve(t, b)
+	for range 2 {
+		if got := post(t, srv, "/shout", `{"text": "a"}`); got.Status != 200 {
+			t.Errorf("answer = %d %s", got.Status, got.Body)
+		}
+		if job := ended(t, srv.Client(), begin(t, srv.Client(), srv.URL, "a")); job.Status != "succeeded" {
+			t.Errorf("job = %+v", job)
+		}
+	}
+	srv.Close() // waits for the exchanges to end
+	if n := strings.Count(log.String(), "Options.Audit failed"); n < 6 {
+		t.Errorf("%d failures of the audit are in the log, want 6 and those of polls:\n%s", n, log.String())
+	}
+}
+
+// A panic of what writes the answer breaks the connection: nobody may take half an answer for a whole one.
+func TestPanicInTheMiddleOfAnAnswer(t *testing.T) {
+	t.Parallel()
+	b := newBridge(t, loadContract(t), shouter(shout), nil)
+	srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.ServeHTTP(brittle{w}, r) }))
+	res, err := srv.Client().Do(newRequest(t, "POST", srv.URL+"/shout", `{"text": "a"}`))
+	if err == nil {
+		res.Body.Close()
+		t.Errorf("answer = %d, want a broken connection", res.StatusCode)
+	}
+}
+
+// brittle is a writer that panics instead of writing a body.
+type brittle struct{ http.ResponseWriter }
+
+func (brittle) Write([]byte) (int, error) { panic("brittle") }
