@@ -2,6 +2,9 @@ package bridge_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -128,5 +131,49 @@ func TestNothingIsServedPastTheChain(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("what reaches the mux (-want +got):\n%s", diff)
+	}
+}
+
+// The access log has one record per request, with these members and no others.
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	i := instrument(t)
+	var log logBuffer
+	i.opts.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+	i.opts.Authenticate = bridge.BearerTokens(map[string]string{"ann": "token-a"})
+	srv := serve(t, newBridge(t, loadContract(t), shouter(func(ctx context.Context, req shoutRequest, send func(word) error) (shoutResponse, error) {
+		if req.Text == "fail" {
+			return shoutResponse{}, &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "No voice.", Cause: errors.New("hoarse")}
+		}
+		bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", Model: "m-1", InputTokens: 10, OutputTokens: 4})
+		return shout(ctx, req, send)
+	}), &i.opts))
+	for _, text := range []string{"a", "fail"} {
+		post(t, srv, "/shout", `{"text": "`+text+`"}`, "Authorization", "Bearer token-a", "X-Request-Id", "r-"+text)
+	}
+	get(t, srv, "/livez") // not worth a record
+	get(t, srv, "/nothing", "X-Request-Id", "r-nothing")
+	srv.Close()
+	var got []map[string]any
+	for line := range strings.Lines(log.String()) {
+		var record map[string]any
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"time", "duration", "trace_id"} {
+			if record[name] == nil {
+				t.Errorf("the record lacks %s: %s", name, line)
+			}
+			delete(record, name)
+		}
+		got = append(got, record)
+	}
+	want := []map[string]any{
+		{"level": "INFO", "msg": "request", "request_id": "r-a", "method": "POST", "route": "/shout", "principal": "ann", "status": 200.0, "model": "m-1", "input_tokens": 10.0, "output_tokens": 4.0},
+		{"level": "WARN", "msg": "request", "request_id": "r-fail", "method": "POST", "route": "/shout", "principal": "ann", "status": 502.0, "code": "upstream_failed", "cause": "hoarse"},
+		{"level": "INFO", "msg": "request", "request_id": "r-nothing", "method": "GET", "route": "", "path": "/nothing", "status": 404.0, "code": "not_found"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("access log (-want +got):\n%s", diff)
 	}
 }

@@ -22,6 +22,7 @@ Flags:
   -metrics-addr host:port
                         where GET /metrics answers in the format of Prometheus (default: nowhere)
   -contract file        use this contract instead of the one that comes with the bridge
+  -store file           keep jobs, and answers to calls with an Idempotency-Key, in this file (default: in memory)
 
 Environment:
   OPENAI_API_KEY        key for OpenAI. If this and OPENAI_BASE_URL are not set, a demo model answers that asks no AI
@@ -45,6 +46,7 @@ type config struct {
 	metricsAddr     string // "": no metrics
 	register        bool
 	contractFile    string
+	storeFile       string // "": in memory
 	modelURL, model string
 	caioURL         string
 	secrets
@@ -72,6 +74,7 @@ func parseConfig(args []string, getenv func(string) string) (*config, error) {
 	flags.StringVar(&cfg.metricsAddr, "metrics-addr", "", "")
 	flags.BoolVar(&cfg.register, "register", true, "")
 	flags.StringVar(&cfg.contractFile, "contract", "", "")
+	flags.StringVar(&cfg.storeFile, "store", "", "")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -45,6 +46,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"empty secret", "", map[string]string{"CODEX_BRIDGE_TOKEN_FILE": os.DevNull}, 1, []string{"CODEX_BRIDGE_TOKEN_FILE", "empty"}},
 		{"a secret twice", "", map[string]string{"CAIO_TOKEN": "a", "CAIO_TOKEN_FILE": "b"}, 1, []string{"CAIO_TOKEN and CAIO_TOKEN_FILE", "unset one"}},
 		{"no such contract", "-contract nowhere.yaml", nil, 1, []string{"nowhere.yaml"}},
+		{"no place for a store", "-addr 127.0.0.1:0 -caio-addr 127.0.0.1:0 -store " + filepath.Join(broken, "jobs.db"), nil, 1, []string{"StoreFile", "jobs.db"}},
 		{"broken contract", "-contract " + broken, nil, 1, []string{"broken.yaml:3:", "nmae", "name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -77,7 +79,7 @@ func TestHelpNamesEverySetting(t *testing.T) {
 			t.Errorf("-h does not explain %s", name)
 		}
 	}
-	for _, flag := range []string{"-addr", "-caio-addr", "-register", "-contract", "-metrics-addr"} {
+	for _, flag := range []string{"-addr", "-caio-addr", "-register", "-contract", "-metrics-addr", "-store"} {
 		if !strings.Contains(help.String(), "  "+flag) {
 			t.Errorf("-h does not explain %s", flag)
 		}
@@ -103,4 +105,34 @@ func TestOperatorsContract(t *testing.T) {
 	if _, got := call(t, "GET", r.bridge+"/health", nil); got["version"] != "1.1.0" {
 		t.Errorf("health = %v, want the version of the operator's contract", got)
 	}
+}
+
+// With -store a job's result is there after a restart.
+func TestStoreOutlivesTheProgram(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "jobs.db")
+	var job string
+	t.Run("before", func(t *testing.T) {
+		r := start(t, nil, "-store", file)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.bridge+"/generate", strings.NewReader(`{"prompt": "Reverse a string"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Prefer", "respond-async")
+		res, err := web.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if job = res.Header.Get("Location"); res.StatusCode != http.StatusAccepted || job == "" {
+			t.Fatalf("a job is answered with %d, Location %q", res.StatusCode, job)
+		}
+	}) // which lets it finish
+	t.Run("after", func(t *testing.T) {
+		r := start(t, nil, "-store", file)
+		if status, got := call(t, http.MethodGet, r.bridge+job, nil); status != 200 || got["status"] != "succeeded" || got["result"] == nil {
+			t.Errorf("the job after a restart = %d %v", status, got)
+		}
+	})
 }

@@ -90,7 +90,7 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	if err != nil {
 		return err
 	}
-	opts := &bridge.Options{Logger: log}
+	opts := &bridge.Options{Logger: log, StoreFile: cfg.storeFile}
 	if cfg.register {
 		opts.Announcer = client
 	}
