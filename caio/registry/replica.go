@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -176,19 +177,28 @@ func (r *Registry) apply(changes Changes) {
 		}
 		maps.DeleteFunc(r.replica.dormant, func(id string, _ *entry) bool { return !held[id] })
 	}
-	for _, record := range changes.Saved {
-		if e, other := read[record.ID]; other {
+	var coming []*entry
+	for _, record := range slices.Concat(changes.Saved, changes.Renewed) {
+		e, other := read[record.ID]
+		if other {
 			r.drop(record.ID)
-			r.place(e, record.Until)
-			continue
+		} else {
+			e = r.knownLocked(record.ID)
 		}
-		r.place(r.knownLocked(record.ID), record.Until)
-	}
-	for _, record := range changes.Renewed {
-		r.place(r.knownLocked(record.ID), record.Until)
+		if e != nil && r.dated(e, record.Until) {
+			coming = append(coming, e)
+		}
 	}
 	for _, id := range changes.Gone {
 		r.drop(id)
+	}
+	if len(r.services.entries()) == 0 {
+		r.services.fill(coming)
+		coming = nil
+	}
+	for _, e := range coming {
+		r.services.add(e)
+		r.log.Debug("a service came", "service_id", e.contract.ID, "version", e.contract.Version)
 	}
 	r.changes.Unlock()
 	if r.replica.reach(changes.At) {
@@ -210,25 +220,21 @@ func (r *Registry) knownLocked(id string) *entry {
 	return r.replica.dormant[id]
 }
 
-// place dates the service's lease, and serves the service if it is not served already and the lease has not ended.
-func (r *Registry) place(e *entry, until time.Time) {
-	if e == nil {
-		return
-	}
+// dated dates the service's lease, and reports whether the service is to be served and is not yet.
+func (r *Registry) dated(e *entry, until time.Time) (coming bool) {
 	id := e.contract.ID
 	e.presence.leaseUntil(until, time.Duration(e.presence.ttl.Load()))
 	if _, served := r.services.get(id); served {
 		r.expireFrom(e.presence.expires.Load()) // if it has ended, the next sweep finds it
-		return
+		return false
 	}
 	if e.presence.expired(time.Now()) {
 		r.replica.dormant[id] = e
-		return
+		return false
 	}
 	delete(r.replica.dormant, id)
 	r.expireFrom(e.presence.expires.Load())
-	r.services.add(e)
-	r.log.Debug("a service came", "service_id", id, "version", e.contract.Version)
+	return true
 }
 
 func (r *Registry) drop(id string) {

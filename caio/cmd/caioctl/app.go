@@ -41,6 +41,7 @@ Environment:
   CAIO_URL            base URL of CAIO; --url comes first (default http://localhost:8080)
   CAIO_TOKEN          bearer token for CAIO; --token-file comes first
   CAIO_SERVICE_TOKEN  bearer token for the services that are called
+  ETCD_USER           user and password for "serve --etcd", as NAME:PASSWORD
   NO_COLOR            if set, nothing is coloured; colours are for terminals only in any case
 
 Exit status:

@@ -27,16 +27,24 @@ type callError struct{ error }
 
 func (e callError) Unwrap() error { return e.error }
 
+// A storeError happened where serve keeps what it holds, and says itself what to do.
+type storeError struct{ error }
+
+func (e storeError) Unwrap() error { return e.error }
+
 // judge returns the exit status for err, and what to do about it.
 func (a *app) judge(err error) (status int, hint string) {
 	var usage usageError
 	var call callError
+	var store storeError
 	var network *net.OpError
 	var certificate *tls.CertificateVerificationError
 	var faults contract.Diagnostics
 	switch {
 	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
 		return exitUsage, `See "caioctl help".`
+	case errors.As(err, &store):
+		return exitFailure, ""
 	case errors.Is(err, errVersion):
 		return exitChanged, "Raise the version of the contract."
 	case errors.Is(err, errForged):

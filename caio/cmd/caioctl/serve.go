@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
-	"github.com/smarthaus/caio-bridge-go/caio/registry/boltstore"
 )
 
 func (a *app) healthCommand() *cobra.Command {
@@ -47,35 +46,37 @@ func (a *app) healthCommand() *cobra.Command {
 }
 
 func (a *app) serveCommand() *cobra.Command {
-	var addr, data string
+	var addr string
+	var keeping storage
 	var opts registry.Options
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve a CAIO-compatible registry and router",
-		Long: "Serve a CAIO-compatible registry and router. Without --data, what it holds is lost when it ends; announced services register again.\n" +
+		Long: "Serve a CAIO-compatible registry and router. Without --data or --etcd, what it holds is lost when it ends; announced services\n" +
+			"register again. With --etcd, all registries on the same members and prefix serve the same services.\n" +
 			"Callers need one of the tokens in --token-file or, as administrators, $CAIO_TOKEN. A line of the file is a token, with its\n" +
 			"role in front if that is not admin: \"user TOKEN\" or \"service TOKEN\". Without a token only this machine is served.",
-		Example: "  caioctl serve\n  caioctl serve --data registry.db\n  caioctl serve --addr :8080 --token-file tokens",
+		Example: "  caioctl serve\n  caioctl serve --data registry.db\n  caioctl serve --etcd 10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379\n  caioctl serve --addr :8080 --token-file tokens",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.readTokens(&opts); err != nil {
 				return err
 			}
 			opts.Logger = slog.New(slog.NewTextHandler(a.stderr, nil))
-			if data == "" {
-				return a.serve(cmd.Context(), addr, &opts)
-			}
-			store, err := boltstore.Open(data)
+			store, err := a.openStore(&keeping)
 			if err != nil {
 				return err
 			}
+			if store == nil {
+				return a.serve(cmd.Context(), addr, "in memory", &opts)
+			}
 			opts.Store = store
-			return errors.Join(a.serve(cmd.Context(), addr, &opts), store.Close())
+			return errors.Join(a.serve(cmd.Context(), addr, keeping.where(), &opts), store.Close())
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&addr, "addr", "127.0.0.1:8080", "address to listen on")
-	flags.StringVar(&data, "data", "", "file that keeps services and traces; made if there is none (default: in memory)")
+	keeping.addFlags(cmd)
 	flags.IntVar(&opts.MaxServices, "max-services", 10_000, "services that may be registered")
 	flags.BoolVar(&opts.OpenIntegration, "open-integration", false, "answer /api/v1/integration/* without a token, as CAIO does")
 	flags.DurationVar(&opts.ProbeInterval, "probe", 0, "check the health of each service that often, and do not route to unhealthy ones; 0 for never")
@@ -117,11 +118,11 @@ func (a *app) readTokens(opts *registry.Options) error {
 }
 
 // serve serves the registry until ctx ends, then lets requests in progress finish.
-func (a *app) serve(ctx context.Context, addr string, opts *registry.Options) error {
+func (a *app) serve(ctx context.Context, addr, kept string, opts *registry.Options) error {
 	reg, err := registry.New(opts)
 	switch {
 	case err != nil && opts.Store != nil: // what it holds may be the fault
-		return err
+		return storeError{err}
 	case err != nil:
 		return usageError{err}
 	}
@@ -137,10 +138,6 @@ func (a *app) serve(ctx context.Context, addr string, opts *registry.Options) er
 	server := &http.Server{
 		Handler: reg, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-	}
-	kept := "in memory"
-	if opts.Store != nil {
-		kept = "in a file"
 	}
 	fmt.Fprintf(a.stdout, "CAIO registry on http://%s, %s.\nIn a browser: http://%[1]s/\nOn the command line: caioctl --url http://%[1]s services\n", address, kept)
 
