@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"net/http"
 	"slices"
@@ -21,26 +22,32 @@ type catalogue struct {
 	weights  Weights
 	changes  atomic.Int64 // of the lists, of statuses and of leases' lengths
 
+	seed maphash.Seed // of marks
+
 	mu           sync.RWMutex
 	byID         map[string]*entry
-	all          []posting // by id
+	all          []*entry // by id
 	byCapability map[string]postings
 }
 
 // Postings are the services with a capability.
 type postings struct {
-	byID   []posting
+	byID   []*entry
 	ranked []posting // by total, the highest first, then by id
 }
 
-// A posting is an entry in a list.
+// A posting is an entry in a ranked list. What tells that most services do not qualify lies in the list itself: looking at
+// an entry is mostly waiting for memory.
 type posting struct {
 	*entry
-	total float64 // of the score, for the list's capability: no less than for several
+	total        float64 // of the score, for the list's capability: no less than for several
+	mark         uint64  // has the bits of all its capabilities (a Bloom filter)
+	trust        float64
+	confidential bool
 }
 
 func newCatalogue(capacity int, weights Weights) *catalogue {
-	return &catalogue{capacity: capacity, weights: weights, byID: make(map[string]*entry), byCapability: make(map[string]postings)}
+	return &catalogue{capacity: capacity, weights: weights, seed: maphash.MakeSeed(), byID: make(map[string]*entry), byCapability: make(map[string]postings)}
 }
 
 // check returns why e cannot be added, or the entry that is there already if e repeats it.
@@ -73,10 +80,10 @@ func (c *catalogue) add(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.byID[e.contract.ID] = e
-	c.all = inserted(c.all, posting{entry: e}, byID)
+	c.all = inserted(c.all, e, byID)
 	for i := range e.offers {
 		p, list := c.offer(e, i)
-		c.byCapability[e.offers[i].capability] = postings{inserted(list.byID, p, byID), inserted(list.ranked, p, byTotal)}
+		c.byCapability[e.offers[i].capability] = postings{inserted(list.byID, e, byID), inserted(list.ranked, p, byTotal)}
 	}
 	c.changes.Add(1)
 }
@@ -87,10 +94,10 @@ func (c *catalogue) fill(entries []*entry) {
 	defer c.mu.Unlock()
 	for _, e := range entries {
 		c.byID[e.contract.ID] = e
-		c.all = append(c.all, posting{entry: e})
+		c.all = append(c.all, e)
 		for i := range e.offers {
 			p, list := c.offer(e, i)
-			c.byCapability[e.offers[i].capability] = postings{append(list.byID, p), append(list.ranked, p)}
+			c.byCapability[e.offers[i].capability] = postings{append(list.byID, e), append(list.ranked, p)}
 		}
 	}
 	slices.SortFunc(c.all, byID)
@@ -104,17 +111,31 @@ func (c *catalogue) fill(entries []*entry) {
 func (c *catalogue) offer(e *entry, i int) (posting, postings) {
 	all := e.parts
 	all.guarantees = ratio(e.offers[i].accuracy)
-	return posting{e, c.weights.total(all)}, c.byCapability[e.offers[i].capability]
+	p := posting{entry: e, total: c.weights.total(all), trust: e.trust, confidential: e.confidential}
+	for _, o := range e.offers {
+		p.mark |= c.mark(o.capability)
+	}
+	return p, c.byCapability[e.offers[i].capability]
+}
+
+// mark returns the bits that stand for the capabilities.
+func (c *catalogue) mark(capabilities ...string) (mark uint64) {
+	for _, capability := range capabilities {
+		h := maphash.String(c.seed, capability)
+		mark |= 1<<(h&63) | 1<<(h>>6&63)
+	}
+	return mark
 }
 
 func (c *catalogue) remove(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.byID, e.contract.ID)
-	c.all = removed(c.all, e)
+	itself := func(other *entry) bool { return other == e }
+	c.all = removed(c.all, itself)
 	for _, o := range e.offers {
 		list := c.byCapability[o.capability]
-		c.byCapability[o.capability] = postings{removed(list.byID, e), removed(list.ranked, e)}
+		c.byCapability[o.capability] = postings{removed(list.byID, itself), removed(list.ranked, func(p posting) bool { return p.entry == e })}
 		if len(list.byID) == 1 {
 			delete(c.byCapability, o.capability)
 		}
@@ -129,7 +150,7 @@ func (c *catalogue) get(id string) (*entry, bool) {
 	return e, ok
 }
 
-func (c *catalogue) entries() []posting {
+func (c *catalogue) entries() []*entry {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.all
@@ -160,19 +181,19 @@ func (c *catalogue) having(capabilities []string) (shortest postings, missing []
 	return shortest, missing
 }
 
-func byID(a, b posting) int { return strings.Compare(a.contract.ID, b.contract.ID) }
+func byID(a, b *entry) int { return strings.Compare(a.contract.ID, b.contract.ID) }
 
-func byTotal(a, b posting) int { return cmp.Or(cmp.Compare(b.total, a.total), byID(a, b)) }
+func byTotal(a, b posting) int { return cmp.Or(cmp.Compare(b.total, a.total), byID(a.entry, b.entry)) }
 
-// inserted returns a copy of the sorted list with p in its place.
-func inserted(list []posting, p posting, order func(a, b posting) int) []posting {
-	at, _ := slices.BinarySearchFunc(list, p, order)
-	return slices.Concat(list[:at], []posting{p}, list[at:])
+// inserted returns a copy of the sorted list with one in its place.
+func inserted[T any](list []T, one T, order func(a, b T) int) []T {
+	at, _ := slices.BinarySearchFunc(list, one, order)
+	return slices.Concat(list[:at], []T{one}, list[at:])
 }
 
-// removed returns a copy of the list without the service.
-func removed(list []posting, e *entry) []posting {
-	at := slices.IndexFunc(list, func(p posting) bool { return p.entry == e })
+// removed returns a copy of the list without the one that is it.
+func removed[T any](list []T, isIt func(T) bool) []T {
+	at := slices.IndexFunc(list, isIt)
 	if at < 0 {
 		return list
 	}

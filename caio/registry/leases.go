@@ -89,18 +89,18 @@ func (r *Registry) sweep() {
 	defer r.changes.Unlock()
 	var ended []string
 	soonest := int64(0)
-	for _, p := range r.services.entries() {
-		if p.entry.presence.expired(now) {
-			r.services.remove(p.entry)
-			r.log.Warn("the lease ended", "service_id", p.contract.ID)
+	for _, e := range r.services.entries() {
+		if e.presence.expired(now) {
+			r.services.remove(e)
+			r.log.Warn("the lease ended", "service_id", e.contract.ID)
 			if r.replica != nil {
-				r.replica.dormant[p.contract.ID] = p.entry
+				r.replica.dormant[e.contract.ID] = e
 				continue
 			}
-			ended = append(ended, p.contract.ID)
+			ended = append(ended, e.contract.ID)
 			continue
 		}
-		if expires := p.entry.presence.expires.Load(); expires != 0 && (soonest == 0 || expires < soonest) {
+		if expires := e.presence.expires.Load(); expires != 0 && (soonest == 0 || expires < soonest) {
 			soonest = expires
 		}
 	}

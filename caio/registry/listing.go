@@ -24,9 +24,9 @@ func (r *Registry) list(required contract.Requirements, status string) listing {
 	query := contract.NewQuery(required)
 	everyone := len(required.Capabilities) <= 1 && len(required.Guarantees) == 0 && len(required.Constraints) == 0
 	list := make(listing, 0, len(candidates.byID))
-	for _, p := range candidates.byID {
-		if state := p.status(); (status == "" || status == state) && (everyone || query.MetBy(p.contract)) {
-			list = append(list, listed{p.entry, state})
+	for _, e := range candidates.byID {
+		if state := e.status(); (status == "" || status == state) && (everyone || query.MetBy(e.contract)) {
+			list = append(list, listed{e, state})
 		}
 	}
 	return list

@@ -80,21 +80,21 @@ func (r *Registry) pageServices(query url.Values) page.Services {
 	s.Capabilities = r.services.capabilities()
 	s.Capabilities = s.Capabilities[:min(len(s.Capabilities), maxOffered)]
 	wanted, after := strings.ToLower(strings.TrimSpace(query.Get("q"))), query.Get("after")
-	for _, p := range all {
-		if !p.entry.routable() {
+	for _, e := range all {
+		if !e.routable() {
 			s.Unhealthy++
 		}
-		if wanted != "" && !p.entry.mentions(wanted) {
+		if wanted != "" && !e.mentions(wanted) {
 			continue
 		}
 		s.Matching++
 		switch {
-		case p.contract.ID <= after:
+		case e.contract.ID <= after:
 		case len(s.List) < maxListed:
 			if len(s.List) == 0 {
 				s.First = s.Matching
 			}
-			s.List = append(s.List, p.entry.row())
+			s.List = append(s.List, e.row())
 		case s.Next == "":
 			s.Next = s.List[maxListed-1].ID
 		}

@@ -97,7 +97,7 @@ func (r *Registry) probe(ctx context.Context) {
 		if len(round) == 0 {
 			wait(ctx, pause)
 		}
-		for _, p := range round {
+		for _, e := range round {
 			wait(ctx, time.Duration((0.5+rand.Float64())*float64(pause)))
 			select {
 			case slots <- struct{}{}:
@@ -106,7 +106,7 @@ func (r *Registry) probe(ctx context.Context) {
 			}
 			running.Go(func() {
 				defer func() { <-slots }()
-				r.check(ctx, p.entry)
+				r.check(ctx, e)
 			})
 		}
 	}

@@ -170,9 +170,9 @@ func (r *Registry) apply(changes Changes) {
 		for _, record := range changes.Saved {
 			held[record.ID] = true
 		}
-		for _, p := range r.services.entries() {
-			if !held[p.contract.ID] {
-				r.drop(p.contract.ID)
+		for _, e := range r.services.entries() {
+			if !held[e.contract.ID] {
+				r.drop(e.contract.ID)
 			}
 		}
 		maps.DeleteFunc(r.replica.dormant, func(id string, _ *entry) bool { return !held[id] })

@@ -95,13 +95,16 @@ func (r *Registry) choose(d *draft, required contract.Requirements, rules []*con
 	list, _ := r.services.having(required.Capabilities)
 	all := append([]*contract.Query{contract.NewQuery(required)}, rules...)
 	p.considered = len(list.ranked)
-	sum := d.weights.sum()
+	sum, mark := d.weights.sum(), r.services.mark(required.Capabilities...)
 	for i := range list.ranked {
 		at := &list.ranked[i]
 		if len(p.candidates) == maxCandidates && at.total/sum < p.candidates[maxCandidates-1].Score {
 			break // a total for one capability is no less than for several
 		}
-		if e := at.entry; e.routable() && e.mayReceive(d.request) && e.meets(all) {
+		if at.mark&mark != mark || !at.mayReceive(d.request) {
+			continue
+		}
+		if e := at.entry; e.routable() && e.meets(all) {
 			p.add(e, d.weights.candidate(e, required.Capabilities))
 		}
 	}

@@ -148,9 +148,9 @@ type secured struct {
 	Authentication string `json:"authentication"` // how the caller is known
 }
 
-// mayReceive reports whether e may be given the request.
-func (e *entry) mayReceive(req *caio.Request) bool {
-	return e.trust <= req.TrustLevel && (e.confidential || !req.Sensitive)
+// mayReceive reports whether the service may be given the request.
+func (p *posting) mayReceive(req *caio.Request) bool {
+	return p.trust <= req.TrustLevel && (p.confidential || !req.Sensitive)
 }
 
 // securityClauses holds the request against what the contract demands and may be given.
