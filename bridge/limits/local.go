@@ -3,6 +3,7 @@ package limits
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,11 +19,12 @@ type Local struct {
 	mu      sync.Mutex
 	all     *scope
 	callers map[string]*scope
+	sweepAt int // callers, before idle ones are forgotten
 }
 
 // NewLocal returns a limiter that bounds all calls together, and those of each caller.
 func NewLocal(all, perCaller Limits) *Local {
-	return &Local{start: time.Now(), perCaller: perCaller, all: newScope("", all), callers: map[string]*scope{}}
+	return &Local{start: time.Now(), perCaller: perCaller, all: newScope("", all), callers: map[string]*scope{}, sweepAt: minSweep}
 }
 
 // Admit implements [Limiter]. The error is a [*Refusal].
@@ -70,19 +72,17 @@ func (l *Local) Change(all Limits) {
 	l.all.change(all)
 }
 
-// maxIdleCallers is how many callers are remembered before those whose limits are all free again are forgotten.
-const maxIdleCallers = 1024
+// minSweep is how many callers are remembered before those whose limits are all free again are forgotten. After that it is
+// twice as many as were left, so that looking at all of them costs each new caller little.
+const minSweep = 1024
 
 func (l *Local) caller(name string, now time.Duration) *scope {
 	if s, ok := l.callers[name]; ok {
 		return s
 	}
-	if len(l.callers) >= maxIdleCallers {
-		for other, s := range l.callers {
-			if s.idle(now) {
-				delete(l.callers, other)
-			}
-		}
+	if len(l.callers) >= l.sweepAt {
+		maps.DeleteFunc(l.callers, func(_ string, s *scope) bool { return s.idle(now) })
+		l.sweepAt = max(minSweep, 2*len(l.callers))
 	}
 	s := newScope("caller_", l.perCaller)
 	l.callers[name] = s

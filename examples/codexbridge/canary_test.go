@@ -152,12 +152,17 @@ var canaryScenarios = []string{
 	"panic", "unreachable", "forbidden",
 }
 
+// sentUpstream are the headers of requests to the model's server, beside those that say which SDK is used. Of the caller's
+// only the trace context is among them, as a child of it.
+var sentUpstream = []string{"Accept", "Accept-Encoding", "Authorization", "Content-Length", "Content-Type", "Traceparent", "User-Agent"}
+
 // An aviary is a bridge whose every outlet is watched.
 type aviary struct {
 	url      string
 	upstream *careless
 	log      lockedBuffer
 	audit    lockedBuffer
+	store    string // a file
 	spans    *tracetest.SpanRecorder
 	metrics  *prometheus.Registry
 	provider *codex.Provider
@@ -185,7 +190,7 @@ func (l *lockedBuffer) String() string {
 
 func newAviary(t *testing.T) *aviary {
 	t.Helper()
-	a := &aviary{upstream: new(careless), spans: tracetest.NewSpanRecorder(), metrics: prometheus.NewRegistry()}
+	a := &aviary{upstream: new(careless), store: filepath.Join(t.TempDir(), "jobs.db"), spans: tracetest.NewSpanRecorder(), metrics: prometheus.NewRegistry()}
 	server := httptest.NewServer(a.upstream)
 	t.Cleanup(server.Close)
 	log := slog.New(slog.NewTextHandler(&a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -233,7 +238,7 @@ func newAviary(t *testing.T) *aviary {
 	a.bridge, err = bridge.New(generousContract(t), a.provider, &bridge.Options{
 		Logger: log, TracerProvider: tracers, MeterProvider: meters, Announcer: announcer,
 		Authenticate: bridge.BearerTokens(map[string]string{"caller": cfg.bridgeToken}),
-		StoreFile:    filepath.Join(t.TempDir(), "jobs.db"),
+		StoreFile:    a.store,
 		Audit:        func(_ context.Context, c bridge.Call) { fmt.Fprintf(&a.audit, "%+v\n", c) },
 	})
 	if err != nil {
@@ -279,7 +284,11 @@ func generousContract(t *testing.T) *contract.Contract {
 // send returns all that the caller sees, having put secrets everywhere in the request.
 func (a *aviary) send(t *testing.T, method, path, body string, header ...string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, a.url+path+"?api_key="+canaryQuery, strings.NewReader(body))
+	query := "?api_key=" + canaryQuery
+	if strings.Contains(path, "?") {
+		query = "&" + query[1:]
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, a.url+path+query, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,6 +368,7 @@ func TestCanaries(t *testing.T) {
 		"health":            {"GET", "/health", ""},
 		"liveness":          {"GET", "/livez", ""},
 		"readiness":         {"GET", "/readyz", ""},
+		"its checks":        {"GET", "/readyz?verbose", ""},
 		"the contract":      {"GET", "/contract", ""},
 		"the description":   {"GET", "/openapi.json", ""},
 	} {
@@ -372,8 +382,19 @@ func TestCanaries(t *testing.T) {
 	for what, seen := range callers {
 		outlets["the answer to "+what] = seen
 	}
+	store, err := os.ReadFile(a.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outlets["the answer to whoever reads the store"] = string(store)
 	for i, got := range a.upstream.got {
 		outlets[fmt.Sprint("upstream ", i)] = got
+		header, _, _ := strings.Cut(got, "\n{")
+		for line := range strings.Lines(header[strings.Index(header, "\n")+1:]) {
+			if name, _, _ := strings.Cut(line, ":"); !slices.Contains(sentUpstream, name) && !strings.HasPrefix(name, "X-Stainless-") {
+				t.Errorf("a header that is not the provider's reaches the model's server: %s", line)
+			}
+		}
 	}
 	for outlet, seen := range outlets {
 		if seen == "" {
