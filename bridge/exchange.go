@@ -26,6 +26,7 @@ type exchange struct {
 	quiet     bool   // a health check: they come every few seconds
 	failure   *Error // why the call failed, whether or not the caller could be told
 	span      trace.Span
+	bounded   bool // that there is a deadline for writes
 
 	mu    sync.Mutex
 	usage Usage // the sum of what the handler reported
@@ -93,9 +94,14 @@ func (x *exchange) fail(err error) {
 }
 
 // extendWrite gives the next write its time. The server has no timeout for whole responses, which would cut streams.
-func (x *exchange) extendWrite() {
-	rc := http.NewResponseController(x.w)
-	_ = rc.SetWriteDeadline(time.Now().Add(x.bridge.opts.WriteTimeout)) // not supported outside of a server: nothing to bound
+func (x *exchange) extendWrite() { x.setWriteDeadline(time.Now().Add(x.bridge.opts.WriteTimeout)) }
+
+// restWrite lets a stream be idle: HTTP/2 ends streams whose deadline passes, though there be nothing to write.
+func (x *exchange) restWrite() { x.setWriteDeadline(time.Time{}) }
+
+func (x *exchange) setWriteDeadline(t time.Time) {
+	x.bounded = !t.IsZero()
+	_ = http.NewResponseController(x.w).SetWriteDeadline(t) // not supported outside of a server: nothing to bound
 }
 
 // addUsage may be called by a handler whose caller has been answered.
@@ -110,6 +116,9 @@ func (x *exchange) addUsage(u Usage) {
 // end tells traces, metrics, the log and the audit what became of the request. None of them sees bodies or headers.
 func (x *exchange) end() {
 	defer x.bridge.release(x.service)
+	if !x.bounded {
+		x.extendWrite() // for what net/http has yet to flush
+	}
 	call := x.call(x.w.status)
 	x.bridge.telemetry.end(x.r.Context(), x.span, x, call.Status)
 	x.tell(&call)

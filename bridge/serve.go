@@ -29,10 +29,11 @@ func (b *Bridge) Run(ctx context.Context, addr string) error {
 	return b.Serve(ctx, ln)
 }
 
-// Serve serves HTTP on ln, and announces the service if [Options.Announcer] is set, until ctx ends. Then it withdraws the
-// announcement, takes no more calls, lets those in progress finish for up to [Options.DrainTimeout], cuts off the rest,
-// closes the provider if it is an [io.Closer], and returns nil. On a listener of [crypto/tls.NewListener] it serves HTTPS, with
-// HTTP/2 if the listener's NextProtos offer "h2"; see [ClientCertificate].
+// Serve serves HTTP on ln until ctx ends, and announces the service if [Options.Announcer] is set, as soon as the provider
+// is ready (see [HealthChecker]). Then it withdraws the announcement, is ready no longer, takes no more calls, lets those in
+// progress finish for up to [Options.DrainTimeout], cuts off the rest, closes the provider if it is an [io.Closer], and
+// returns nil. On a listener of [crypto/tls.NewListener] it serves HTTPS, with HTTP/2 if the listener's NextProtos offer
+// "h2"; see [ClientCertificate].
 //
 // Serve returns an error if it must not listen there (see [Options.Authenticate]), if listening or announcing fails for
 // good, or if the provider does not close. It closes ln and the bridge in any case. Call Serve once.
@@ -131,7 +132,7 @@ func (b *Bridge) keepAnnounced(ctx context.Context, addr net.Addr) error {
 	for {
 		turn, end := context.WithCancel(ctx)
 		c, err := b.nextAnnouncement(addr, end)
-		if err == nil {
+		if err == nil && b.untilReady(turn) {
 			err = b.opts.Announcer.Announce(turn, c)
 		}
 		over := turn.Err() != nil
@@ -147,6 +148,24 @@ func (b *Bridge) keepAnnounced(ctx context.Context, addr net.Addr) error {
 		}
 		if ctx.Err() != nil {
 			return nil
+		}
+	}
+}
+
+// untilReady waits until the provider can work, for callers come at once when the service is announced. It reports false
+// if ctx ended before.
+func (b *Bridge) untilReady(ctx context.Context) bool {
+	for logged := false; ; logged = true {
+		err := b.service.Load().health.checkProvider(ctx)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err() == nil
+		}
+		if !logged {
+			b.log.Warn("the service is announced when its provider is ready", "cause", err)
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
 		}
 	}
 }

@@ -140,6 +140,8 @@ func (s *eventStream) put(p []byte) error {
 	}
 	if err != nil {
 		s.broken = fmt.Errorf("%w: %w", errClientGone, err)
+		return s.broken
 	}
-	return s.broken
+	s.x.restWrite()
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/memnet"
 )
 
 var wantEvents = []string{"Accept", "text/event-stream"}
@@ -242,4 +243,41 @@ func TestCallerThatStalls(t *testing.T) {
 			}
 		})
 	})
+}
+
+// Options.WriteTimeout is for what is being written. A stream may be idle for longer, over HTTP/2 too, whose deadlines end a
+// stream though nothing waits to be written.
+func TestIdleStreamsOutliveTheWriteTimeout(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBridge(t, loadContract(t), shouter(func(_ context.Context, _ shoutRequest, send func(word) error) (shoutResponse, error) {
+					for range 3 {
+						if err := send(word{"A"}); err != nil {
+							return shoutResponse{}, err
+						}
+						time.Sleep(time.Minute)
+					}
+					return shoutResponse{"A"}, nil
+				}), &bridge.Options{WriteTimeout: time.Second, Heartbeat: time.Hour, Timeout: time.Hour})
+				ln := memnet.Listen()
+				protocols := new(http.Protocols)
+				protocols.SetHTTP1(version == "HTTP/1.1")
+				protocols.SetUnencryptedHTTP2(version == "HTTP/2.0")
+				srv := &http.Server{Handler: b, Protocols: protocols}
+				served := make(chan error, 1)
+				go func() { served <- srv.Serve(ln) }()
+				client := &http.Client{Transport: &http.Transport{DialContext: ln.Dial, Protocols: protocols}}
+				got := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`, wantEvents...))
+				if n := strings.Count(got.Body, "event: word\n"); n != 3 || !strings.Contains(got.Body, "event: result\n") {
+					t.Errorf("the stream has %d events:\n%s", n, got.Body)
+				}
+				client.CloseIdleConnections()
+				srv.Close()
+				<-served
+			})
+		})
+	}
 }
