@@ -76,7 +76,8 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 			r.send(w, req, http.StatusOK, answer)
 		})
 	}
-	mux.HandleFunc("GET /page/state", r.servePageState)
+	mux.HandleFunc("GET /page/services", r.servePageServices)
+	mux.HandleFunc("GET /page/decisions", r.servePageDecisions)
 	front := page.New()
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		defer r.survive(w, req)

@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
@@ -51,24 +54,65 @@ func (r *Registry) servePage(w http.ResponseWriter, req *http.Request, front *pa
 	}
 }
 
-// servePageState answers what the page asks for every other second. An answer has the counts of all changes as its ETag;
-// while they stay, there is nothing to put together and nothing to send. No connection is held, so the number of watchers
-// needs no bound, and a registry that was restarted answers the next question.
-func (r *Registry) servePageState(w http.ResponseWriter, req *http.Request) {
+// servePageServices answers what the page asks for every other second: the services, unless they are as they were.
+func (r *Registry) servePageServices(w http.ResponseWriter, req *http.Request) {
 	r.sweep()
 	mayDecide := roleOf(req.Context()).mayAct(forUsers) == nil
-	tag := fmt.Sprintf(`"%x-%x-%x-%x-%t"`, r.started.UnixNano(), r.services.changes.Load(), r.decided.Load(), r.unmatched.Load(), mayDecide)
+	key := fmt.Sprint(r.services.changes.Load(), mayDecide, req.URL.RawQuery)
+	r.serveBoard(w, req, &r.boards.services, key, 0, func() any {
+		return page.State{Services: r.pageServices(req.URL.Query()), MayDecide: mayDecide}
+	})
+}
+
+// servePageDecisions answers with the latest decisions in the same way. Where a thousand are made each second, it is not worth
+// while to list each.
+func (r *Registry) servePageDecisions(w http.ResponseWriter, req *http.Request) {
+	if err := roleOf(req.Context()).mayAct(forUsers); err != nil {
+		r.refuse(w, req, err)
+		return
+	}
+	key := fmt.Sprint(r.decided.Load(), r.unmatched.Load())
+	r.serveBoard(w, req, &r.boards.decisions, key, 100*time.Millisecond, func() any { return r.summaries() })
+}
+
+// A board is a part of what the page shows as it was last put together, so that a thousand pages cost hardly more than one. No
+// connection waits for a change, so the number of watchers needs no bound, and a registry that was restarted answers the next question.
+type board struct {
+	mu   sync.Mutex
+	key  string // of what it was made from
+	at   time.Time
+	body []byte
+}
+
+// read returns the board for a key. It is made anew if the key is another, but not again within the pause.
+func (b *board) read(key string, pause time.Duration, fresh func() any) (held string, body []byte, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.body == nil || b.key != key && time.Since(b.at) >= pause {
+		if body, err = json.Marshal(fresh()); err != nil {
+			return "", nil, err
+		}
+		b.key, b.at, b.body = key, time.Now(), body
+	}
+	return b.key, b.body, nil
+}
+
+// serveBoard answers 304 if the caller has the board already.
+func (r *Registry) serveBoard(w http.ResponseWriter, req *http.Request, b *board, key string, pause time.Duration, fresh func() any) {
+	held, body, err := b.read(key, pause, fresh)
+	if err != nil {
+		r.refuse(w, req, fmt.Errorf("page: %w", err))
+		return
+	}
+	sum := sha256.Sum256(fmt.Append(nil, r.started.UnixNano(), held))
+	tag := fmt.Sprintf(`"%x"`, sum[:12])
 	w.Header().Set("ETag", tag)
 	if req.Header.Get("If-None-Match") == tag {
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	state := page.State{Services: r.pageServices(req.URL.Query())}
-	if mayDecide {
-		state.Decisions = r.summaries()
-	}
-	r.send(w, req, http.StatusOK, state)
+	r.send(w, req, http.StatusOK, encoded{asJSON, body})
 }
 
 // pageServices returns the part of the list that the query asks for: the services that have the text "q" in their id, name

@@ -1,15 +1,18 @@
 package registry_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -138,8 +141,11 @@ func TestPageAsksForToken(t *testing.T) {
 		"page, wrong token":     {"/", "wrong-wrong-wrong-wrong", 200, false},
 		"page, filter":          {"/?q=codex&after=a", "", 200, false},
 		"page, token":           {"/", user, 200, true},
-		"state":                 {"/page/state", "", 401, false},
-		"state, service":        {"/page/state", service, 200, true},
+		"services":              {"/page/services", "", 401, false},
+		"services, service":     {"/page/services", service, 200, true},
+		"decisions":             {"/page/decisions", "", 401, false},
+		"decisions, service":    {"/page/decisions", service, 403, false},
+		"decisions, user":       {"/page/decisions", user, 200, true},
 		"explanation":           {explanation, "", 401, false},
 		"explanation, service":  {explanation, service, 403, false},
 		"explanation, user":     {explanation, user, 200, true},
@@ -162,50 +168,94 @@ func TestPageAsksForToken(t *testing.T) {
 	if body := browse(reg, "/").Body.String(); !strings.Contains(body, "with a token only") || !strings.Contains(body, "data-token-needed") {
 		t.Errorf("the page does not say that a token is needed:\n%s", body)
 	}
-	if body := browse(reg, "/page/state", "Authorization", "Bearer "+service).Body.String(); !strings.Contains(body, `"decisions":null`) {
-		t.Errorf("a service may see decisions: %s", body)
+	for token, may := range map[string]string{service: `"may_decide":false`, user: `"may_decide":true`} {
+		if body := browse(reg, "/page/services", "Authorization", "Bearer "+token).Body.String(); !strings.Contains(body, may) {
+			t.Errorf("the answer lacks %s: %s", may, body)
+		}
 	}
 }
 
-// While nothing changes, the answer to the page's question is that nothing changed.
-func TestPageStateChanges(t *testing.T) {
+// While nothing changes, the answer to the page's questions is that nothing changed.
+func TestPageSeesChanges(t *testing.T) {
 	t.Parallel()
-	reg := newRegistry(t, nil)
-	tag := ""
-	unchanged := func() bool {
-		answer := browse(reg, "/page/state", "If-None-Match", tag)
-		tag = answer.Header().Get("ETag")
-		return answer.Code == 304 && answer.Body.Len() == 0
-	}
-	ct := parse(t, codexContract)
-	for _, change := range []struct {
-		name string
-		make func() error
-	}{
-		{"registered", func() error { _, err := reg.Register(t.Context(), ct); return err }},
-		{"leased", func() error { _, err := reg.Lease(t.Context(), ct, time.Minute); return err }},
-		{"routed", func() error {
-			_, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
-			return err
-		}},
-		{"not routed", func() error {
-			if _, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"none"}}); !errors.Is(err, caio.ErrNoMatch) {
-				return fmt.Errorf("no match: %w", err)
+	synctest.Test(t, func(t *testing.T) {
+		reg := newRegistry(t, nil)
+		ct := parse(t, codexContract)
+		tags := map[string]string{}
+		changed := func() (paths []string) {
+			time.Sleep(2 * time.Second)
+			for _, path := range []string{"/page/decisions", "/page/services", "/page/services?q=codex"} {
+				answer := browse(reg, path, "If-None-Match", tags[path])
+				tags[path] = answer.Header().Get("ETag")
+				if answer.Code == 200 {
+					paths = append(paths, path)
+				} else if answer.Code != 304 || answer.Body.Len() > 0 {
+					t.Errorf("%s: %d %s", path, answer.Code, answer.Body)
+				}
 			}
-			return nil
-		}},
-		{"unregistered", func() error { return reg.Unregister(t.Context(), ct.ID) }},
-	} {
-		if unchanged(); !unchanged() {
-			t.Errorf("before a service was %s, something changed", change.name)
+			return paths
 		}
-		if err := change.make(); err != nil {
+		services, decisions := []string{"/page/services", "/page/services?q=codex"}, []string{"/page/decisions"}
+		changed()
+		for _, change := range []struct {
+			what string
+			make func() error
+			want []string
+		}{
+			{"nothing", func() error { return nil }, nil},
+			{"a registration", func() error { _, err := reg.Register(t.Context(), ct); return err }, services},
+			{"a lease", func() error { _, err := reg.Lease(t.Context(), ct, time.Minute); return err }, services},
+			{"its renewal", func() error { _, err := reg.Lease(t.Context(), ct, time.Minute); return err }, nil},
+			{"a decision", func() error {
+				_, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
+				return err
+			}, decisions},
+			{"no match", func() error {
+				if _, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"none"}}); !errors.Is(err, caio.ErrNoMatch) {
+					return fmt.Errorf("no match: %w", err)
+				}
+				return nil
+			}, decisions},
+			{"the lease's end", func() error { time.Sleep(2 * time.Minute); return nil }, services},
+		} {
+			if err := change.make(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(change.want, changed()); diff != "" {
+				t.Errorf("%s changed (-want +got):\n%s", change.what, diff)
+			}
+		}
+	})
+}
+
+type unreachable struct{}
+
+func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("nobody there")
+}
+
+func TestPageShowsHealth(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reg := newRegistry(t, &registry.Options{ProbeInterval: time.Second, ProbeClient: &http.Client{Transport: unreachable{}}})
+		if _, err := reg.Lease(t.Context(), parse(t, codexContract), time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		if unchanged() {
-			t.Errorf("after a service was %s, nothing changed", change.name)
+		tag := browse(reg, "/page/services").Header().Get("ETag")
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go reg.Run(ctx)
+		time.Sleep(10 * time.Second)
+		answer := browse(reg, "/page/services", "If-None-Match", tag).Body.String()
+		for _, want := range []string{`"status":"unhealthy"`, `"unhealthy":1`, `"lease":"leased for 1h0m0s"`} {
+			if !strings.Contains(answer, want) {
+				t.Errorf("the answer lacks %s: %s", want, answer)
+			}
 		}
-	}
+		if body := browse(reg, "/").Body.String(); !strings.Contains(body, "1 service, 1 unhealthy") || !strings.Contains(body, `data-status="unhealthy"`) {
+			t.Errorf("the page does not say so:\n%s", body)
+		}
+	})
 }
 
 // Of many services the page shows a hundred at a time, whatever their number.
@@ -219,7 +269,7 @@ func TestPageInParts(t *testing.T) {
 		}
 	}
 	var parts []string
-	for path := "/page/state"; path != ""; {
+	for path := "/page/services"; path != ""; {
 		var state struct {
 			Total, Matching, First int
 			List                   []struct{ ID string }
@@ -230,7 +280,7 @@ func TestPageInParts(t *testing.T) {
 		}
 		parts = append(parts, fmt.Sprintf("%d of %d from %d: %s to %s", len(state.List), state.Total, state.First, state.List[0].ID, state.List[len(state.List)-1].ID))
 		if path = ""; state.Next != "" {
-			path = "/page/state?after=" + state.Next
+			path = "/page/services?after=" + state.Next
 		}
 	}
 	want := []string{"100 of 250 from 1: codex-000 to codex-099", "100 of 250 from 101: codex-100 to codex-199", "50 of 250 from 201: codex-200 to codex-249"}
@@ -304,12 +354,12 @@ func TestPageExplainsDecisions(t *testing.T) {
 		t.Errorf("not a request: %d %v", status, body)
 	}
 
-	var state struct{ Decisions []explained }
-	if err := json.Unmarshal(browse(reg, "/page/state").Body.Bytes(), &state); err != nil {
+	var decisions []explained
+	if err := json.Unmarshal(browse(reg, "/page/decisions").Body.Bytes(), &decisions); err != nil {
 		t.Fatal(err)
 	}
 	var listed []string
-	for _, d := range state.Decisions {
+	for _, d := range decisions {
 		listed = append(listed, d.Asked+": "+d.Service)
 	}
 	want := []string{"fly: ", "code_review, p95 latency ≤ 50 ms: ", "code_review, p95 latency ≤ 2000 ms: quick"}

@@ -29,6 +29,7 @@ type Registry struct {
 	services *catalogue
 	traces   *traceRing
 	refusals refusals
+	boards   struct{ services, decisions board } // for the page
 	weights  Weights
 	prober   *prober  // nil for none
 	store    Store    // nil for none

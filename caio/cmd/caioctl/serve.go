@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,7 +56,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Long: "Serve a CAIO-compatible registry and router. Without --data or --etcd, what it holds is lost when it ends; announced services\n" +
 			"register again. With --etcd, all registries on the same members and prefix serve the same services.\n" +
 			"Callers need one of the tokens in --token-file or, as administrators, $CAIO_TOKEN. A line of the file is a token, with its\n" +
-			"role in front if that is not admin: \"user TOKEN\" or \"service TOKEN\". Without a token only this machine is served.",
+			"role in front if that is not admin: \"user TOKEN\" or \"service TOKEN\". Without a token only this machine is served.\n" +
+			"Browsers are shown the services and the latest decisions, explained, at the registry's address.",
 		Example: "  caioctl serve\n  caioctl serve --data registry.db\n  caioctl serve --etcd 10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379\n  caioctl serve --addr :8080 --token-file tokens",
 		Args:    arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -139,7 +141,7 @@ func (a *app) serve(ctx context.Context, addr, kept string, opts *registry.Optio
 		Handler: reg, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
-	fmt.Fprintf(a.stdout, "CAIO registry on http://%s, %s.\nIn a browser: http://%[1]s/\nOn the command line: caioctl --url http://%[1]s services\n", address, kept)
+	fmt.Fprintf(a.stdout, "CAIO registry on http://%s, %s.\nIn a browser: http://%[1]s/\nOn the command line: caioctl --url http://%[1]s services\n", reachable(address), kept)
 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -162,4 +164,12 @@ func (a *app) serve(ctx context.Context, addr, kept string, opts *registry.Optio
 		err = errors.Join(err, closed)
 	}
 	return err
+}
+
+// reachable returns the address under which this machine reaches itself there.
+func reachable(address *net.TCPAddr) string {
+	if address.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(address.Port))
+	}
+	return address.String()
 }

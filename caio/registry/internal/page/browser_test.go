@@ -170,7 +170,7 @@ func TestPageInBrowser(t *testing.T) {
 	browser := newBrowser(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"services come and go": servicesComeAndGo, "decisions": decisionsAreExplained, "phone": phone, "colours": colours,
-		"no JavaScript": withoutJavaScript, "token": withToken, "restart": restart,
+		"no JavaScript": withoutJavaScript, "assistance": withAssistance, "token": withToken, "restart": restart,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, browser) })
 	}
@@ -297,6 +297,45 @@ func colours(t *testing.T, browser context.Context) {
 	if grounds[0] == grounds[1] {
 		t.Errorf("the background is %s, light or dark", grounds[0])
 	}
+}
+
+// untidy lists what people with a screen reader or a keyboard would stumble over.
+const untidy = `(() => {
+	const faults = [];
+	let level = 0;
+	for (const h of document.querySelectorAll('h1, h2, h3, h4, h5, h6')) {
+		if (!h.checkVisibility()) continue;
+		if (h.nodeName[1] > level + 1) faults.push('a level is left out before the heading ' + h.textContent);
+		level = Number(h.nodeName[1]);
+	}
+	if (document.querySelectorAll('h1').length !== 1) faults.push('there is not one h1');
+	if (document.querySelectorAll('main').length !== 1 || !document.documentElement.lang) faults.push('there is no main part, or no language');
+	for (const at of document.querySelectorAll('input')) if (!at.labels.length) faults.push('without a label: ' + at.id);
+	for (const at of document.querySelectorAll('table')) if (!at.caption) faults.push('a table without a caption');
+	for (const at of document.querySelectorAll('a')) if (at.checkVisibility() && !(at.textContent.trim() && at.href)) faults.push('a link without text or target');
+	const ids = [...document.querySelectorAll('[id]')].map(at => at.id);
+	for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) faults.push('twice: ' + id);
+	for (const at of document.querySelectorAll('[aria-labelledby]')) if (!document.getElementById(at.getAttribute('aria-labelledby'))) faults.push('named by nothing: ' + at.id);
+	if (document.querySelector('#news').getAttribute('aria-live') !== 'polite') faults.push('changes are not announced');
+	return faults;
+})()`
+
+func withAssistance(t *testing.T, browser context.Context) {
+	reg := newRegistry(t, nil)
+	made, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_generation"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newTab(t, browser)
+	p.do(chromedp.Navigate(serve(t, reg) + "#" + made.DecisionID))
+	p.until(`document.querySelector('#decision').dataset.id !== undefined`)
+	for _, fault := range value(p, chromedp.Evaluate[[]string](untidy)) {
+		t.Error(fault)
+	}
+	p.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur(); document.querySelector('.skip').focus()`), chromedp.KeyEvent("\r"))
+	p.until(`location.hash === '#services'`)
+	p.do(chromedp.KeyEvent("\t"))
+	p.until(`document.activeElement.id === 'q' && getComputedStyle(document.activeElement).outlineStyle === 'solid'`)
 }
 
 func withoutJavaScript(t *testing.T, browser context.Context) {

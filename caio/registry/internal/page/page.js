@@ -14,7 +14,7 @@
 
   // Requests. The token goes to this registry only, and lives as long as the tab.
   let token = sessionStorage.getItem('caio-token') || '';
-  async function ask(path, options = {}) {
+  async function ask(path, options) {
     const headers = { Accept: 'application/json', ...options.headers };
     if (token) headers.Authorization = 'Bearer ' + token;
     const signal = AbortSignal.any([AbortSignal.timeout(15000), ...options.signal ? [options.signal] : []]);
@@ -71,9 +71,13 @@
     showCount(services);
     $('next').hidden = !services.next;
     if (services.next) $('next').href = '?' + new URLSearchParams({ q: services.query, after: services.next });
+    mayDecide = services.may_decide;
+    $('decisions').hidden = false;
+    $('viewer').hidden = !mayDecide;
+    $('no-decisions').hidden = mayDecide;
     $('offered').replaceChildren(...services.capabilities.map(name => node('option', { value: name })));
   }
-  let lastQuery = null;
+  let lastQuery = null, mayDecide = false;
   function showCount({ total, unhealthy, matching, first, list }) {
     let text = (matching === total ? '' : matching + ' of ') + total + (total === 1 ? ' service' : ' services');
     if (unhealthy) text += ', ' + unhealthy + ' unhealthy';
@@ -88,7 +92,14 @@
 
   // Staying up to date: a question every two seconds, answered without a body while nothing changed. After a failure the
   // questions become rarer, so that a registry that restarts is not overrun.
-  let timer, tag = '', failures = 0, current;
+  let timer, failures = 0, current;
+  const tags = new Map(); // path to that of the last answer
+  async function changed(path, signal) {
+    const { response, body } = await ask(path, { headers: tags.has(path) ? { 'If-None-Match': tags.get(path) } : {}, signal });
+    if (signal.aborted) throw signal.reason;
+    if (body && response.headers.has('ETag')) tags.set(path, response.headers.get('ETag'));
+    return body;
+  }
   function live(state, text) {
     $('live').hidden = false;
     $('live').dataset.state = state;
@@ -99,18 +110,15 @@
     current?.abort();
     const mine = current = new AbortController();
     try {
-      const { response, body } = await ask('page/state' + location.search, { headers: tag ? { 'If-None-Match': tag } : {}, signal: mine.signal });
-      if (mine.signal.aborted) return;
+      const services = await changed('page/services' + location.search, mine.signal);
+      if (services) showServices(services);
+      const decisions = mayDecide && await changed('page/decisions', mine.signal);
+      if (decisions) showSummaries(decisions);
+      $('access').hidden = true;
+      $('forget').hidden = !token;
       if (failures) $('news').textContent = 'The registry answers again.';
       failures = 0;
       live('live', 'Live');
-      if (body) {
-        tag = response.headers.get('ETag') || '';
-        showServices(body);
-        showSummaries(body.decisions);
-        $('access').hidden = true;
-        $('forget').hidden = !token;
-      }
     } catch (fault) {
       if (mine.signal.aborted) return; // another question took its place
       if (fault.status === 401 || fault.status === 403) return refused(fault);
@@ -132,18 +140,11 @@
     shown.clear();
     $('access').hidden = false;
     $('token').focus();
-    tag = '';
+    tags.clear();
   }
 
   // Decisions.
-  let summaries = '';
   function showSummaries(decisions) {
-    $('decisions').hidden = false;
-    $('viewer').hidden = !decisions;
-    $('no-decisions').hidden = Boolean(decisions);
-    const text = JSON.stringify(decisions);
-    if (!decisions || text === summaries) return;
-    summaries = text;
     const focused = document.activeElement?.closest('#recent a')?.hash;
     $('recent').replaceChildren(...decisions.map(d => node('li', {}, node('a', { href: '#' + d.id },
       ...chosenIn(d), node('span', {}, clock(d.at) + '  ' + d.asked)))));
@@ -163,7 +164,7 @@
     mark();
     if (!id.startsWith('dec-') || $('decision').dataset.id === id) return;
     try {
-      showDecision((await ask('page/decisions/' + encodeURIComponent(id))).body);
+      showDecision((await ask('page/decisions/' + encodeURIComponent(id), {})).body);
     } catch (fault) {
       showFault(fault);
     }
@@ -231,7 +232,7 @@
     clearTimeout(typing);
     const q = $('q').value.trim();
     history.replaceState(null, '', (q ? '?' + new URLSearchParams({ q }) : location.pathname) + location.hash);
-    tag = '';
+    tags.clear(); // the list is another
     refresh();
   }
   $('filter').addEventListener('submit', event => { event.preventDefault(); applyFilter(); });

@@ -12,10 +12,10 @@ type View struct {
 // None is the row that the script copies.
 func (View) None() Service { return Service{} }
 
-// A State is what the script asks for again and again.
+// A State is what the script asks for again and again, beside the latest decisions.
 type State struct {
 	Services
-	Decisions []Summary `json:"decisions"` // the latest first; nil if the caller may not see them
+	MayDecide bool `json:"may_decide"` // the caller may see decisions and ask for them
 }
 
 // Services are one part of the list, sorted by id.
