@@ -55,6 +55,7 @@ func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelWarn),
 	}
+	b.log.Info("serving", "service_id", b.service.Load().contract.ID, "addr", ln.Addr().String())
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	withdraw, announceFailed := b.announce(ctx, ln.Addr())
