@@ -114,7 +114,7 @@ func shuttingDown() *Error {
 type answer interface {
 	listens() bool // whether events reach anybody
 	send(event any) error
-	heartbeat()
+	heartbeat() error
 	finish(result []byte) error
 	fail(err error) // says so in the stream if it has begun, otherwise leaves it to the caller of invoke
 	close()         // no write happens after it returns
@@ -150,7 +150,7 @@ func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to
 		free() // before the caller is answered, who may call again at once
 		done <- o
 	})
-	o, err := b.await(ctx, done, to)
+	o, err := b.await(ctx, cancel, done, to)
 	if err == nil {
 		err = o.err
 	}
@@ -168,8 +168,8 @@ func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to
 	return err
 }
 
-// await waits for the handler, with heartbeats, and not much longer than ctx.
-func (b *Bridge) await(ctx context.Context, done <-chan outcome, to answer) (outcome, error) {
+// await waits for the handler, with heartbeats, and not much longer than ctx, which it ends if nobody reads them.
+func (b *Bridge) await(ctx context.Context, end context.CancelCauseFunc, done <-chan outcome, to answer) (outcome, error) {
 	ticker := time.NewTicker(b.opts.Heartbeat)
 	defer ticker.Stop()
 	for {
@@ -177,7 +177,9 @@ func (b *Bridge) await(ctx context.Context, done <-chan outcome, to answer) (out
 		case o := <-done:
 			return o, nil
 		case <-ticker.C:
-			to.heartbeat()
+			if err := to.heartbeat(); err != nil {
+				end(err)
+			}
 		case <-ctx.Done():
 			late := time.NewTimer(grace)
 			defer late.Stop()
@@ -246,11 +248,11 @@ func withoutValues(err error) error {
 // plainAnswer answers with one JSON document. Events are dropped.
 type plainAnswer struct{ x *exchange }
 
-func (a plainAnswer) listens() bool  { return false }
-func (a plainAnswer) send(any) error { return a.x.r.Context().Err() }
-func (a plainAnswer) heartbeat()     {}
-func (a plainAnswer) fail(error)     {}
-func (a plainAnswer) close()         {}
+func (a plainAnswer) listens() bool    { return false }
+func (a plainAnswer) send(any) error   { return a.x.r.Context().Err() }
+func (a plainAnswer) heartbeat() error { return nil }
+func (a plainAnswer) fail(error)       {}
+func (a plainAnswer) close()           {}
 
 func (a plainAnswer) finish(result []byte) error {
 	return a.x.writeJSON(http.StatusOK, "application/json", result)

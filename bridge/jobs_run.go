@@ -153,5 +153,5 @@ func (a *jobAnswer) close() {
 	a.closed = true
 }
 
-func (a *jobAnswer) heartbeat() {}
+func (a *jobAnswer) heartbeat() error { return nil }
 func (a *jobAnswer) fail(error) {}

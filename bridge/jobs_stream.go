@@ -47,7 +47,9 @@ func (b *Bridge) followJob(x *exchange, e *entry) error {
 		select {
 		case <-v.changed:
 		case <-ticker.C:
-			_ = s.put([]byte(": heartbeat\n\n")) // a failure shows at the next event
+			if err := s.put([]byte(": heartbeat\n\n")); err != nil {
+				return err
+			}
 		case <-x.r.Context().Done():
 			return fmt.Errorf("%w: %w", errClientGone, context.Cause(x.r.Context()))
 		}

@@ -43,12 +43,13 @@ func (s *eventStream) send(event any) error {
 	return s.write(name, data)
 }
 
-func (s *eventStream) heartbeat() {
+func (s *eventStream) heartbeat() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last > 0 {
-		_ = s.put([]byte(": heartbeat\n\n")) // a failure shows at the next event
+	if s.last == 0 {
+		return nil
 	}
+	return s.put([]byte(": heartbeat\n\n"))
 }
 
 func (s *eventStream) finish(result []byte) error {

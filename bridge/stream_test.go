@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -218,31 +219,54 @@ func TestHeartbeats(t *testing.T) {
 	})
 }
 
+// A caller that is there but reads nothing is as good as gone, whether it shows at an event or at a heartbeat: the handler's
+// context ends, and the slot comes back.
 func TestCallerThatStalls(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ended := make(chan time.Duration, 1)
-		start := time.Now()
-		b := newBridge(t, loadContract(t), shouter(func(ctx context.Context, _ shoutRequest, send func(word) error) (shoutResponse, error) {
+	for name, test := range map[string]struct {
+		handle func(ctx context.Context, send func(word) error) error
+		took   time.Duration
+	}{
+		"while events come": {func(_ context.Context, send func(word) error) error {
 			for {
 				if err := send(word{strings.Repeat("A", 1000)}); err != nil {
-					<-ctx.Done() // send's failure ends the context too
-					ended <- time.Since(start)
-					return shoutResponse{}, err
+					return err
 				}
 			}
-		}), &bridge.Options{WriteTimeout: 7 * time.Second})
-		inBubble(t, b, func(client *http.Client) {
-			res, err := client.Do(newRequest(t, "POST", shoutURL, `{"text": "a"}`, wantEvents...))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer res.Body.Close()
-			if took := <-ended; took != 7*time.Second { // nobody reads the body
-				t.Errorf("the stalled stream ended after %v, want WriteTimeout", took)
-			}
+		}, 7 * time.Second},
+		"while the handler is silent": {func(ctx context.Context, send func(word) error) error { return send(word{"A"}) }, 17 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ended := make(chan time.Duration, 1)
+				start := time.Now()
+				b := newBridge(t, loadContract(t), shouter(func(ctx context.Context, _ shoutRequest, send func(word) error) (shoutResponse, error) {
+					err := test.handle(ctx, send)
+					<-ctx.Done() // a failure to send ends the context too
+					ended <- time.Since(start)
+					return shoutResponse{}, err
+				}), &bridge.Options{WriteTimeout: 7 * time.Second, Heartbeat: 10 * time.Second})
+				inBubble(t, b, func(client *http.Client) {
+					res, err := client.Do(newRequest(t, "POST", shoutURL, `{"text": "a"}`, wantEvents...))
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer res.Body.Close()
+					if test.took > 10*time.Second {
+						_, _ = io.ReadFull(res.Body, make([]byte, len("id: 1\nevent: word\ndata: {\"word\":\"A\"}\n\n")))
+					}
+					if took := <-ended; took != test.took { // nobody reads the body
+						t.Errorf("the stalled stream ended after %v, want %v", took, test.took)
+					}
+					synctest.Wait()
+					if got := send(t, client, newRequest(t, "GET", "http://localhost:8082/health", "")); !strings.Contains(got.Body, `"calls_in_progress":0`) {
+						t.Errorf("the slot did not come back: %s", got.Body)
+					}
+				})
+			})
 		})
-	})
+	}
 }
 
 // Options.WriteTimeout is for what is being written. A stream may be idle for longer, over HTTP/2 too, whose deadlines end a
