@@ -167,6 +167,26 @@ func BenchmarkNoMatch(b *testing.B) {
 	}
 }
 
+// BenchmarkOpen measures the start of a registry whose store holds 10,000 services.
+func BenchmarkOpen(b *testing.B) {
+	m, store := newMarket(b), new(registry.MemoryStore)
+	reg := newRegistry(b, &registry.Options{Store: store})
+	for i := range manyServices {
+		service, err := m.Service(b.Context(), fmt.Sprintf("service-%05d", i))
+		if err == nil {
+			_, err = reg.Register(b.Context(), service.Contract)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		newRegistry(b, &registry.Options{Store: store})
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/manyServices, "ns/service")
+}
+
 // BenchmarkMemory reports what holding a registered service takes, its contract included: of the market, and of a contract
 // as large as that of the Codex bridge. B/op is of the whole registration of one.
 func BenchmarkMemory(b *testing.B) {

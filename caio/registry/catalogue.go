@@ -62,10 +62,14 @@ func (c *catalogue) check(e *entry) (held *entry, err error) {
 		return nil, alreadyRegistered(held.contract)
 	}
 	if len(c.byID) >= c.capacity {
-		return nil, &caio.Error{Op: "register", Status: http.StatusInsufficientStorage, Code: wire.RegistryFull,
-			Message: fmt.Sprintf("the registry is full: it holds %d services, the most it may; unregister one first", c.capacity)}
+		return nil, c.full()
 	}
 	return nil, nil
+}
+
+func (c *catalogue) full() error {
+	return &caio.Error{Op: "register", Status: http.StatusInsufficientStorage, Code: wire.RegistryFull,
+		Message: fmt.Sprintf("the registry is full: it holds %d services, the most it may; unregister one first", c.capacity)}
 }
 
 func alreadyRegistered(held *contract.Contract) error {
@@ -105,6 +109,7 @@ func (c *catalogue) fill(entries []*entry) {
 		slices.SortFunc(list.byID, byID)
 		slices.SortFunc(list.ranked, byTotal)
 	}
+	c.changes.Add(1)
 }
 
 // offer returns the posting for an offer of e, and the lists where it belongs.

@@ -149,20 +149,21 @@ func (r *Registry) follow(ctx context.Context) {
 
 // apply makes the changes in the catalogue. Contracts are read before readers may have to wait.
 func (r *Registry) apply(changes Changes) {
-	read := make(map[string]*entry)
+	var news []Record
 	for _, record := range changes.Saved {
-		if known := r.known(record.ID); known != nil && known.version == record.Version {
-			continue
+		if known := r.known(record.ID); known == nil || known.version != record.Version {
+			news = append(news, record)
 		}
-		e, ttl, err := decodeService(record.ID, record.Data)
-		if err != nil {
-			r.log.Error("a service cannot be served", "error", err)
-			e = nil
+	}
+	read := make(map[string]*entry)
+	for i, s := range decodeServices(news) {
+		if s.err != nil {
+			r.log.Error("a service cannot be served", "error", s.err)
 		} else {
-			e.version = record.Version
-			e.presence.ttl.Store(int64(ttl))
+			s.version = news[i].Version
+			s.presence.ttl.Store(int64(s.ttl))
 		}
-		read[record.ID] = e
+		read[news[i].ID] = s.entry
 	}
 	r.changes.Lock()
 	if changes.Whole {
@@ -284,10 +285,10 @@ func mayReplace(held Record, e *entry) error {
 	if held.Version == 0 || !held.Until.IsZero() && !time.Now().Before(held.Until) {
 		return nil
 	}
-	other, _, err := decodeService(held.ID, held.Data)
+	other := decodeService(held.ID, held.Data)
 	switch {
-	case err != nil:
-		return fmt.Errorf("registry: %w", err)
+	case other.err != nil:
+		return fmt.Errorf("registry: %w", other.err)
 	case other.digest != e.digest:
 		return alreadyRegistered(other.contract)
 	}

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
@@ -110,14 +112,27 @@ func (r *Registry) load(ctx context.Context) error {
 		}
 		return r.loadTraces(ctx)
 	}
-	var faults []error
+	var records []Record
 	err := r.store.Load(ctx, kindService, func(id string, data []byte) error {
-		if err := r.loadService(id, data); err != nil && len(faults) < 10 {
-			faults = append(faults, err)
-		}
+		records = append(records, Record{Kind: kindService, ID: id, Data: data})
 		return nil
 	})
-	return errors.Join(err, errors.Join(faults...), r.loadTraces(ctx))
+	var faults []error
+	var entries []*entry
+	for i, s := range decodeServices(records) {
+		if s.err == nil && len(entries) == r.services.capacity {
+			s.err = fmt.Errorf("stored service %s: %w", wire.Clip(records[i].ID, 100), r.services.full())
+		}
+		if s.err != nil {
+			faults = append(faults, s.err)
+			continue
+		}
+		s.presence.lease(s.ttl)
+		r.expireFrom(s.presence.expires.Load())
+		entries = append(entries, s.entry)
+	}
+	r.services.fill(entries)
+	return errors.Join(err, errors.Join(faults[:min(len(faults), 10)]...), r.loadTraces(ctx))
 }
 
 func (r *Registry) loadTraces(ctx context.Context) error {
@@ -144,20 +159,6 @@ func (r *Registry) loadTraces(ctx context.Context) error {
 	return errors.Join(err, errors.Join(faults...))
 }
 
-func (r *Registry) loadService(id string, data []byte) error {
-	e, ttl, err := decodeService(id, data)
-	if err != nil {
-		return err
-	}
-	if _, err := r.services.check(e); err != nil {
-		return fmt.Errorf("stored service %s: %w", wire.Clip(id, 100), err)
-	}
-	e.presence.lease(ttl)
-	r.expireFrom(e.presence.expires.Load())
-	r.services.add(e)
-	return nil
-}
-
 func encodeService(e *entry, ttl time.Duration) ([]byte, error) {
 	text, err := e.contract.MarshalJSON()
 	if err != nil {
@@ -166,21 +167,47 @@ func encodeService(e *entry, ttl time.Duration) ([]byte, error) {
 	return json.Marshal(serviceRecord{text, int(ttl / time.Second)})
 }
 
-func decodeService(id string, data []byte) (e *entry, ttl time.Duration, err error) {
+// A stored is a service that was read from a record, or why it could not be.
+type stored struct {
+	*entry
+	ttl time.Duration
+	err error
+}
+
+// decodeServices reads records, on all processors: a contract takes half a millisecond.
+func decodeServices(records []Record) []stored {
+	list := make([]stored, len(records))
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range min(len(records), runtime.GOMAXPROCS(0)) {
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(records)); i = next.Add(1) - 1 {
+				list[i] = decodeService(records[i].ID, records[i].Data)
+			}
+		})
+	}
+	running.Wait()
+	return list
+}
+
+func decodeService(id string, data []byte) (s stored) {
 	var record serviceRecord
-	if err = json.Unmarshal(data, &record); err == nil {
-		var ct *contract.Contract
-		if ct, err = contract.Parse(id, record.Contract); err == nil && ct.ID != id {
-			err = fmt.Errorf("its contract is that of %s", wire.Clip(ct.ID, 100))
-		}
-		if err == nil {
-			e, err = newEntry(ct)
-		}
+	err := json.Unmarshal(data, &record)
+	var ct *contract.Contract
+	if err == nil {
+		ct, err = contract.Parse(id, record.Contract)
+	}
+	if err == nil && ct.ID != id {
+		err = fmt.Errorf("its contract is that of %s", wire.Clip(ct.ID, 100))
+	}
+	if err == nil {
+		s.ttl = time.Duration(record.TTLSeconds) * time.Second
+		s.entry, err = newEntry(ct)
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("stored service %s: %w", wire.Clip(id, 100), err)
+		s.err = fmt.Errorf("stored service %s: %w", wire.Clip(id, 100), err)
 	}
-	return e, time.Duration(record.TTLSeconds) * time.Second, nil
+	return s
 }
 
 // save stores the service with a lease.
