@@ -59,11 +59,11 @@ func integer(value any) (int64, bool) {
 // watch returns what a handler sends events with; nil if it shall send none. It ends a call with errSilent when nothing is
 // sent for too long, for then the wrapped service has stalled. While an event is on its way to the caller, who has
 // Options.WriteTimeout, the clock stands.
-func (b *binding) watch(to answer, end context.CancelCauseFunc) (send func(any) error, stop func() bool) {
-	if !b.streams || b.once && !to.listens() {
+func (bound *binding) watch(to answer, end context.CancelCauseFunc) (send func(any) error, stop func() bool) {
+	if !bound.streams || bound.once && !to.listens() {
 		return nil, func() bool { return true }
 	}
-	allowed := cmp.Or(b.firstEvent, 2*b.total) // without one the deadline comes first
+	allowed := cmp.Or(bound.firstEvent, 2*bound.total) // without one the deadline comes first
 	clock := time.AfterFunc(allowed, func() { end(fmt.Errorf("%w for %v", errSilent, allowed)) })
 	return func(event any) error {
 		if !clock.Stop() {
@@ -73,7 +73,7 @@ func (b *binding) watch(to answer, end context.CancelCauseFunc) (send func(any) 
 		if errors.Is(err, errClientGone) {
 			end(err) // nobody reads: the wrapped service need not go on
 		}
-		allowed = b.idle
+		allowed = bound.idle
 		clock.Reset(allowed)
 		return err
 	}, clock.Stop

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -260,8 +261,15 @@ func TestNamesAreThoseOfTheConventions(t *testing.T) {
 		httpconv.ServerActiveRequests{}.Name():  {httpconv.ServerActiveRequests{}.Unit(), []attribute.Key{semconv.HTTPRequestMethodKey, semconv.URLSchemeKey}},
 		genaiconv.ClientTokenUsage{}.Name():     {genaiconv.ClientTokenUsage{}.Unit(), []attribute.Key{genai.GenAIOperationNameKey, genai.GenAIProviderNameKey, genai.GenAITokenTypeKey}},
 	}
+	page, err := os.ReadFile("../docs/external_services.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	found := 0
 	for _, m := range i.collect(t) {
+		if !strings.Contains(string(page), "`"+m.Name+"`") {
+			t.Errorf("%s is not documented in docs/external_services.md", m.Name)
+		}
 		known, ok := conventions[m.Name]
 		if !ok {
 			if !strings.HasPrefix(m.Name, "caio.bridge.") || m.Unit == "" || m.Description == "" {
