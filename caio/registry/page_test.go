@@ -290,8 +290,11 @@ func TestPageInParts(t *testing.T) {
 	if body := browse(reg, "/?q=CODEX-24").Body.String(); !strings.Contains(body, "10 of 250 services") || strings.Contains(body, "codex-239") {
 		t.Error("the filter does not narrow the list")
 	}
-	if body := browse(reg, "/?q=Bridge&after=codex-099").Body.String(); !strings.Contains(body, `href="?q=Bridge&amp;after=codex-199"`) || !strings.Contains(body, "101 to 200") {
-		t.Error("the page does not link the next part")
+	if body := browse(reg, "/?q=Bridge&after=codex-099").Body.String(); !strings.Contains(body, `href="?q=Bridge&amp;after=codex-199"`) || !strings.Contains(body, "101 to 200") || !strings.Contains(body, `href="?q=Bridge"`) {
+		t.Error("the page does not link the first and the next part")
+	}
+	if body := browse(reg, "/?after=z").Body.String(); !strings.Contains(body, "There are no more services.") || strings.Contains(body, "shown: 0") {
+		t.Error("the page does not say that its part is empty")
 	}
 }
 

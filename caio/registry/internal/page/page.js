@@ -67,8 +67,10 @@
     $('withheld')?.remove();
     $('listing').hidden = false;
     $('empty').hidden = services.list.length > 0;
-    setText($('empty'), services.query ? 'No service matches the filter.' : 'No service is registered yet.');
+    setText($('empty'), services.matching ? 'There are no more services.' : services.query ? 'No service matches the filter.' : 'No service is registered yet.');
     showCount(services);
+    $('first').hidden = services.first === 1 || !services.matching;
+    $('first').href = '?' + new URLSearchParams({ q: services.query });
     $('next').hidden = !services.next;
     if (services.next) $('next').href = '?' + new URLSearchParams({ q: services.query, after: services.next });
     mayDecide = services.may_decide;
@@ -81,7 +83,7 @@
   function showCount({ total, unhealthy, matching, first, list }) {
     let text = (matching === total ? '' : matching + ' of ') + total + (total === 1 ? ' service' : ' services');
     if (unhealthy) text += ', ' + unhealthy + ' unhealthy';
-    if (list.length < matching) text += '; shown: ' + first + ' to ' + (first + list.length - 1);
+    if (list.length && list.length < matching) text += '; shown: ' + first + ' to ' + (first + list.length - 1);
     setText($('count'), text);
   }
   function announce(came, went, changed) {
@@ -138,6 +140,7 @@
     $('listing').hidden = $('decisions').hidden = $('forget').hidden = true;
     $('rows').replaceChildren(); // what is there may be out of date
     shown.clear();
+    known = false;
     $('access').hidden = false;
     $('token').focus();
     tags.clear();
@@ -147,12 +150,11 @@
   function showSummaries(decisions) {
     const focused = document.activeElement?.closest('#recent a')?.hash;
     $('recent').replaceChildren(...decisions.map(d => node('li', {}, node('a', { href: '#' + d.id },
-      ...chosenIn(d), node('span', {}, clock(d.at) + '  ' + d.asked)))));
+      d.service || node('b', { class: 'none' }, 'no match'), node('span', {}, clock(d.at) + '  ' + d.asked)))));
     if (!decisions.length) $('recent').append(node('li', {}, node('span', {}, 'None yet.')));
     mark();
     if (focused) [...$('recent').querySelectorAll('a')].find(link => link.hash === focused)?.focus();
   }
-  const chosenIn = d => [d.service ? d.service : node('b', { class: 'none' }, 'no match')];
   const clock = at => new Date(at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
   function mark() {
     for (const link of $('recent').querySelectorAll('a')) {
@@ -171,7 +173,7 @@
   }
   function showFault(fault) {
     delete $('decision').dataset.id;
-    $('decision').replaceChildren(heading(fault.status ? 'Not answered' : 'The registry does not answer'), node('p', {}, fault.message));
+    $('decision').replaceChildren(heading(!fault.status ? 'The registry does not answer' : fault.status === 404 ? 'This decision is not kept' : 'Not decided'), node('p', {}, fault.message));
   }
   const heading = text => node('h3', { id: 'decision-title', tabindex: '-1' }, text);
   function showDecision(d) {
@@ -185,7 +187,7 @@
       ...d.steps.flatMap((step, i) => stepNodes(step, d.steps.length > 1 ? 'Step ' + (i + 1) + ': ' : '')),
       ...proofNodes(d));
     $('decision').querySelector('h3').focus({ preventScroll: true });
-    if (matchMedia('(max-width: 52rem)').matches) $('decision').scrollIntoView();
+    if (matchMedia('(max-width: 60rem)').matches) $('decision').scrollIntoView();
   }
   const texts = (title, list) => list && list.length ? [node('h4', {}, title), node('ul', { class: 'plain' }, ...list.map(text => node('li', {}, text)))] : [];
   function stepNodes(step, prefix) {
