@@ -1,0 +1,128 @@
+package codex_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/bridge"
+)
+
+// waitForSlots waits until no call holds one. It asks the bridge itself, which may listen no more.
+func (s *scene) waitForSlots() {
+	s.t.Helper()
+	var health struct {
+		InProgress int `json:"calls_in_progress"`
+	}
+	for range 5000 {
+		w := httptest.NewRecorder()
+		s.bridge.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/health", nil))
+		if err := json.Unmarshal(w.Body.Bytes(), &health); err != nil {
+			s.t.Fatal(err)
+		}
+		if health.InProgress == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	s.t.Errorf("%d slots do not come back", health.InProgress)
+}
+
+// checkLog wants one record of the call, and one of its job if it became one, with the code that the caller saw.
+func (s *scene) checkLog(outcome string) {
+	s.t.Helper()
+	level := s.fault.log
+	if outcome == "—" {
+		s.checkRecord("request", "", level, "client_closed_request")
+		return
+	}
+	first, end, _ := strings.Cut(outcome, ", ")
+	status, code, _ := strings.Cut(first, " ")
+	if status == "202" {
+		s.checkRecord("request", "202", "INFO", "")
+		if _, code, _ = strings.Cut(end, " "); code == "" {
+			level = "INFO"
+		}
+		s.checkRecord("job", "", level, code)
+		return
+	}
+	if s.way.name == wantsJob.name { // it did not become one
+		level = "WARN"
+	}
+	if _, failed, ok := strings.Cut(end, "error "); ok {
+		code = failed
+	}
+	s.checkRecord("request", status, level, code)
+}
+
+// checkRecord wants exactly one such record; status and code may be "".
+func (s *scene) checkRecord(kind, status, level, code string) {
+	s.t.Helper()
+	var found []string
+	for line := range strings.Lines(s.log.String()) {
+		if strings.Contains(line, "msg="+kind+" ") && strings.Contains(line, "request_id=the-call ") {
+			found = append(found, line)
+		}
+	}
+	if len(found) != 1 {
+		s.t.Fatalf("%d records of the %s, want one:\n%s", len(found), kind, s.log.String())
+	}
+	has := func(part string) bool { return strings.Contains(found[0], part) }
+	if !has("level="+level+" ") || status != "" && !has("status="+status+" ") || code == "" && has("code=") || code != "" && !(has("code="+code+" ") && has("cause=")) {
+		s.t.Errorf("the log says\n%swant level %s, status %s, code %q and why", found[0], level, status, code)
+	}
+	if strings.Contains(found[0], "stack=") != (code == bridge.CodeInternal) {
+		s.t.Errorf("a stack is for panics:\n%s", found[0])
+	}
+}
+
+// labelled runs f, and fails the test if goroutines remain of those that f began.
+func labelled(t *testing.T, f func()) {
+	t.Helper()
+	pprof.Do(t.Context(), pprof.Labels("test", t.Name()), func(context.Context) { f() })
+	label := fmt.Sprintf("%q:%q", "test", t.Name())
+	var left []string
+	for range 500 {
+		var all bytes.Buffer
+		if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
+			t.Fatal(err)
+		}
+		left = left[:0]
+		for stack := range strings.SplitSeq(all.String(), "\n\n") {
+			if strings.Contains(stack, label) {
+				left = append(left, stack)
+			}
+		}
+		if len(left) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("goroutines are left:\n%s", strings.Join(left, "\n\n"))
+}
+
+// A lockedBuffer can be read while it is written.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
