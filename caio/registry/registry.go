@@ -68,7 +68,7 @@ type Options struct {
 
 	// Store keeps services and traces beyond the life of the registry: services before their registration is answered,
 	// traces, while [Registry.Run] runs, a moment after the decision. Leases start anew when they are loaded, except from a
-	// [SharedStore], which several registries use at a time. Default: nothing is kept.
+	// [SharedStore], which several registries use at a time while they run. Default: nothing is kept.
 	Store Store
 
 	// Hosts are the host names, without port, that requests may name; it defends a registry without tokens against web

@@ -152,6 +152,14 @@ func (r *Registry) loadTraces(ctx context.Context) error {
 		return nil
 	})
 	slices.SortStableFunc(traces, func(a, b dated) int { return a.at.Compare(b.at) })
+	var old []Record // for which there is no room
+	for len(traces) > cap(r.traces.ring) {
+		old = append(old, Record{Kind: kindTrace, ID: traces[0].id})
+		traces = traces[1:]
+	}
+	for batch := range batches(old) {
+		err = errors.Join(err, r.saveRecords(ctx, batch...))
+	}
 	for _, trace := range traces {
 		r.traces.add(trace.id, trace.data)
 	}

@@ -93,3 +93,26 @@ func TestStoreFails(t *testing.T) {
 		t.Errorf("New with broken records: %v", err)
 	}
 }
+
+// Traces for which a registry has no room when it starts are removed from the store.
+func TestStoredTracesAreBounded(t *testing.T) {
+	t.Parallel()
+	ct := parse(t, codexContract)
+	synctest.Test(t, func(t *testing.T) {
+		store := new(registry.MemoryStore)
+		for _, limit := range []int{10, 3} {
+			reg := newRegistry(t, &registry.Options{Store: store, MaxTraces: limit})
+			stop := runRegistry(t, reg)
+			reg.Register(t.Context(), ct)
+			for range 10 {
+				reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
+			}
+			stop()
+			stored := 0
+			store.Load(t.Context(), "trace", func(string, []byte) error { stored++; return nil })
+			if stored != limit {
+				t.Errorf("%d traces are stored, want %d", stored, limit)
+			}
+		}
+	})
+}
