@@ -326,3 +326,24 @@ func TestBudgetIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// A retry that succeeds gives back what it cost: calls that take two attempts each never run out of the second.
+func TestRetriesThatSucceedCostNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		client := inMemory(t, upstream.Options{HeaderTimeout: time.Second}, func(w http.ResponseWriter, r *http.Request) {
+			switch asked.Add(1) % 4 {
+			case 1:
+				status(w, 503, "")
+			case 3: // costs more, and gives back as much
+				<-r.Context().Done()
+			}
+		})
+		for i := range 400 {
+			if code, _, err := send(client, newRequest(t, t.Context(), "GET", "http://x.test", "")); code != 200 {
+				t.Fatalf("call %d has no second attempt: %d, %v", i, code, err)
+			}
+		}
+	})
+}
