@@ -154,4 +154,4 @@ func (a *jobAnswer) close() {
 }
 
 func (a *jobAnswer) heartbeat() error { return nil }
-func (a *jobAnswer) fail(error) {}
+func (a *jobAnswer) fail(error)       {}
