@@ -84,6 +84,9 @@ func (g *guard) checkCaller(r *http.Request) (principal string, err error) {
 		return "", nil
 	}
 	principal, err = g.authenticate(r)
+	if err == nil && principal == "" { // whose jobs would be everybody's of that kind
+		err = errors.New("Options.Authenticate gave the caller no name")
+	}
 	if err == nil {
 		return principal, nil
 	}

@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -100,6 +101,28 @@ func TestBearerTokens(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "principal=caio") {
 		t.Errorf("the log does not name the principal:\n%s", log.String())
+	}
+}
+
+// What the function for authentication makes of a caller decides, and its words stay in the log unless it says otherwise.
+func TestAuthenticate(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		principal string
+		err       error
+		status    int
+		told      string
+	}{
+		"a name":             {"ann", nil, 200, `{"loud":"ann"}`},
+		"no name":            {"", nil, 401, "Valid credentials are required."},
+		"an error":           {"ann", errors.New("token of issuer-7 expired"), 401, "Valid credentials are required."},
+		"a refusal in words": {"", &bridge.Error{Code: bridge.CodeForbidden, Detail: "Ask for access first.", Cause: errors.New("issuer-7")}, 403, "Ask for access first."},
+	} {
+		srv := serve(t, newBridge(t, loadContract(t), whoami(), &bridge.Options{Authenticate: func(*http.Request) (string, error) { return test.principal, test.err }}))
+		got := post(t, srv, "/shout", `{"text": "a"}`)
+		if got.Status != test.status || !strings.Contains(got.Body, test.told) || strings.Contains(got.Body, "issuer-7") {
+			t.Errorf("%s: %d %s, want %d %s", name, got.Status, got.Body, test.status, test.told)
+		}
 	}
 }
 

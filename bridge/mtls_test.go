@@ -169,6 +169,39 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
+// Callers may have either, as the example has it.
+func TestTokenOrCertificate(t *testing.T) {
+	t.Parallel()
+	ours := newAuthority(t)
+	server := ours.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} })
+	tokens := bridge.BearerTokens(map[string]string{"nightly-job": "token-n"})
+	b := newBridge(t, loadContract(t), whoami(), &bridge.Options{Authenticate: func(r *http.Request) (string, error) {
+		if r.Header.Get("Authorization") != "" {
+			return tokens(r)
+		}
+		return bridge.ClientCertificate(r)
+	}})
+	url := serveTLS(t, b, &tls.Config{Certificates: []tls.Certificate{server}, ClientCAs: ours.pool(), ClientAuth: tls.VerifyClientCertIfGiven})
+	without := tlsClient(t, &tls.Config{RootCAs: ours.pool()}, false)
+	with := tlsClient(t, &tls.Config{RootCAs: ours.pool(), Certificates: []tls.Certificate{ours.issue(t, spiffe)}}, false)
+	for name, test := range map[string]struct {
+		client *http.Client
+		header []string
+		want   string // "": refused
+	}{
+		"a token":                    {without, []string{"Authorization", "Bearer token-n"}, "nightly-job"},
+		"a certificate":              {with, nil, "spiffe://caio.example/orchestrator"},
+		"both":                       {with, []string{"Authorization", "Bearer token-n"}, "nightly-job"},
+		"a certificate, wrong token": {with, []string{"Authorization", "Bearer wrong"}, ""},
+		"neither":                    {without, nil, ""},
+	} {
+		got := send(t, test.client, newRequest(t, "POST", url+"/shout", `{"text": "a"}`, test.header...))
+		if test.want == "" && got.Status != 401 || test.want != "" && got.Body != `{"loud":"`+test.want+`"}` {
+			t.Errorf("%s: %d %s, want %q", name, got.Status, got.Body, test.want)
+		}
+	}
+}
+
 // Streams work over HTTP/2, too.
 func TestStreamOverHTTP2(t *testing.T) {
 	t.Parallel()

@@ -19,7 +19,8 @@ type Options struct {
 
 	// Authenticate names the caller of a request, or refuses it. Default: none, which [Bridge.Serve] accepts on loopback
 	// only. /livez, /readyz and /health are always open. See [BearerTokens] and [ClientCertificate]; the examples have a
-	// verifier of tokens, and both ways at once. The error's text is logged, not sent, so it must not repeat credentials.
+	// verifier of tokens, and both ways at once. An [*Error] is answered as it is, such as one with [CodeForbidden], and any
+	// other with 401; its text is logged, so it must not repeat credentials. A caller without a name is refused.
 	Authenticate func(*http.Request) (principal string, err error)
 
 	// AllowUnauthenticated lets a bridge without Authenticate listen off loopback: for networks where something in
