@@ -86,7 +86,8 @@ func newEntry(ct *contract.Contract) (*entry, error) {
 	var faults [3]error
 	e.excerpt, faults[0] = excerptOf(ct)
 	e.endpointsText, faults[1] = canonical(e.endpoints)
-	e.guaranteesText, faults[2] = canonical(summary.Guarantees)
+	e.guaranteesText, faults[2] = appendCanonical(nil, summary.Guarantees)
+	e.guaranteesText = bytes.Clone(e.guaranteesText)
 	return e, errors.Join(faults[:]...)
 }
 
@@ -190,7 +191,8 @@ func confidential(ct *contract.Contract) bool {
 	return p != nil && (p.DataLocality == "on_device" || p.DataLocality == "local" || p.Encryption != nil && *p.Encryption)
 }
 
-// excerptOf returns what routing looks at of the contract: the document without remarks and schemas.
+// excerptOf returns what routing looks at of the contract: the document without remarks and schemas. It is a valid contract,
+// because all that it lacks is optional and nothing else in a contract refers to it.
 func excerptOf(ct *contract.Contract) (jsontext.Value, error) {
 	data, err := ct.MarshalJSON()
 	if err != nil {
@@ -218,14 +220,8 @@ func excerptOf(ct *contract.Contract) (jsontext.Value, error) {
 			delete(endpoint, "output_schema")
 		}
 	}
-	excerpt, err := canonical(document)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := contract.Parse("excerpt", excerpt); err != nil {
-		return canonical(json.RawMessage(data)) // whatever it lacked, the whole has
-	}
-	return excerpt, nil
+	excerpt, err := appendCanonical(make([]byte, 0, len(data)), document)
+	return bytes.Clone(excerpt), err
 }
 
 // meets reports whether the service meets all of the requirements.

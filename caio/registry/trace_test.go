@@ -91,23 +91,31 @@ func TestChainComposesGuarantees(t *testing.T) {
 	}
 }
 
-// Every single byte counts: whichever is changed to whatever, the trace does not verify any more. Each run tries some.
+// Every single byte counts: whichever is changed to whatever, the trace does not verify any more. Each run tries some, of
+// the trace of a chain and of one that is not.
 func TestVerifyNoticesEveryByte(t *testing.T) {
 	t.Parallel()
-	_, _, trace := chainRegistry(t)
+	reg, _, ofChain := chainRegistry(t)
+	decision, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"review"}, TrustLevel: 1,
+		Constraints: map[string]any{"requires_gpu": false}, Policies: []caio.Policy{{Type: "constraint", Field: "capabilities", Value: "review"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	random := rand.New(rand.NewPCG(rand.Uint64(), 4))
 	likely := `0123456789"{}[],:.-+eE atflnsu\` + "\n"
-	for at := random.IntN(7); at < len(trace); at += 1 + random.IntN(149) {
-		altered := append([]byte(nil), trace...)
-		altered[at] = likely[random.IntN(len(likely))]
-		if random.IntN(3) == 0 {
-			altered[at] = byte(random.IntN(256))
-		}
-		if altered[at] == trace[at] {
-			altered[at] ^= 1
-		}
-		if registry.Verify(altered) == nil {
-			t.Fatalf("byte %d changed from %q to %q, and it verifies: …%s…", at, trace[at], altered[at], altered[max(0, at-40):min(len(altered), at+40)])
+	for _, trace := range [][]byte{ofChain, verify(t, reg, decision)} {
+		for at := random.IntN(7); at < len(trace); at += 1 + random.IntN(149) {
+			altered := append([]byte(nil), trace...)
+			altered[at] = likely[random.IntN(len(likely))]
+			if random.IntN(3) == 0 {
+				altered[at] = byte(random.IntN(256))
+			}
+			if altered[at] == trace[at] {
+				altered[at] ^= 1
+			}
+			if registry.Verify(altered) == nil {
+				t.Fatalf("byte %d changed from %q to %q, and it verifies: …%s…", at, trace[at], altered[at], altered[max(0, at-40):min(len(altered), at+40)])
+			}
 		}
 	}
 }
