@@ -64,7 +64,7 @@ func (g *guard) checkOrigin(h http.Header, r *http.Request) (preflight bool, err
 			return false, nil
 		}
 		h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
-		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, Accept, X-Request-Id, Prefer, Idempotency-Key, Last-Event-ID")
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, Accept, X-Request-Id, Prefer, Idempotency-Key, Last-Event-ID, traceparent, tracestate")
 		h.Set("Access-Control-Max-Age", "600")
 		return true, nil
 	}
