@@ -2,9 +2,8 @@ package bridge
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
@@ -38,17 +37,22 @@ func setQuotaHeaders(h http.Header, quotas []limits.Quota) {
 	if len(quotas) == 0 {
 		return
 	}
-	var policy, state strings.Builder
+	var policy, state []byte
 	for i, q := range quotas {
-		separator := ", "
-		if i == 0 {
-			separator = ""
+		if i > 0 {
+			policy, state = append(policy, ", "...), append(state, ", "...)
 		}
-		fmt.Fprintf(&policy, "%s%q;q=%d;w=%d", separator, q.Name, q.Limit, ceilSeconds(q.Window))
-		fmt.Fprintf(&state, "%s%q;r=%d;t=%d", separator, q.Name, q.Remaining, ceilSeconds(q.Reset))
+		policy = appendItem(policy, q.Name, ";q=", q.Limit, ";w=", ceilSeconds(q.Window))
+		state = appendItem(state, q.Name, ";r=", q.Remaining, ";t=", ceilSeconds(q.Reset))
 	}
-	h.Set("RateLimit-Policy", policy.String())
-	h.Set("RateLimit", state.String())
+	h.Set("RateLimit-Policy", string(policy))
+	h.Set("RateLimit", string(state))
+}
+
+// appendItem appends a string with two integer parameters, as structured fields have them (RFC 9651).
+func appendItem(b []byte, name, p string, m int, q string, n int) []byte {
+	b = strconv.AppendInt(append(strconv.AppendQuote(b, name), p...), int64(m), 10)
+	return strconv.AppendInt(append(b, q...), int64(n), 10)
 }
 
 func ceilSeconds(d time.Duration) int {

@@ -51,10 +51,7 @@ var generateFormat = format{"json_schema", "code_generation", jsontext.Value(`{"
 type generation struct{}
 
 func (generation) TransformRequest(req generateRequest) (prompt, error) {
-	parts, err := req.Context.parts()
-	if err != nil {
-		return prompt{}, err
-	}
+	parts := req.Context.parts()
 	task := req.Prompt
 	if req.MaxTokens > 0 {
 		task += fmt.Sprintf("\n\nKeep the whole answer under %d tokens.", req.MaxTokens)

@@ -1,12 +1,14 @@
 package codex
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -31,7 +33,7 @@ func (p prompt) tokens() int {
 }
 
 // A callContext is what a caller says beside the task: a language, files, and whatever else the model should know. The
-// tag "embed" is one of go-json-experiment, which decodes and encodes it; encoding/json does not know it.
+// bridge decodes it, with go-json-experiment, which knows the tag "embed"; encoding/json does not.
 type callContext struct {
 	Language string                    `json:"language"`
 	Files    []file                    `json:"files"`
@@ -44,23 +46,31 @@ type file struct {
 }
 
 // parts returns the context as parts of a prompt.
-func (c callContext) parts() ([]part, error) {
-	parts := make([]part, 0, len(c.Files)+2)
-	about := struct {
-		Language string                    `json:"language,omitzero"`
-		Other    map[string]jsontext.Value `json:",embed"`
-	}{c.Language, c.Other}
+func (c callContext) parts() []part {
+	parts := make([]part, 0, len(c.Files)+2) // callers append one
 	if c.Language != "" || len(c.Other) > 0 {
-		text, err := json.Marshal(about, json.Deterministic(true), lenient)
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, part{"context", string(text)})
+		parts = append(parts, part{"context", c.about()})
 	}
 	for _, f := range c.Files {
 		parts = append(parts, part{"file " + strconv.Quote(f.Path), f.Content})
 	}
-	return parts, nil
+	return parts
+}
+
+// about returns the context as JSON, without its files.
+func (c callContext) about() string {
+	var members [][]byte
+	quote := func(text string) []byte {
+		quoted, _ := jsontext.AppendQuote(nil, text) // an error would say that text was not UTF-8 and had to be mended
+		return quoted
+	}
+	if c.Language != "" {
+		members = append(members, slices.Concat([]byte(`"language":`), quote(c.Language)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Other)) {
+		members = append(members, slices.Concat(quote(name), []byte{':'}, c.Other[name]))
+	}
+	return "{" + string(bytes.Join(members, []byte{','})) + "}"
 }
 
 // A part is a piece of a prompt that came from outside.

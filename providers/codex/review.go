@@ -65,10 +65,7 @@ var reviewFormat = format{"json_schema", "code_review", jsontext.Value(`{"type":
 type review struct{}
 
 func (review) TransformRequest(req reviewRequest) (prompt, error) {
-	parts, err := req.Context.parts()
-	if err != nil {
-		return prompt{}, err
-	}
+	parts := req.Context.parts()
 	if req.Diff != "" {
 		parts = append(parts, part{"diff", req.Diff})
 	} else {
