@@ -32,23 +32,32 @@ func Transform[Req, SReq, SRes, Res any](in RequestTransformer[Req, SReq], call 
 // TransformStream is [Transform] for a call that reports events; the events pass as they are. If the call is a [Handler]
 // too, so is what TransformStream returns.
 func TransformStream[Req, SReq, Event, SRes, Res any](in RequestTransformer[Req, SReq], call StreamHandler[SReq, Event, SRes], out ResponseTransformer[Req, SRes, Res]) StreamHandler[Req, Event, Res] {
-	stream := StreamHandlerFunc(func(ctx context.Context, req Req, send func(Event) error) (Res, error) {
-		var none Res
-		sreq, err := in.TransformRequest(req)
-		if err != nil {
-			return none, err
-		}
-		sres, err := call.HandleStream(ctx, sreq, send)
-		if err != nil {
-			return none, err
-		}
-		return out.TransformResponse(req, sres)
-	})
+	stream := transformedStream[Req, SReq, Event, SRes, Res]{in, call, out}
 	if once, ok := call.(Handler[SReq, SRes]); ok {
 		return struct {
 			StreamHandler[Req, Event, Res]
 			Handler[Req, Res]
-		}{stream, Transform(in, once, out)}
+		}{&stream, Transform(in, once, out)}
 	}
-	return stream
+	return &stream
+}
+
+type transformedStream[Req, SReq, Event, SRes, Res any] struct {
+	in   RequestTransformer[Req, SReq]
+	call StreamHandler[SReq, Event, SRes]
+	out  ResponseTransformer[Req, SRes, Res]
+}
+
+// HandleStream implements [StreamHandler].
+func (t *transformedStream[Req, SReq, Event, SRes, Res]) HandleStream(ctx context.Context, req Req, send func(Event) error) (Res, error) {
+	var none Res
+	sreq, err := t.in.TransformRequest(req)
+	if err != nil {
+		return none, err
+	}
+	sres, err := t.call.HandleStream(ctx, sreq, send)
+	if err != nil {
+		return none, err
+	}
+	return t.out.TransformResponse(req, sres)
 }

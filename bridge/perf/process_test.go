@@ -30,7 +30,7 @@ type process struct {
 // A report is what a process answers to a line on its standard input.
 type report struct {
 	CPU      time.Duration // since its start, in user and system mode
-	Live     float64       // bytes of heap and stacks after a collection, if the line was "memory"
+	Live     float64       // bytes of objects after a collection, and of stacks, if the line was "memory"
 	Resident float64       // bytes that the kernel counts for the process; 0 where there is no /proc
 }
 
@@ -113,7 +113,7 @@ func measure(memory bool) (r report) {
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	r.Live = float64(m.HeapInuse + m.StackInuse)
+	r.Live = float64(m.HeapAlloc + m.StackInuse)
 	statm, _ := os.ReadFile("/proc/self/statm")
 	if fields := strings.Fields(string(statm)); len(fields) > 1 {
 		pages, _ := strconv.Atoi(fields[1])

@@ -58,7 +58,7 @@ type usage struct {
 
 // text returns the model's final text, or says what the answer is instead of one. remedy tells a caller whose answer was
 // cut off what to do.
-func (a answer) text(remedy string) (string, error) {
+func (a *answer) text(remedy string) (string, error) {
 	switch {
 	case a.Status == "incomplete" && a.Incomplete.Reason == "content_filter":
 		return "", &bridge.Error{Code: codeContentFiltered, Status: 422, Detail: "The model's server withheld the answer: its content filter objects to the request or to the answer."}
@@ -94,12 +94,12 @@ func (a answer) text(remedy string) (string, error) {
 // phaseCommentary marks messages that a model writes on the way to its final one.
 const phaseCommentary = "commentary"
 
-func (a answer) provenance() provenance {
+func (a *answer) provenance() provenance {
 	return provenance{Model: a.Model, Usage: a.usage(), RequestID: a.requestID, ResponseID: a.ID}
 }
 
 // usage returns nil if the server did not say what the call cost, or said what cannot be.
-func (a answer) usage() *usage {
+func (a *answer) usage() *usage {
 	var said *struct {
 		Input        int64 `json:"input_tokens"`
 		InputDetails struct {

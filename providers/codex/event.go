@@ -20,17 +20,19 @@ type event struct {
 }
 
 // decodeEvent decodes only events that follow wants: others use the same names for other types.
-func decodeEvent(data []byte) (e event, err error) {
+func decodeEvent(data []byte) (*event, error) {
 	data = bytes.TrimSpace(data)
 	if string(data) == "[DONE]" { // as some gateways end their streams
-		return event{}, nil
+		return &event{}, nil
 	}
 	var kind struct {
 		Type string `json:"type"`
 	}
 	if err := json.Unmarshal(data, &kind, lenient); err != nil {
-		return event{}, err
+		return nil, err
 	}
+	var e event
+	var err error
 	switch kind.Type {
 	case "response.output_item.added", "response.output_text.delta", "response.completed", "response.incomplete", "response.failed":
 		err = json.Unmarshal(data, &e, lenient)
@@ -46,5 +48,5 @@ func decodeEvent(data []byte) (e event, err error) {
 		err = json.Unmarshal(data, &e.failure, lenient)
 		e.failure.Type = "" // which is "error"
 	}
-	return e, err
+	return &e, err
 }

@@ -26,11 +26,11 @@ func (p Prompt) MaxTokens() int       { return p.maxTokens }
 func (p Prompt) Schema() string       { return string(p.format.Schema) }
 
 // Ask calls the model for an answer in one piece, Stream for one in pieces.
-func (p *Provider) Ask(ctx context.Context, asked Prompt) (Answer, error) {
+func (p *Provider) Ask(ctx context.Context, asked Prompt) (*Answer, error) {
 	return p.upstream.Handle(ctx, asked)
 }
 
-func (p *Provider) Stream(ctx context.Context, asked Prompt, send func(Delta) error) (Answer, error) {
+func (p *Provider) Stream(ctx context.Context, asked Prompt, send func(Delta) error) (*Answer, error) {
 	return p.upstream.HandleStream(ctx, asked, send)
 }
 

@@ -44,7 +44,7 @@ Answer with JSON:
 If there is no code to write, leave "code" empty and say why in "explanation".
 ` + aboutParts
 
-var generateFormat = format{"json_schema", "code_generation", jsontext.Value(`{"type":"object","additionalProperties":false,"required":["code","explanation","language"],"properties":{
+var generateFormat = &format{"json_schema", "code_generation", jsontext.Value(`{"type":"object","additionalProperties":false,"required":["code","explanation","language"],"properties":{
 "code":{"type":"string"},"explanation":{"type":"string"},"language":{"type":"string"}}}`), true}
 
 // generation transforms requests and responses of POST /generate.
@@ -64,7 +64,7 @@ func (generation) TransformRequest(req generateRequest) (prompt, error) {
 	}, nil
 }
 
-func (generation) TransformResponse(_ generateRequest, a answer) (generateResponse, error) {
+func (generation) TransformResponse(_ generateRequest, a *answer) (generateResponse, error) {
 	text, err := a.text("Raise max_tokens (at most 4096), or ask for less at once.")
 	if err != nil {
 		return generateResponse{}, err

@@ -23,7 +23,7 @@ const (
 type prompt struct {
 	instructions string // the same for every call of an operation
 	input        string // what the caller sent, laid out as data
-	format       format
+	format       *format
 	maxTokens    int // of the answer and of reasoning together
 }
 

@@ -30,7 +30,7 @@ type (
 		Effort string `json:"effort"`
 	}
 	textFormat struct {
-		Format format `json:"format"`
+		Format *format `json:"format"`
 	}
 	// A format is the JSON that the model must answer with.
 	format struct {

@@ -52,7 +52,7 @@ Answer with JSON:
 ` + aboutParts
 
 // reviewFormat has the shape that Codex's own reviews have, which its models know.
-var reviewFormat = format{"json_schema", "code_review", jsontext.Value(`{"type":"object","additionalProperties":false,"required":["findings","overall_correctness","overall_explanation","overall_confidence_score"],"properties":{
+var reviewFormat = &format{"json_schema", "code_review", jsontext.Value(`{"type":"object","additionalProperties":false,"required":["findings","overall_correctness","overall_explanation","overall_confidence_score"],"properties":{
 "findings":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["title","body","confidence_score","priority","code_location"],"properties":{
 "title":{"type":"string"},"body":{"type":"string"},"confidence_score":{"type":"number","minimum":0,"maximum":1},
 "priority":{"type":["integer","null"],"enum":[0,1,2,3,null]},
@@ -115,7 +115,7 @@ var (
 	severities = []string{"critical", "high", "medium", "low"} // by priority
 )
 
-func (review) TransformResponse(_ reviewRequest, a answer) (reviewResponse, error) {
+func (review) TransformResponse(_ reviewRequest, a *answer) (reviewResponse, error) {
 	text, err := a.text("Review less code at once.")
 	if err != nil {
 		return reviewResponse{}, err

@@ -111,12 +111,12 @@ func FuzzAnswers(f *testing.F) {
 		if json.Unmarshal([]byte(body), &a) != nil {
 			return
 		}
-		if _, err := (codex.Generation{}).TransformResponse(codex.GenerateRequest{}, a); err != nil {
+		if _, err := (codex.Generation{}).TransformResponse(codex.GenerateRequest{}, &a); err != nil {
 			if _, ok := errors.AsType[*bridge.Error](err); !ok {
 				t.Errorf("error %v is not meant for callers", err)
 			}
 		}
-		got, err := codex.Review{}.TransformResponse(codex.ReviewRequest{}, a)
+		got, err := codex.Review{}.TransformResponse(codex.ReviewRequest{}, &a)
 		if err != nil {
 			if _, ok := errors.AsType[*bridge.Error](err); !ok {
 				t.Errorf("error %v is not meant for callers", err)

@@ -70,23 +70,23 @@ func boundBody(req *http.Request, next option.MiddlewareNext) (*http.Response, e
 }
 
 // Handle asks for an answer in one piece.
-func (u *upstream) Handle(ctx context.Context, p prompt) (answer, error) {
+func (u *upstream) Handle(ctx context.Context, p prompt) (*answer, error) {
 	return u.ask(ctx, p, nil)
 }
 
 // HandleStream asks for an answer and reports its texts as they come.
-func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) error) (answer, error) {
+func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) error) (*answer, error) {
 	return u.ask(ctx, p, send)
 }
 
 // ask asks for a stream if send is there to take its texts. A server that does the other thing is understood.
-func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ answer, err error) {
+func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ *answer, err error) {
 	defer func() { conceal(err, p.input) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	res, err := u.open(ctx, p, send != nil)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	defer res.Body.Close()
 	if media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); media != "text/event-stream" {
@@ -94,7 +94,7 @@ func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_
 	}
 	a, err := u.follow(ctx, res, send)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	// A connection can serve the next call only if this answer was read to its end, which should be here.
 	defer time.AfterFunc(drainTime, cancel).Stop()
@@ -129,26 +129,26 @@ func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Respo
 }
 
 // read reads an answer in one piece.
-func (u *upstream) read(ctx context.Context, res *http.Response) (answer, error) {
+func (u *upstream) read(ctx context.Context, res *http.Response) (*answer, error) {
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
-		return answer{}, u.broken(ctx, err)
+		return nil, u.broken(ctx, err)
 	}
 	return u.decode(ctx, body)
 }
 
-func (u *upstream) decode(ctx context.Context, body []byte) (answer, error) {
+func (u *upstream) decode(ctx context.Context, body []byte) (*answer, error) {
 	var a *answer
 	if err := json.Unmarshal(body, &a, lenient); err != nil {
-		return answer{}, invalid(err)
+		return nil, invalid(err)
 	}
 	switch {
 	case a == nil || a.Status == "" && a.Error == nil:
-		return answer{}, invalid(errors.New("it is not a response object"))
+		return nil, invalid(errors.New("it is not a response object"))
 	case a.Error != nil:
-		return answer{}, u.failure(*a.Error)
+		return nil, u.failure(*a.Error)
 	case a.Status == "failed":
-		return answer{}, u.failure(apiError{})
+		return nil, u.failure(apiError{})
 	}
 	if a.Model == "" {
 		a.Model = u.model
@@ -160,11 +160,11 @@ func (u *upstream) decode(ctx context.Context, body []byte) (answer, error) {
 			InputTokens: used.InputTokens, OutputTokens: used.OutputTokens,
 		})
 	}
-	return *a, nil
+	return a, nil
 }
 
 // follow reads a stream to its terminal event. Only that one says how the answer ended: a stream may also just stop.
-func (u *upstream) follow(ctx context.Context, res *http.Response, send func(delta) error) (answer, error) {
+func (u *upstream) follow(ctx context.Context, res *http.Response, send func(delta) error) (*answer, error) {
 	texts := memberReader{emit: func(name, text string) error {
 		if send != nil && (name == "code" || name == "explanation" || name == "language") {
 			return send(delta{name, text})
@@ -176,7 +176,7 @@ func (u *upstream) follow(ctx context.Context, res *http.Response, send func(del
 	for events.Next() {
 		event, err := decodeEvent(events.Event().Data)
 		if err != nil {
-			return answer{}, invalid(err)
+			return nil, invalid(err)
 		}
 		switch event.Type {
 		case "response.output_item.added":
@@ -186,21 +186,21 @@ func (u *upstream) follow(ctx context.Context, res *http.Response, send func(del
 				continue
 			}
 			if err := texts.write(event.Delta); err != nil {
-				return answer{}, err
+				return nil, err
 			}
 		case "response.completed", "response.incomplete", "response.failed":
 			return u.decode(ctx, event.Response)
 		case "error":
-			return answer{}, u.failure(event.failure)
+			return nil, u.failure(event.failure)
 		}
 	}
 	if err := events.Err(); err != nil {
-		return answer{}, u.broken(ctx, err)
+		return nil, u.broken(ctx, err)
 	}
 	if ctx.Err() != nil {
-		return answer{}, ctx.Err()
+		return nil, ctx.Err()
 	}
-	return answer{}, &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server broke off its answer.", Cause: errors.New("the stream ended without a terminal event")}
+	return nil, &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server broke off its answer.", Cause: errors.New("the stream ended without a terminal event")}
 }
 
 // failure words an error that came inside an answer, whose own status was 200.

@@ -53,7 +53,7 @@ func wantError(t *testing.T, err error, code string, status int, detail string) 
 	return e
 }
 
-func ask(t *testing.T, p *codex.Provider) (codex.Answer, error) {
+func ask(t *testing.T, p *codex.Provider) (*codex.Answer, error) {
 	t.Helper()
 	asked, err := codex.Generation{}.TransformRequest(codex.GenerateRequest{Prompt: "p"})
 	if err != nil {
@@ -62,7 +62,7 @@ func ask(t *testing.T, p *codex.Provider) (codex.Answer, error) {
 	return p.Ask(t.Context(), asked)
 }
 
-func stream(t *testing.T, p *codex.Provider) (deltas []codex.Delta, a codex.Answer, err error) {
+func stream(t *testing.T, p *codex.Provider) (deltas []codex.Delta, a *codex.Answer, err error) {
 	t.Helper()
 	asked, err := codex.Generation{}.TransformRequest(codex.GenerateRequest{Prompt: "p"})
 	if err != nil {
