@@ -137,19 +137,21 @@ func TestSlowCallerIsNoStall(t *testing.T) {
 // The same on a real connection.
 func TestStallOnASocket(t *testing.T) {
 	t.Parallel()
-	cancelled := make(chan struct{}, 2)
-	srv := serve(t, newBridge(t, loadContract(t), shouter(func(ctx context.Context, req shoutRequest, send func(word) error) (shoutResponse, error) {
+	cancelled := make(chan struct{}, 1)
+	p := shouter(func(ctx context.Context, req shoutRequest, send func(word) error) (shoutResponse, error) {
 		if req.Text == "event" {
 			_ = send(word{"A"})
 		}
 		<-ctx.Done()
 		cancelled <- struct{}{}
 		return shoutResponse{}, ctx.Err()
-	}), &bridge.Options{FirstEventTimeout: 20 * time.Millisecond, IdleTimeout: 20 * time.Millisecond}))
+	})
+	srv := serve(t, newBridge(t, loadContract(t), p, &bridge.Options{FirstEventTimeout: 20 * time.Millisecond}))
 	if got := post(t, srv, "/shout", `{"text": "none"}`, wantEvents...); got.Status != 504 || got.problem(t).Code != "timeout" {
 		t.Errorf("before the first event: %d %s", got.Status, got.Body)
 	}
 	<-cancelled
+	srv = serve(t, newBridge(t, loadContract(t), p, &bridge.Options{IdleTimeout: 20 * time.Millisecond}))
 	if got := post(t, srv, "/shout", `{"text": "event"}`, wantEvents...); got.Status != 200 || strings.Count(got.Body, "event: error\n") != 1 || !strings.Contains(got.Body, `"code":"timeout"`) {
 		t.Errorf("after an event: %d %s", got.Status, got.Body)
 	}

