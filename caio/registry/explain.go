@@ -36,14 +36,14 @@ type explainedRefusal struct {
 }
 
 func (l *refusals) add(d *draft, err *caio.Error) {
-	explained := &page.Decision{Summary: page.Summary{ID: d.id, At: d.at, Asked: asked(d.request)}, Message: wire.Clip(err.Message, 500), Proofs: []page.Proof{}, Steps: []page.Step{}}
+	explained := &page.Decision{Summary: page.Summary{ID: d.id, At: d.at, Asked: asked(d.request)}, Message: wire.Clip(err.Message, 500)}
 	details, _ := err.Details.(map[string]any)
 	missing, _ := details["missing_capabilities"].([]string)
 	offered, _ := details["available_capabilities"].([]string)
 	explained.Missing, explained.Offered = clipped(missing), clipped(offered)
 	if nearest, _ := details["nearest"].([]nearMiss); len(nearest) > 0 {
 		explained.Message = fmt.Sprintf("Services with the capabilities: %v. None meets all requirements.", details["candidates"])
-		explained.Steps = append(explained.Steps, page.Step{Reasons: []string{}, Candidates: []page.Candidate{}, Refused: refused(nearest)})
+		explained.Steps = append(explained.Steps, page.Step{Refused: refused(nearest)})
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,13 +100,13 @@ func (r *Registry) summaries() []page.Summary {
 func (r *Registry) getExplanation(req *http.Request) (any, error) {
 	id := req.PathValue("id")
 	if explained := r.refusals.find(id, nil); explained != nil {
-		return explained, nil
+		return encodeExplanation(explained, nil)
 	}
 	text, err := r.traceText(req.Context(), id)
 	if err != nil {
 		return nil, err
 	}
-	return r.explain(text)
+	return encodeExplanation(r.explain(text))
 }
 
 // postExplanation routes a request like orchestrate and explains the outcome, which may be that no service matches.
@@ -117,12 +117,21 @@ func (r *Registry) postExplanation(req *http.Request) (any, error) {
 	}
 	s, err := r.route(req.Context(), request)
 	if err == nil {
-		return r.explain(s.trace)
+		return encodeExplanation(r.explain(s.trace))
 	}
 	if explained := r.refusals.find("", err); explained != nil {
-		return explained, nil
+		return encodeExplanation(explained, nil)
 	}
 	return nil, err
+}
+
+// encodeExplanation writes lists without elements as [], not null.
+func encodeExplanation(explained *page.Decision, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(explained)
+	return encoded{asJSON, body}, err
 }
 
 // explain words a trace: why these services, and why not the others. Services that do not qualify are not in the trace; they are
@@ -145,7 +154,7 @@ func (r *Registry) explain(trace []byte) (*page.Decision, error) {
 	r.sweep()
 	for i, step := range stepsOf(recorded.request) {
 		p := &recorded.picks[i]
-		shown := page.Step{Service: p.contract.ID, Reasons: clipped(p.reasons(&recorded.draft, step)), Weights: recorded.weights.inWords(), Candidates: []page.Candidate{}}
+		shown := page.Step{Service: p.contract.ID, Reasons: clipped(p.reasons(&recorded.draft, step)), Weights: recorded.weights.inWords()}
 		for _, c := range p.candidates {
 			shown.Candidates = append(shown.Candidates, page.Candidate{Service: c.ServiceID, Score: fmt.Sprintf("%.4f", c.Score), Accuracy: figureOf(c.Accuracy),
 				Latency: figureOf(c.P95Latency), Price: figureOf(c.Price), Availability: figureOf(c.Availability)})
@@ -161,16 +170,14 @@ func (r *Registry) explain(trace []byte) (*page.Decision, error) {
 	return explained, nil
 }
 
-func refused(nearest []nearMiss) []page.Refused {
-	list := []page.Refused{}
+func refused(nearest []nearMiss) (list []page.Refused) {
 	for _, miss := range nearest {
 		list = append(list, page.Refused{Service: miss.ServiceID, Failed: shownClauses(miss.Failed[:min(len(miss.Failed), maxFailed)])})
 	}
 	return list
 }
 
-func shownClauses(clauses []caio.Clause) []page.Clause {
-	list := []page.Clause{}
+func shownClauses(clauses []caio.Clause) (list []page.Clause) {
 	for _, c := range clauses {
 		list = append(list, page.Clause{Requirement: wire.Clip(c.Requirement, maxWords), Met: c.Met, Detail: wire.Clip(c.Detail, 300)})
 	}
@@ -219,8 +226,7 @@ func servicesOf(d *caio.Decision) string {
 	return strings.Join(ids, " → ")
 }
 
-func clipped(texts []string) []string {
-	list := []string{}
+func clipped(texts []string) (list []string) {
 	for _, text := range texts {
 		list = append(list, wire.Clip(text, 300))
 	}

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
@@ -89,7 +90,7 @@ func (b *board) read(key string, pause time.Duration, fresh func() any) (held st
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.body == nil || b.key != key && time.Since(b.at) >= pause {
-		if body, err = json.Marshal(fresh()); err != nil {
+		if body, err = json.Marshal(fresh()); err != nil { // lists without elements are [], not null
 			return "", nil, err
 		}
 		b.key, b.at, b.body = key, time.Now(), body
@@ -120,9 +121,9 @@ func (r *Registry) serveBoard(w http.ResponseWriter, req *http.Request, b *board
 func (r *Registry) pageServices(query url.Values) page.Services {
 	r.sweep()
 	all := r.services.entries()
-	s := page.Services{Total: len(all), Query: wire.Clip(query.Get("q"), maxWords), List: []page.Service{}}
-	s.Capabilities = r.services.capabilities()
-	s.Capabilities = s.Capabilities[:min(len(s.Capabilities), maxOffered)]
+	s := page.Services{Total: len(all), Query: wire.Clip(query.Get("q"), maxWords)}
+	offered := r.services.capabilities()
+	s.Capabilities = clipped(offered[:min(len(offered), maxOffered)])
 	wanted, after := strings.ToLower(strings.TrimSpace(query.Get("q"))), query.Get("after")
 	for _, e := range all {
 		if !e.routable() {
@@ -153,8 +154,7 @@ func (e *entry) mentions(text string) bool {
 }
 
 func (e *entry) row() page.Service {
-	row := page.Service{ // its lists are never nil, which is null in JSON
-		Capabilities: []string{}, Guarantees: []string{}, Evidence: []string{},
+	row := page.Service{
 		ID: e.contract.ID, Name: wire.Clip(e.contract.Name, maxWords), Version: wire.Clip(e.contract.Version, maxWords), Status: e.status(),
 		Address: wire.Clip(e.contract.API.BaseURL, maxWords), Documentation: linkable(e.contract.Metadata.DocumentationURL),
 	}

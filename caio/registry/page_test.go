@@ -228,6 +228,30 @@ func TestPageSeesChanges(t *testing.T) {
 	})
 }
 
+// The page's script takes every list for one.
+func TestPageHasNoNull(t *testing.T) {
+	t.Parallel()
+	reg := newRegistry(t, nil)
+	ask := exchange{method: "POST", path: "/page/decisions", contentType: asJSON, body: `{"requirements": ["code_review"]}`}
+	look := func(when string) {
+		_, explained := ask.send(t, reg)
+		text, _ := json.Marshal(explained)
+		for _, body := range []string{browse(reg, "/page/services").Body.String(), browse(reg, "/page/decisions").Body.String(), string(text)} {
+			if strings.Contains(body, "null") {
+				t.Errorf("%s: %s", when, body)
+			}
+		}
+	}
+	look("without services")
+	bare := `{"service_id": "bare", "name": "Bare", "version": "1.0.0", "capabilities": ["code_review"], "api": {"protocol": "http", "base_url": "http://localhost:1", "endpoints": [{"path": "/x", "method": "POST"}]}}`
+	if _, err := reg.Register(t.Context(), parse(t, bare)); err != nil {
+		t.Fatal(err)
+	}
+	look("with one that promises nothing")
+	ask.body = `{"requirements": ["code_review"], "guarantees": {"accuracy": {"min": 0.9}}}`
+	look("of which too much is asked")
+}
+
 type unreachable struct{}
 
 func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {

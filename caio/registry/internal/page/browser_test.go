@@ -169,11 +169,32 @@ func serve(t *testing.T, handler http.Handler) string {
 func TestPageInBrowser(t *testing.T) {
 	browser := newBrowser(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
-		"services come and go": servicesComeAndGo, "decisions": decisionsAreExplained, "phone": phone, "colours": colours,
+		"nothing yet": nothingYet, "services come and go": servicesComeAndGo, "decisions": decisionsAreExplained, "phone": phone, "colours": colours,
 		"no JavaScript": withoutJavaScript, "assistance": withAssistance, "token": withToken, "restart": restart,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, browser) })
 	}
+}
+
+func nothingYet(t *testing.T, browser context.Context) {
+	reg, err := registry.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newTab(t, browser)
+	p.do(chromedp.Navigate(serve(t, reg)))
+	p.until(`document.querySelector('#live').textContent === 'Live'`)
+	p.shows("#services", "0 services", "No service is registered yet.")
+	p.shows("#decisions", "None yet.", "No decision is selected")
+	if _, err := reg.Register(t.Context(), parse(t, services[0])); err != nil {
+		t.Fatal(err)
+	}
+	p.until(row("copilot-bridge-001") + ` !== null`)
+	if err := reg.Unregister(t.Context(), "copilot-bridge-001"); err != nil {
+		t.Fatal(err)
+	}
+	p.until(`document.querySelectorAll('#rows tr').length === 0 && document.querySelector('#empty').checkVisibility()`)
+	p.quiet()
 }
 
 func servicesComeAndGo(t *testing.T, browser context.Context) {

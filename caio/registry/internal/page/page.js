@@ -12,16 +12,25 @@
   }
   const setText = (at, text) => { if (at.textContent !== text) at.textContent = text; };
 
+  // What the registry did not do, with the status of its answer, 0 if there was none. Other errors are faults of this script.
+  class Refusal extends Error {
+    constructor(status, message) { super(message); this.status = status; }
+  }
+
   // Requests. The token goes to this registry only, and lives as long as the tab.
   let token = sessionStorage.getItem('caio-token') || '';
   async function ask(path, options) {
     const headers = { Accept: 'application/json', ...options.headers };
     if (token) headers.Authorization = 'Bearer ' + token;
     const signal = AbortSignal.any([AbortSignal.timeout(15000), ...options.signal ? [options.signal] : []]);
-    const response = await fetch(path, { ...options, headers, signal, credentials: 'omit', redirect: 'error' });
-    if (response.status === 304) return { response };
-    const body = await response.json();
-    if (!response.ok) throw Object.assign(new Error(body.error ? body.error.message : response.statusText), { status: response.status });
+    let response, body = null;
+    try {
+      response = await fetch(path, { ...options, headers, signal, credentials: 'omit', redirect: 'error' });
+      if (response.status !== 304) body = await response.json();
+    } catch (fault) {
+      throw new Refusal(0, fault.message);
+    }
+    if (body && !response.ok) throw new Refusal(response.status, body.error ? body.error.message : response.statusText);
     return { response, body };
   }
 
@@ -98,7 +107,7 @@
   const tags = new Map(); // path to that of the last answer
   async function changed(path, signal) {
     const { response, body } = await ask(path, { headers: tags.has(path) ? { 'If-None-Match': tags.get(path) } : {}, signal });
-    if (signal.aborted) throw signal.reason;
+    if (signal.aborted) throw new Refusal(0, 'another question took its place');
     if (body && response.headers.has('ETag')) tags.set(path, response.headers.get('ETag'));
     return body;
   }
@@ -122,7 +131,8 @@
       failures = 0;
       live('live', 'Live');
     } catch (fault) {
-      if (mine.signal.aborted) return; // another question took its place
+      if (!(fault instanceof Refusal)) throw fault;
+      if (mine.signal.aborted) return;
       if (fault.status === 401 || fault.status === 403) return refused(fault);
       if (failures++ === 0) $('news').textContent = 'The registry does not answer.';
       live('lost', 'No answer, trying again');
@@ -172,6 +182,7 @@
     }
   }
   function showFault(fault) {
+    if (!(fault instanceof Refusal)) throw fault;
     delete $('decision').dataset.id;
     $('decision').replaceChildren(heading(!fault.status ? 'The registry does not answer' : fault.status === 404 ? 'This decision is not kept' : 'Not decided'), node('p', {}, fault.message));
   }
