@@ -30,7 +30,6 @@ type entry struct {
 	confidential bool    // sensitive data may go there
 
 	digest    string
-	version   int64                        // of its record in a SharedStore
 	excerpt   jsontext.Value               // of the contract: what routing looks at; canonical JSON, itself a contract
 	summary   atomic.Pointer[caio.Service] // as lists show it while the service is active; made when it is asked for
 	listed    []byte                       // the summary as JSON, up to the status, which comes last

@@ -17,6 +17,7 @@ type presence struct {
 	expires   atomic.Int64 // nanoseconds since 1970; 0 for never
 	ttl       atomic.Int64 // of the lease; 0 for none
 	unhealthy atomic.Bool
+	version   atomic.Int64 // of the service's record in a SharedStore
 
 	mu     sync.Mutex
 	streak int // health checks in a row that disagree with the status

@@ -147,41 +147,17 @@ func (r *Registry) follow(ctx context.Context) {
 	}
 }
 
-// apply makes the changes in the catalogue. Contracts are read before readers may have to wait.
+// apply makes the changes in the catalogue.
 func (r *Registry) apply(changes Changes) {
-	var news []Record
-	for _, record := range changes.Saved {
-		if known := r.known(record.ID); known == nil || known.version != record.Version {
-			news = append(news, record)
-		}
-	}
-	read := make(map[string]*entry)
-	for i, s := range decodeServices(news) {
-		if s.err != nil {
-			r.log.Error("a service cannot be served", "error", s.err)
-		} else {
-			s.version = news[i].Version
-			s.presence.ttl.Store(int64(s.ttl))
-		}
-		read[news[i].ID] = s.entry
-	}
+	news := r.readNews(changes.Saved) // before readers may have to wait
 	r.changes.Lock()
 	if changes.Whole {
-		held := make(map[string]bool, len(changes.Saved))
-		for _, record := range changes.Saved {
-			held[record.ID] = true
-		}
-		for _, e := range r.services.entries() {
-			if !held[e.contract.ID] {
-				r.drop(e.contract.ID)
-			}
-		}
-		maps.DeleteFunc(r.replica.dormant, func(id string, _ *entry) bool { return !held[id] })
+		r.dropAllBut(changes.Saved)
 	}
 	var coming []*entry
 	for _, record := range slices.Concat(changes.Saved, changes.Renewed) {
-		e, other := read[record.ID]
-		if other {
+		e, isNew := news[record.ID]
+		if isNew {
 			r.drop(record.ID)
 		} else {
 			e = r.knownLocked(record.ID)
@@ -205,6 +181,48 @@ func (r *Registry) apply(changes Changes) {
 	if r.replica.reach(changes.At) {
 		r.log.Info("the store is in reach again")
 	}
+}
+
+// readNews returns the services, by id, whose contracts are not known, nil for those that cannot be read. Of the others it
+// takes over what is different.
+func (r *Registry) readNews(saved []Record) map[string]*entry {
+	var unknown []Record
+	for _, record := range saved {
+		if e := r.known(record.ID); e == nil || e.presence.version.Load() != record.Version {
+			unknown = append(unknown, record)
+		}
+	}
+	news := make(map[string]*entry)
+	for i, s := range decodeServices(unknown) {
+		record, e := unknown[i], s.entry
+		if s.err != nil {
+			r.log.Error("a service cannot be served", "error", s.err)
+			news[record.ID] = nil
+			continue
+		}
+		if known := r.known(record.ID); known != nil && known.digest == e.digest { // it never leaves the catalogue
+			e = known
+			r.services.changes.Add(1)
+		} else {
+			news[record.ID] = e
+		}
+		e.presence.version.Store(record.Version)
+		e.presence.ttl.Store(int64(s.ttl))
+	}
+	return news
+}
+
+func (r *Registry) dropAllBut(saved []Record) {
+	held := make(map[string]bool, len(saved))
+	for _, record := range saved {
+		held[record.ID] = true
+	}
+	for _, e := range r.services.entries() {
+		if !held[e.contract.ID] {
+			r.drop(e.contract.ID)
+		}
+	}
+	maps.DeleteFunc(r.replica.dormant, func(id string, _ *entry) bool { return !held[id] })
 }
 
 // known returns what is known of a service that is in the store, also if its lease has ended here.
@@ -255,7 +273,7 @@ func (r *Registry) claim(ctx context.Context, e *entry, ttl time.Duration) error
 	id := e.contract.ID
 	next := Record{Kind: kindService, ID: id, Data: data}
 	if held, err := r.services.check(e); held != nil {
-		next.Version = held.version // probably; if not, the store says so
+		next.Version = held.presence.version.Load() // probably; if not, the store says so
 	} else if err != nil && !errors.Is(err, caio.ErrAlreadyRegistered) { // of that only the store is sure
 		return err
 	}
@@ -300,7 +318,7 @@ func (r *Registry) withdraw(ctx context.Context, id string) error {
 	var held Record
 	var err error
 	if known, ok := r.services.get(id); ok {
-		held.Version = known.version // probably; if not, the store says so
+		held.Version = known.presence.version.Load() // probably; if not, the store says so
 	} else if held, err = r.replica.store.Get(ctx, kindService, id); err != nil {
 		return r.storeFailed("unregister", err)
 	}

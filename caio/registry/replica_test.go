@@ -207,3 +207,37 @@ func TestReplicaSkipsWhatItCannotRead(t *testing.T) {
 		}
 	})
 }
+
+// A service that is registered again, with whatever lease, at whatever registry, is there all the time.
+func TestReplicaNeverMissesAService(t *testing.T) {
+	t.Parallel()
+	ct, hub := parse(t, codexContract), new(sharedmem.Hub)
+	a, _ := replica(t, hub)
+	if _, err := a.Register(t.Context(), ct); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := replica(t, hub)
+	changed := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 0; i < 30 && err == nil; i++ {
+			_, err = []*registry.Registry{a, b}[i%2].Lease(t.Context(), ct, time.Duration(60+i/3)*time.Second)
+		}
+		changed <- err
+	}()
+	for {
+		for name, reg := range map[string]*registry.Registry{"a": a, "b": b} {
+			if _, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}}); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		select {
+		case err := <-changed:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		default:
+		}
+	}
+}

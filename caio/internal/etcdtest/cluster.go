@@ -138,7 +138,7 @@ func start(program, dir string, members int, certificate *tls.Certificate) (*Clu
 			"--listen-peer-urls", "http://" + m.peer, "--initial-advertise-peer-urls", "http://" + m.peer,
 			"--initial-cluster", strings.Join(cluster, ","), "--initial-cluster-token", dir,
 			"--heartbeat-interval", "50", "--election-timeout", "500",
-			"--unsafe-no-fsync", "--log-level", "warn"} // processes are killed here, not machines
+			"--unsafe-no-fsync", "--bcrypt-cost", "4", "--log-level", "warn"} // processes are killed here, not machines
 		m.args = append(m.args, secured...)
 		if err := m.start(); err != nil {
 			c.close()

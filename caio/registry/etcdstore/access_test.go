@@ -50,7 +50,7 @@ func TestUsers(t *testing.T) {
 	t.Parallel()
 	cluster, root := closed(t)
 	as := func(user, password, prefix string) etcdstore.Options {
-		return etcdstore.Options{Endpoints: cluster.Endpoints(), Prefix: prefix, Username: user, Password: password, Timeout: 2 * time.Second}
+		return etcdstore.Options{Endpoints: cluster.Endpoints(), Prefix: prefix, Username: user, Password: password, Timeout: 4 * time.Second}
 	}
 	for name, opts := range map[string]etcdstore.Options{
 		"nobody":             as("", "", "/mine/"),

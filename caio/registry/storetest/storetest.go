@@ -55,11 +55,15 @@ func (c *checker) close() error {
 	return nil
 }
 
-func (c *checker) reopen() (err error) {
+func (c *checker) reopen() error {
 	if err := c.close(); err != nil {
 		return err
 	}
-	c.store, err = c.open()
+	store, err := c.open()
+	if err != nil {
+		store = nil // or a nil pointer that is not to be closed
+	}
+	c.store = store
 	return err
 }
 

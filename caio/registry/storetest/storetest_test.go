@@ -3,12 +3,14 @@ package storetest_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/boltstore"
 	"github.com/smarthaus/caio-bridge-go/caio/registry/internal/sharedmem"
 	"github.com/smarthaus/caio-bridge-go/caio/registry/storetest"
 )
@@ -28,6 +30,16 @@ func TestSharedStore(t *testing.T) {
 	hub := new(sharedmem.Hub)
 	if err := storetest.Check(t.Context(), func() (registry.Store, error) { return hub.Open(), nil }); err != nil {
 		t.Error(err)
+	}
+}
+
+// A store that cannot be opened is not used.
+func TestCheckOpens(t *testing.T) {
+	t.Parallel()
+	fault := errors.New("the disk is gone")
+	err := storetest.Check(t.Context(), func() (registry.Store, error) { return (*boltstore.Store)(nil), fault })
+	if !errors.Is(err, fault) {
+		t.Errorf("Check: %v, want %v", err, fault)
 	}
 }
 

@@ -157,6 +157,19 @@ func (h *Hub) expire() {
 	}
 }
 
+// quiet is for how long nothing happens by itself, at most 10 s.
+func (h *Hub) quiet() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next := 10 * time.Second
+	for _, held := range h.swapped {
+		if !held.Until.IsZero() {
+			next = min(next, max(time.Millisecond, time.Until(held.Until)))
+		}
+	}
+	return next
+}
+
 // Watch implements [registry.SharedStore].
 func (s *Store) Watch(ctx context.Context, kind string) iter.Seq2[registry.Changes, error] {
 	return func(yield func(registry.Changes, error) bool) {
@@ -184,7 +197,7 @@ func (s *Store) Watch(ctx context.Context, kind string) iter.Seq2[registry.Chang
 			select {
 			case <-changed:
 			case <-toggled:
-			case <-time.After(time.Second):
+			case <-time.After(s.quiet()):
 			case <-ctx.Done():
 			}
 		}
