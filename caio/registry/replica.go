@@ -272,8 +272,9 @@ func (r *Registry) claim(ctx context.Context, e *entry, ttl time.Duration) error
 	}
 	id := e.contract.ID
 	next := Record{Kind: kindService, ID: id, Data: data}
-	if held, err := r.services.check(e); held != nil {
-		next.Version = held.presence.version.Load() // probably; if not, the store says so
+	known, err := r.services.check(e)
+	if known != nil {
+		next.Version = known.presence.version.Load() // probably; if not, the store says so
 	} else if err != nil && !errors.Is(err, caio.ErrAlreadyRegistered) { // of that only the store is sure
 		return err
 	}
@@ -287,7 +288,9 @@ func (r *Registry) claim(ctx context.Context, e *entry, ttl time.Duration) error
 			return r.storeFailed("register", err)
 		case at > 0:
 			r.replica.await(ctx, at)
-			r.log.Info("registered", "service_id", id, "version", e.contract.Version, "base_url", e.contract.API.BaseURL, "ttl", ttl)
+			if known == nil {
+				r.log.Info("registered", "service_id", id, "version", e.contract.Version, "base_url", e.contract.API.BaseURL, "ttl", ttl)
+			}
 			return nil
 		}
 		if err := mayReplace(held, e); err != nil {
