@@ -79,8 +79,7 @@ func TestLifecycle(t *testing.T) {
 		state := func() {
 			res, err := ln.Client().Do(newRequest(t, "GET", "http://localhost:8082/readyz", ""))
 			if err != nil {
-				d.note("not listening")
-				return
+				t.Fatal(err)
 			}
 			res.Body.Close()
 			d.note(http.StatusText(res.StatusCode))
@@ -88,26 +87,27 @@ func TestLifecycle(t *testing.T) {
 		state() // listening comes first
 		time.Sleep(4 * time.Second)
 		state()
-		var calls sync.WaitGroup
-		for _, text := range []string{"endless", "short"} {
-			calls.Go(func() {
-				got := send(t, ln.Client(), newRequest(t, "POST", shoutURL, `{"text": "`+text+`"}`))
-				d.note(text + " answered " + http.StatusText(got.Status))
-			})
+		call := func(text string) {
+			got := send(t, ln.Client(), newRequest(t, "POST", shoutURL, `{"text": "`+text+`"}`))
+			d.note(text + " answered " + http.StatusText(got.Status))
 		}
+		var calls sync.WaitGroup
+		calls.Go(func() { call("endless") })
+		calls.Go(func() { call("short") })
 		time.Sleep(time.Second)
 		stop()
 		time.Sleep(time.Second)
 		state() // while it is withdrawn: callers may still have its address
 		time.Sleep(2 * time.Second)
-		state()
+		state() // load balancers see it
+		call("late")
 		calls.Wait()
 		if err := <-served; err != nil {
 			t.Errorf("Serve = %v", err)
 		}
 		want := []string{
 			"0s Service Unavailable", "3s announced", "4s OK",
-			"6s OK", "7s withdrawn", "8s not listening",
+			"6s OK", "7s withdrawn", "8s Service Unavailable", "8s late answered Service Unavailable",
 			"14s call ended", "14s short answered OK",
 			"27s call cut off", "27s endless answered Service Unavailable", "27s provider closed",
 		}

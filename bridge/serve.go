@@ -30,9 +30,9 @@ func (b *Bridge) Run(ctx context.Context, addr string) error {
 }
 
 // Serve serves HTTP on ln until ctx ends, and announces the service if [Options.Announcer] is set, as soon as the provider
-// is ready (see [HealthChecker]). Then it withdraws the announcement, is ready no longer, takes no more calls, lets those in
-// progress finish for up to [Options.DrainTimeout], cuts off the rest, closes the provider if it is an [io.Closer], and
-// returns nil. On a listener of [crypto/tls.NewListener] it serves HTTPS, with HTTP/2 if the listener's NextProtos offer
+// is ready (see [HealthChecker]). Then it withdraws the announcement, is ready no longer, answers new calls with 503, lets
+// those in progress finish for up to [Options.DrainTimeout], cuts off the rest, closes the provider if it is an [io.Closer],
+// and returns nil. On a listener of [crypto/tls.NewListener] it serves HTTPS, with HTTP/2 if the listener's NextProtos offer
 // "h2"; see [ClientCertificate].
 //
 // Serve returns an error if it must not listen there (see [Options.Authenticate]), if listening or announcing fails for
@@ -179,10 +179,13 @@ func (b *Bridge) nextAnnouncement(addr net.Addr, end context.CancelFunc) (*contr
 	return b.announced(addr)
 }
 
-// drain lets calls finish, for a bounded time, and then ends their contexts.
+// drain lets calls finish, for a bounded time, and then ends their contexts. As long as there are any it goes on to listen:
+// load balancers see that the bridge is not ready, callers are told to go elsewhere, and owners of jobs get at them.
 func (b *Bridge) drain(srv *http.Server, cut context.CancelCauseFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.opts.DrainTimeout)
 	defer cancel()
+	srv.SetKeepAlivesEnabled(false) // who comes again shall come to another instance
+	b.waitForCalls(ctx)
 	err := srv.Shutdown(ctx)
 	b.ledger.wait(ctx)
 	if err != nil || ctx.Err() != nil {
@@ -203,6 +206,19 @@ func (b *Bridge) drain(srv *http.Server, cut context.CancelCauseFunc) {
 	case <-ended:
 	case <-ctx.Done():
 		b.log.Error("handlers ignore that their context has ended", "calls_in_progress", b.inProgress.Load())
+	}
+}
+
+// waitForCalls returns when no call is in progress, or ctx ends.
+func (b *Bridge) waitForCalls(ctx context.Context) {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for b.inProgress.Load() > 0 {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
