@@ -77,15 +77,18 @@ func BenchmarkLoopback(b *testing.B) {
 			for _, c := range clients {
 				took = append(took, c.took...)
 			}
-			slices.Sort(took)
-			reportPercentiles(b, took)
+			reportPercentiles(b, "", took)
 		})
 	}
 }
 
-func reportPercentiles(b *testing.B, sorted []time.Duration) {
-	b.ReportMetric(float64(sorted[len(sorted)/2].Nanoseconds()), "p50-ns")
-	b.ReportMetric(float64(sorted[len(sorted)*95/100].Nanoseconds()), "p95-ns")
+func reportPercentiles(b *testing.B, prefix string, took []time.Duration) {
+	if len(took) == 0 {
+		return
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), prefix+"p50-ns")
+	b.ReportMetric(float64(took[len(took)*95/100].Nanoseconds()), prefix+"p95-ns")
 }
 
 // A loopClient asks over one connection.
