@@ -41,7 +41,8 @@ type Bridge struct {
 }
 
 // New binds the contract to the provider. Its error lists everything that does not fit: endpoints without a route, routes
-// without an endpoint, capabilities that no route serves, schemas that were not read, limits that nothing enforces.
+// without an endpoint, capabilities that no route serves, schemas that were not read, limits that nothing enforces; and
+// names among the options that no request could have.
 func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	if c == nil || p == nil {
 		return nil, errors.New("bridge: New needs a contract and a provider")
@@ -49,7 +50,7 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	b := &Bridge{opts: opts.withDefaults(), since: time.Now()}
 	b.log = b.opts.Logger
 	s, err := b.newService(c, newTenure(p))
-	if err != nil {
+	if err := errors.Join(b.opts.checkNames(), err); err != nil {
 		return nil, err
 	}
 	b.service.Store(s)

@@ -29,6 +29,23 @@ func newGuard(opts *Options, baseURL string) *guard {
 	return g
 }
 
+// checkNames refuses hosts and origins that no request names in that form, which would be refused one by one.
+func (o *Options) checkNames() error {
+	var errs []error
+	for _, host := range o.AllowedHosts {
+		if host == "" || hostname(host) != host || strings.ContainsAny(host, "/* ") {
+			errs = append(errs, fmt.Errorf("bridge: Options.AllowedHosts: %q: write a host name without scheme, port or wildcard, such as \"bridge.internal\"", host))
+		}
+	}
+	for _, origin := range o.AllowedOrigins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) || strings.Contains(origin, "*") {
+			errs = append(errs, fmt.Errorf("bridge: Options.AllowedOrigins: %q: write an origin as browsers send it, without a path or wildcard, such as \"https://app.example.com\"", origin))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // checkHost refuses, on loopback, names that are not the bridge's: a web page whose name was made to resolve to
 // 127.0.0.1 (DNS rebinding) gives itself away by its Host header.
 func (g *guard) checkHost(r *http.Request) error {

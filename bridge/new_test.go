@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,6 +92,26 @@ func TestNewRefusesFieldsThatOnlyLookLikeMembers(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "Extra") || strings.Contains(err.Error(), "Times") {
 		t.Errorf("the error names fields that are fine:\n%v", err)
+	}
+}
+
+func TestNewRefusesNamesThatNoRequestHas(t *testing.T) {
+	t.Parallel()
+	opts := &bridge.Options{
+		AllowedHosts:   []string{"bridge.internal", "::1", "http://bridge.internal", "bridge.internal:8082", "*.internal", ""},
+		AllowedOrigins: []string{"https://app.example.com", "http://localhost:3000", "*", "https://app.example.com/", "app.example.com", "https://*.example.com", "https://App.example.com", "null"},
+	}
+	_, err := bridge.New(loadContract(t), shouter(shout), opts)
+	if err == nil {
+		t.Fatal("New accepted them")
+	}
+	for _, wrong := range slices.Concat(opts.AllowedHosts[2:], opts.AllowedOrigins[2:]) {
+		if !strings.Contains(err.Error(), fmt.Sprintf("%q: write", wrong)) {
+			t.Errorf("the error does not name %q:\n%v", wrong, err)
+		}
+	}
+	if n := strings.Count(err.Error(), ": write"); n != 10 {
+		t.Errorf("%d names are refused, want 10:\n%v", n, err)
 	}
 }
 
