@@ -92,7 +92,7 @@ func newTab(t *testing.T, browser context.Context) *tab {
 		t.Fatal(err)
 	}
 	var expire context.CancelFunc
-	p.Context, expire = context.WithTimeout(ctx, time.Minute)
+	p.Context, expire = context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(expire)
 	return p
 }
@@ -118,7 +118,7 @@ func value[T any](p *tab, action chromedp.Action[T]) T {
 // policy forbids.
 func (p *tab) until(expression string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p, 30*time.Second)
+	ctx, cancel := context.WithTimeout(p, time.Minute)
 	defer cancel()
 	wait := fmt.Sprintf(`new Promise(done => { const check = () => (%s) ? done() : setTimeout(check, 20); check(); })`, expression)
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[chromedp.Void](wait, chromedp.EvalAwaitPromise)); err != nil {
