@@ -2,52 +2,15 @@ package registry
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"iter"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/smarthaus/caio-bridge-go/caio"
-	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 )
 
-// A SharedStore is a [Store] that several registries use at the same time, which then serve the same services: they swap
-// and watch services, and save and get traces. Their clocks should agree: a lease is dated by the registry that granted it.
-type SharedStore interface {
-	Store
-
-	// Swap saves the record if what is held under its kind and id has its Version, and changes nothing otherwise. Without
-	// Data it deletes. It returns what is held then, a zero Version for nothing, and, if that is by this call, the place of
-	// the change among all changes (see [Changes]), else 0. With an error it may have swapped, or do so yet.
-	Swap(ctx context.Context, next Record) (held Record, at int64, err error)
-
-	// Get returns what is held under a kind and id, a zero Version for nothing.
-	Get(ctx context.Context, kind, id string) (Record, error)
-
-	// Watch yields all records of a kind, then what changes as it changes, and, while nothing does, every now and then
-	// something empty. Whenever it is out of touch it yields an error, and goes on trying, until ctx ends.
-	Watch(ctx context.Context, kind string) iter.Seq2[Changes, error]
-}
-
-// Changes are what happened in a [SharedStore] since the ones before.
-type Changes struct {
-	At      int64    // their place among all changes, which rises; those up to it are known now
-	Whole   bool     // all that is held is in Saved: forget the rest
-	Saved   []Record // that are new or have other data, with Version
-	Renewed []Record // of which only Until is different; without Data
-	Gone    []string // ids
-}
-
-const (
-	maxSwaps        = 8
-	maxSharedTraces = 64 // that a registry stores per second, so that decisions do not fill the store
-	maxAwait        = 2 * time.Second
-	storeRetryAfter = 2 * time.Second
-)
+// maxAwait bounds how long a registration waits for the change to come back from the store.
+const maxAwait = 2 * time.Second
 
 // A replica is what a registry knows about the store that it shares. The services are as the store has them: only follow
 // adds and removes any, but for ended leases.
@@ -262,125 +225,4 @@ func (r *Registry) drop(id string) {
 		r.services.remove(e)
 		r.log.Debug("a service went", "service_id", id)
 	}
-}
-
-// claim registers the service in the store, unless a different contract holds its id there.
-func (r *Registry) claim(ctx context.Context, e *entry, ttl time.Duration) error {
-	data, err := encodeService(e, ttl)
-	if err != nil {
-		return err
-	}
-	id := e.contract.ID
-	next := Record{Kind: kindService, ID: id, Data: data}
-	known, err := r.services.check(e)
-	if known != nil {
-		next.Version = known.presence.version.Load() // probably; if not, the store says so
-	} else if err != nil && !errors.Is(err, caio.ErrAlreadyRegistered) { // of that only the store is sure
-		return err
-	}
-	for range maxSwaps {
-		if ttl > 0 {
-			next.Until = time.Now().Add(ttl)
-		}
-		held, at, err := r.replica.store.Swap(context.WithoutCancel(ctx), next)
-		switch {
-		case err != nil:
-			return r.storeFailed("register", err)
-		case at > 0:
-			r.replica.await(ctx, at)
-			if known == nil {
-				r.log.Info("registered", "service_id", id, "version", e.contract.Version, "base_url", e.contract.API.BaseURL, "ttl", ttl)
-			}
-			return nil
-		}
-		if err := mayReplace(held, e); err != nil {
-			return err
-		}
-		next.Version = held.Version
-	}
-	return r.storeFailed("register", fmt.Errorf("the record of %s changes all the time", id))
-}
-
-// mayReplace returns nil if what is held is nothing, has ended or is that same contract.
-func mayReplace(held Record, e *entry) error {
-	if held.Version == 0 || !held.Until.IsZero() && !time.Now().Before(held.Until) {
-		return nil
-	}
-	other := decodeService(held.ID, held.Data)
-	switch {
-	case other.err != nil:
-		return fmt.Errorf("registry: %w", other.err)
-	case other.digest != e.digest:
-		return alreadyRegistered(other.contract)
-	}
-	return nil
-}
-
-// withdraw removes the service from the store.
-func (r *Registry) withdraw(ctx context.Context, id string) error {
-	var held Record
-	var err error
-	if known, ok := r.services.get(id); ok {
-		held.Version = known.presence.version.Load() // probably; if not, the store says so
-	} else if held, err = r.replica.store.Get(ctx, kindService, id); err != nil {
-		return r.storeFailed("unregister", err)
-	}
-	for range maxSwaps {
-		if held.Version == 0 || !held.Until.IsZero() && !time.Now().Before(held.Until) {
-			return unknownService("unregister", id)
-		}
-		var at int64
-		held, at, err = r.replica.store.Swap(context.WithoutCancel(ctx), Record{Kind: kindService, ID: id, Version: held.Version})
-		if err != nil {
-			return r.storeFailed("unregister", err)
-		}
-		if at > 0 {
-			r.replica.await(ctx, at)
-			r.log.Info("unregistered", "service_id", id)
-			return nil
-		}
-	}
-	return r.storeFailed("unregister", fmt.Errorf("the record of %s changes all the time", wire.Clip(id, 100)))
-}
-
-// sharedTrace looks for a trace that another registry recorded.
-func (r *Registry) sharedTrace(ctx context.Context, decisionID string) (text []byte, ok bool, err error) {
-	if decisionID == "" || len(decisionID) > 64 {
-		return nil, false, nil
-	}
-	held, err := r.replica.store.Get(ctx, kindTrace, decisionID)
-	if err != nil {
-		return nil, false, r.storeFailed("read trace", err)
-	}
-	return held.Data, held.Version != 0, nil
-}
-
-// storeFailed logs why, and returns what callers are told. They may repeat what they asked: registering what is registered
-// succeeds.
-func (r *Registry) storeFailed(op string, err error) error {
-	r.log.Error("the store failed", "op", op, "error", err)
-	return errors.Join(&caio.Error{
-		Op: op, Status: http.StatusServiceUnavailable, Code: wire.StoreUnavailable, RetryAfter: storeRetryAfter,
-		Message: "the store that the registries share is out of reach, so it is not known whether this is done: try again; services are still listed and routed to",
-	}, fmt.Errorf("registry: %w", err))
-}
-
-// newest leaves out all but the latest of what is to be saved.
-func newest(records []Record, limit int) []Record {
-	saved := 0
-	for _, record := range records {
-		if record.Data != nil {
-			saved++
-		}
-	}
-	kept := records[:0]
-	for _, record := range records {
-		if record.Data != nil {
-			if saved--; saved >= limit {
-				continue
-			}
-		}
-		kept = append(kept, record)
-	}
-	return kept
 }

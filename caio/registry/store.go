@@ -49,6 +49,8 @@ const (
 
 	maxBatch      = 100 // records that are saved at once
 	maxBatchBytes = 1 << 20
+
+	maxSharedTraces = 64 // that a registry stores per second in a SharedStore, so that decisions do not fill it
 )
 
 // A MemoryStore is a [Store] for tests: it outlives registries, but not the process. The zero value is empty.

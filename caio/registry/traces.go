@@ -95,3 +95,23 @@ func (t *traceRing) latest(n int) [][]byte {
 	}
 	return traces
 }
+
+// newest leaves out all but the latest of what is to be saved.
+func newest(records []Record, limit int) []Record {
+	saved := 0
+	for _, record := range records {
+		if record.Data != nil {
+			saved++
+		}
+	}
+	kept := records[:0]
+	for _, record := range records {
+		if record.Data != nil {
+			if saved--; saved >= limit {
+				continue
+			}
+		}
+		kept = append(kept, record)
+	}
+	return kept
+}
