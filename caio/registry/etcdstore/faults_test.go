@@ -111,14 +111,20 @@ func keepsHistory(t *testing.T, cluster *etcdtest.Cluster) {
 	for i := range histories {
 		running.Go(func() { histories[i] = live(ctx, t, fmt.Sprintf("caller-%d", i), nodes) })
 	}
-	for range kills {
-		m := cluster.Members[rand.IntN(3)]
-		if rand.IntN(2) == 0 {
-			m = cluster.Leader(t)
+	for i := range kills {
+		down := []*etcdtest.Member{cluster.Leader(t)}
+		if i%2 == 1 { // and with it the majority
+			down = append(down, cluster.Members[(slices.Index(cluster.Members, down[0])+1)%3])
 		}
-		m.Kill()
-		pause(ctx, time.Duration(rand.IntN(600))*time.Millisecond)
-		m.Restart(t)
+		for _, m := range down {
+			m.Kill()
+		}
+		pause(ctx, time.Duration(rand.IntN(1500))*time.Millisecond)
+		var restarting sync.WaitGroup
+		for _, m := range down {
+			restarting.Go(func() { m.Restart(t) })
+		}
+		restarting.Wait()
 		pause(ctx, time.Duration(rand.IntN(300))*time.Millisecond)
 	}
 	cancel()
