@@ -22,7 +22,7 @@ func (s *scene) waitForSlots() {
 	var health struct {
 		InProgress int `json:"calls_in_progress"`
 	}
-	for range 5000 {
+	for range 20000 {
 		w := httptest.NewRecorder()
 		s.bridge.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/health", nil))
 		if err := json.Unmarshal(w.Body.Bytes(), &health); err != nil {
@@ -90,7 +90,7 @@ func labelled(t *testing.T, f func()) {
 	pprof.Do(t.Context(), pprof.Labels("test", t.Name()), func(context.Context) { f() })
 	label := fmt.Sprintf("%q:%q", "test", t.Name())
 	var left []string
-	for range 500 {
+	for range 2000 {
 		var all bytes.Buffer
 		if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
 			t.Fatal(err)
