@@ -49,7 +49,7 @@ func newPaths(name string) (*paths, error) {
 	case "integration":
 		p.chosen = registerIntegration
 	default:
-		return nil, fmt.Errorf("Paths is %q, not services, published or integration", name)
+		return nil, fmt.Errorf("option Paths is %q, not services, published or integration", name)
 	}
 	return p, nil
 }
