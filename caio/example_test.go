@@ -130,6 +130,34 @@ func ExampleClient_Call() {
 	// Output: hello
 }
 
+// A service that works for a while tells what it does, and then its result.
+func ExampleClient_Stream() {
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "event: delta\ndata: {\"text\": \"hel\"}\n\n")
+		io.WriteString(w, "event: delta\ndata: {\"text\": \"lo\"}\n\n")
+		io.WriteString(w, "event: result\ndata: {\"text\": \"hello\"}\n\n")
+	}))
+	defer service.Close()
+	client, err := caio.NewClient("http://localhost:8080", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// What Route returns.
+	decision := &caio.Decision{ServiceID: "echo-001", BaseURL: service.URL, Endpoints: []caio.Endpoint{{Method: "POST", Path: "/echo"}}}
+	for event, err := range client.Stream(context.Background(), decision, "POST /echo", map[string]string{"text": "hello"}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s %s\n", event.Name, event.Data)
+	}
+	// Output:
+	// delta {"text": "hel"}
+	// delta {"text": "lo"}
+	// result {"text": "hello"}
+}
+
 func ExampleClient_Announce() {
 	server := startCAIO()
 	defer server.Close()
