@@ -12,7 +12,8 @@ type SharedStore interface {
 
 	// Swap saves the record if what is held under its kind and id has its Version, and changes nothing otherwise. Without
 	// Data it deletes. It returns what is held then, a zero Version for nothing, and, if that is by this call, the place of
-	// the change among all changes (see [Changes]), else 0. With an error it may have swapped, or do so yet.
+	// the change among all changes (see [Changes]), else 0. If it had to try more than once, an earlier attempt may have
+	// swapped: then it returns what it saved itself, and 0. With an error it may have swapped, or do so yet.
 	Swap(ctx context.Context, next Record) (held Record, at int64, err error)
 
 	// Get returns what is held under a kind and id, a zero Version for nothing.

@@ -19,8 +19,8 @@ import (
 // turns, so the next attempt goes to another member.
 const attempts = 4
 
-// try calls do until it succeeds, fails for good or the timeout ends. All that is tried may be repeated: who swapped before
-// finds it swapped. again says that an attempt may have been carried out before.
+// try calls do until it succeeds, fails for good or the timeout ends. All that is tried may be repeated: nothing is swapped
+// twice. again says that an attempt may have been carried out before.
 func (s *Store) try(ctx context.Context, what string, do func(ctx context.Context, again bool) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
