@@ -96,8 +96,13 @@ func (x *exchange) fail(err error) {
 // extendWrite gives the next write its time. The server has no timeout for whole responses, which would cut streams.
 func (x *exchange) extendWrite() { x.setWriteDeadline(time.Now().Add(x.bridge.opts.WriteTimeout)) }
 
-// restWrite lets a stream be idle: HTTP/2 ends streams whose deadline passes, though there be nothing to write.
-func (x *exchange) restWrite() { x.setWriteDeadline(time.Time{}) }
+// restWrite lets a stream be idle: HTTP/2 ends streams whose deadline passes, though there be nothing to write. HTTP/1.1
+// does not, and is spared the call.
+func (x *exchange) restWrite() {
+	if x.r.ProtoMajor > 1 {
+		x.setWriteDeadline(time.Time{})
+	}
+}
 
 func (x *exchange) setWriteDeadline(t time.Time) {
 	x.bounded = !t.IsZero()
