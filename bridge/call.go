@@ -54,17 +54,11 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if err != nil || replayed {
 		return err
 	}
-	admitted := false
-	defer func() {
-		if !admitted { // or the limiter panics
-			b.ledger.forget(kept)
-		}
-	}()
-	release, err := b.admit(x)
+	release, err := guarded(func() (func(), error) { return b.admit(x) }) // the limiter may be the operator's
 	if err != nil {
+		b.ledger.forget(kept)
 		return err
 	}
-	admitted = true
 	if kept != nil {
 		return b.invokeKept(x, bound, req, release, to, kept)
 	}
