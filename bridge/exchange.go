@@ -88,7 +88,7 @@ func (x *exchange) fail(err error) {
 		return
 	}
 	x.extendWrite()
-	if err := writeProblem(x.w, e, x.r.URL.Path, x.id); err != nil && x.failure.Cause == nil {
+	if err := writeProblem(x.w, e, instanceOf(x.r), x.id); err != nil && x.failure.Cause == nil {
 		x.failure = &Error{Code: codeClientGone, Cause: err}
 	}
 }

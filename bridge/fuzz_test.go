@@ -27,7 +27,7 @@ func FuzzRequest(f *testing.F) {
 	allowed := map[int]bool{200: true, 202: true, 204: true, 400: true, 404: true, 405: true, 406: true, 409: true, 413: true, 415: true, 422: true, 429: true}
 	f.Fuzz(func(t *testing.T, method, path, query, body, mediaType, coding, accept, prefer, key, lastEvent, id string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
-		r.Method, r.URL = method, &url.URL{Path: path, RawQuery: query}
+		r.Method, r.URL = method, &url.URL{Path: "/" + strings.TrimPrefix(path, "/"), RawQuery: query}
 		for name, value := range map[string]string{
 			"Content-Type": mediaType, "Content-Encoding": coding, "Accept": accept, "Prefer": prefer, "Idempotency-Key": key, "Last-Event-ID": lastEvent, "X-Request-Id": id,
 		} {
@@ -53,6 +53,13 @@ func FuzzRequest(f *testing.F) {
 		case form == "application/json" || form == "application/problem+json":
 			if !json.Valid(w.Body.Bytes()) || (form == "application/problem+json") != (got.StatusCode >= 400) {
 				t.Errorf("%d as %s: %s", got.StatusCode, form, w.Body)
+			}
+			var p struct{ Instance string }
+			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+				t.Error(err)
+			}
+			if _, err := url.Parse(p.Instance); err != nil { // RFC 9457: a URI reference
+				t.Errorf("instance: %v", err)
 			}
 		case form == "application/yaml" && path == "/contract":
 		default:

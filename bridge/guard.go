@@ -60,7 +60,7 @@ func (g *guard) checkHost(r *http.Request) error {
 	return &Error{
 		Code:   CodeForbidden,
 		Detail: "This bridge does not answer under that host name. Use localhost, or add the name to AllowedHosts.",
-		Cause:  fmt.Errorf("host %q is not allowed on loopback", r.Host),
+		Cause:  fmt.Errorf("host %q is not allowed on loopback", shorten(r.Host)),
 	}
 }
 
@@ -91,7 +91,7 @@ func (g *guard) checkOrigin(h http.Header, r *http.Request) (preflight bool, err
 	return false, &Error{
 		Code:   CodeForbidden,
 		Detail: "Web pages of this origin may not call this bridge. Its operator can add the origin to AllowedOrigins.",
-		Cause:  fmt.Errorf("origin %q is not allowed", origin),
+		Cause:  fmt.Errorf("origin %q is not allowed", shorten(origin)),
 	}
 }
 

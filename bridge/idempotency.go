@@ -99,7 +99,7 @@ func (b *Bridge) invokeOnce(x *exchange, bound *binding, req any, release func()
 		return err
 	}
 	if failure := classify(err); isFinal(failure) {
-		b.ledger.finish(e, e.fail(failure, x.r.URL.Path))
+		b.ledger.finish(e, e.fail(failure, instanceOf(x.r)))
 		return err
 	}
 	select {

@@ -55,6 +55,15 @@ func newProblem(e *Error, instance, requestID string) problem {
 	}
 }
 
+// instanceOf returns the path of a request as the URI reference that RFC 9457 wants.
+func instanceOf(r *http.Request) string {
+	path := r.URL.EscapedPath()
+	if strings.HasPrefix(path, "//") { // which would name a host
+		return "/." + path
+	}
+	return path
+}
+
 // writeProblem answers with e. Headers that belong to the error (Retry-After, WWW-Authenticate) are set here.
 func writeProblem(w http.ResponseWriter, e *Error, instance, requestID string) error {
 	body, err := encode(newProblem(e, instance, requestID))

@@ -64,7 +64,7 @@ func (s *eventStream) fail(err error) {
 	if s.last == 0 || s.broken != nil {
 		return
 	}
-	if body, err := encode(newProblem(classify(err), s.x.r.URL.Path, s.x.id)); err == nil {
+	if body, err := encode(newProblem(classify(err), instanceOf(s.x.r), s.x.id)); err == nil {
 		_ = s.write("error", body) // nothing more can be said if this fails
 	}
 }
