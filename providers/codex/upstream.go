@@ -1,6 +1,7 @@
 package codex
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -130,11 +131,12 @@ func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Respo
 
 // read reads an answer in one piece.
 func (u *upstream) read(ctx context.Context, res *http.Response) (*answer, error) {
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
+	var body bytes.Buffer
+	body.Grow(int(min(max(res.ContentLength, 0), 64<<10)) + bytes.MinRead) // at once, mostly
+	if _, err := body.ReadFrom(res.Body); err != nil {
 		return nil, u.broken(ctx, err)
 	}
-	return u.decode(ctx, body)
+	return u.decode(ctx, body.Bytes())
 }
 
 func (u *upstream) decode(ctx context.Context, body []byte) (*answer, error) {
