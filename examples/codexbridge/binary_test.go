@@ -29,25 +29,7 @@ import (
 type process struct {
 	running
 	cmd    *exec.Cmd
-	stderr *output
-}
-
-// An output can be read while it is written.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
+	stderr *lockedBuffer
 }
 
 // build makes the binary, once for all tests.
@@ -74,7 +56,7 @@ var binary = sync.OnceValues(func() (string, error) {
 // launch starts the binary with nothing in its environment but env.
 func launch(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{stderr: new(output)}
+	p := &process{stderr: new(lockedBuffer)}
 	p.cmd = exec.Command(build(t), args...)
 	p.cmd.Env = append([]string{}, env...)
 	p.cmd.Stderr = p.stderr

@@ -170,7 +170,7 @@ type aviary struct {
 	bridge   *bridge.Bridge
 }
 
-// A lockedBuffer may be written to by several goroutines.
+// A lockedBuffer can be read while it is written to.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
