@@ -43,7 +43,7 @@ var servers = map[string]func(ln net.Listener, upstream string) error{
 		return http.Serve(ln, newProxy(upstream, nil))
 	},
 	pooledProxy: func(ln net.Listener, upstream string) error {
-		return http.Serve(ln, newProxy(upstream, &bufferPool{sync.Pool{New: func() any { return make([]byte, 32<<10) }}}))
+		return http.Serve(ln, newProxy(upstream, new(bufferPool)))
 	},
 	afternoon: func(ln net.Listener, upstream string) error { return http.Serve(ln, newAfternoon(upstream)) },
 	ours: func(ln net.Listener, upstream string) error {
@@ -75,10 +75,17 @@ func newProxy(upstream string, buffers httputil.BufferPool) http.Handler {
 	})
 }
 
-type bufferPool struct{ sync.Pool }
+// A bufferPool keeps buffers of 32 KiB, the size that a ReverseProxy makes.
+type bufferPool struct{ free sync.Pool }
 
-func (p *bufferPool) Get() []byte  { return p.Pool.Get().([]byte) }
-func (p *bufferPool) Put(b []byte) { p.Pool.Put(b) }
+func (p *bufferPool) Get() []byte {
+	if b, ok := p.free.Get().(*[32 << 10]byte); ok {
+		return b[:]
+	}
+	return make([]byte, 32<<10)
+}
+
+func (p *bufferPool) Put(b []byte) { p.free.Put((*[32 << 10]byte)(b)) }
 
 // newBridge makes the bridge with all that it can do turned on: callers are authenticated, requests and answers validated,
 // limits kept, calls logged, counted for Prometheus, and one in ten traced.
