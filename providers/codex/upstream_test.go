@@ -295,14 +295,15 @@ func TestServerThatDoesNotAnswer(t *testing.T) {
 func TestCancellationReachesTheServer(t *testing.T) {
 	t.Parallel()
 	left := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
 	p, _ := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
 		defer close(left)
+		_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client left
 		sse("event: response.created\ndata: {\"type\":\"response.created\"}\n\n")(w, r)
 		http.NewResponseController(w).Flush()
+		cancel()
 		<-r.Context().Done()
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(20*time.Millisecond, cancel)
 	asked, _ := codex.Generation{}.TransformRequest(codex.GenerateRequest{Prompt: "p"})
 	_, err := p.Stream(ctx, asked, func(codex.Delta) error { return nil })
 	if !errors.Is(err, context.Canceled) {
