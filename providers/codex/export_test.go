@@ -23,7 +23,7 @@ type (
 func (p Prompt) Instructions() string { return p.instructions }
 func (p Prompt) Input() string        { return p.input }
 func (p Prompt) MaxTokens() int       { return p.maxTokens }
-func (p Prompt) Schema() string       { return string(p.format.Schema) }
+func (p Prompt) Schema() string       { return p.format.schema }
 
 // Ask calls the model for an answer in one piece, Stream for one in pieces.
 func (p *Provider) Ask(ctx context.Context, asked Prompt) (*Answer, error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
 )
@@ -44,8 +43,8 @@ Answer with JSON:
 If there is no code to write, leave "code" empty and say why in "explanation".
 ` + aboutParts
 
-var generateFormat = &format{"json_schema", "code_generation", jsontext.Value(`{"type":"object","additionalProperties":false,"required":["code","explanation","language"],"properties":{
-"code":{"type":"string"},"explanation":{"type":"string"},"language":{"type":"string"}}}`), true}
+var generateFormat = &format{"code_generation", `{"type":"object","additionalProperties":false,"required":["code","explanation","language"],"properties":{
+"code":{"type":"string"},"explanation":{"type":"string"},"language":{"type":"string"}}}`}
 
 // generation transforms requests and responses of POST /generate.
 type generation struct{}

@@ -28,7 +28,7 @@ type prompt struct {
 }
 
 func (p prompt) tokens() int {
-	bytes := len(p.instructions) + len(p.input) + len(p.format.Schema)
+	bytes := len(p.instructions) + len(p.input) + len(p.format.schema)
 	return (bytes + 2) / 3
 }
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Requests and responses of POST /review, as schemas/codex_review_*.json describe them.
@@ -52,14 +51,14 @@ Answer with JSON:
 ` + aboutParts
 
 // reviewFormat has the shape that Codex's own reviews have, which its models know.
-var reviewFormat = &format{"json_schema", "code_review", jsontext.Value(`{"type":"object","additionalProperties":false,"required":["findings","overall_correctness","overall_explanation","overall_confidence_score"],"properties":{
+var reviewFormat = &format{"code_review", `{"type":"object","additionalProperties":false,"required":["findings","overall_correctness","overall_explanation","overall_confidence_score"],"properties":{
 "findings":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["title","body","confidence_score","priority","code_location"],"properties":{
 "title":{"type":"string"},"body":{"type":"string"},"confidence_score":{"type":"number","minimum":0,"maximum":1},
 "priority":{"type":["integer","null"],"enum":[0,1,2,3,null]},
 "code_location":{"type":"object","additionalProperties":false,"required":["file","line_range"],"properties":{"file":{"type":"string"},
 "line_range":{"type":"object","additionalProperties":false,"required":["start","end"],"properties":{"start":{"type":"integer"},"end":{"type":"integer"}}}}}}}},
 "overall_correctness":{"type":"string","enum":["patch is correct","patch is incorrect"]},
-"overall_explanation":{"type":"string"},"overall_confidence_score":{"type":"number","minimum":0,"maximum":1}}}`), true}
+"overall_explanation":{"type":"string"},"overall_confidence_score":{"type":"number","minimum":0,"maximum":1}}}`}
 
 // review transforms requests and responses of POST /review.
 type review struct{}
