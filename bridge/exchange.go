@@ -27,6 +27,7 @@ type exchange struct {
 	failure   *Error // why the call failed, whether or not the caller could be told
 	span      trace.Span
 	bounded   bool // that there is a deadline for writes
+	unread    bool // that some of the body may still come
 
 	mu    sync.Mutex
 	usage Usage // the sum of what the handler reported
@@ -35,7 +36,7 @@ type exchange struct {
 type exchangeKey struct{}
 
 func newExchange(b *Bridge, w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{bridge: b, service: b.acquire(), w: &responseWriter{ResponseWriter: w}, start: time.Now(), id: requestID(r)}
+	x := &exchange{bridge: b, service: b.acquire(), w: &responseWriter{ResponseWriter: w}, start: time.Now(), id: requestID(r), unread: r.ContentLength != 0}
 	ctx, span := b.telemetry.begin(r, x.id, x.service.contract.ID)
 	x.span = span
 	x.r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
@@ -93,8 +94,17 @@ func (x *exchange) fail(err error) {
 	}
 }
 
-// extendWrite gives the next write its time. The server has no timeout for whole responses, which would cut streams.
-func (x *exchange) extendWrite() { x.setWriteDeadline(time.Now().Add(x.bridge.opts.WriteTimeout)) }
+// lingerTimeout is how long the rest of a refused body may take.
+const lingerTimeout = time.Second
+
+// extendWrite gives the next write its time. The server has no timeout for whole responses, which would cut streams. Nor has
+// it one for bodies, of which net/http reads what is left before it answers.
+func (x *exchange) extendWrite() {
+	x.setWriteDeadline(time.Now().Add(x.bridge.opts.WriteTimeout))
+	if x.unread {
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(lingerTimeout))
+	}
+}
 
 // restWrite lets a stream be idle: HTTP/2 ends streams whose deadline passes, though there be nothing to write. HTTP/1.1
 // does not, and is spared the call.

@@ -82,6 +82,7 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 		defer rc.SetReadDeadline(time.Time{})
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bound.maxRequest))
+	x.unread = err != nil
 	if err == nil && compressed {
 		return decompress(body, bound.maxRequest)
 	}
