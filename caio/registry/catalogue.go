@@ -132,17 +132,27 @@ func (c *catalogue) mark(capabilities ...string) (mark uint64) {
 	return mark
 }
 
-func (c *catalogue) remove(e *entry) {
+// remove removes entries, in one go through each list: thousands of leases may end at once.
+func (c *catalogue) remove(entries ...*entry) {
+	isGone := make(map[*entry]bool, len(entries))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.byID, e.contract.ID)
-	itself := func(other *entry) bool { return other == e }
-	c.all = removed(c.all, itself)
-	for _, o := range e.offers {
-		list := c.byCapability[o.capability]
-		c.byCapability[o.capability] = postings{removed(list.byID, itself), removed(list.ranked, func(p posting) bool { return p.entry == e })}
-		if len(list.byID) == 1 {
-			delete(c.byCapability, o.capability)
+	shorter := map[string]bool{}
+	for _, e := range entries {
+		isGone[e] = true
+		delete(c.byID, e.contract.ID)
+		for _, o := range e.offers {
+			shorter[o.capability] = true
+		}
+	}
+	c.all = without(c.all, func(e *entry) bool { return isGone[e] })
+	for capability := range shorter {
+		list := c.byCapability[capability]
+		list.byID = without(list.byID, func(e *entry) bool { return isGone[e] })
+		list.ranked = without(list.ranked, func(p posting) bool { return isGone[p.entry] })
+		c.byCapability[capability] = list
+		if len(list.byID) == 0 {
+			delete(c.byCapability, capability)
 		}
 	}
 	c.changes.Add(1)
@@ -196,11 +206,16 @@ func inserted[T any](list []T, one T, order func(a, b T) int) []T {
 	return slices.Concat(list[:at], []T{one}, list[at:])
 }
 
-// removed returns a copy of the list without the one that is it.
-func removed[T any](list []T, isIt func(T) bool) []T {
-	at := slices.IndexFunc(list, isIt)
-	if at < 0 {
-		return list
+// without returns a copy of the list without those that are gone.
+func without[T any](list []T, isGone func(T) bool) []T {
+	kept := make([]T, 0, len(list))
+	for start := 0; start < len(list); { // runs are copied faster than ones
+		end := start
+		for end < len(list) && !isGone(list[end]) {
+			end++
+		}
+		kept = append(kept, list[start:end]...)
+		start = end + 1
 	}
-	return slices.Concat(list[:at], list[at+1:])
+	return kept
 }

@@ -87,24 +87,24 @@ func (r *Registry) sweep() {
 	}
 	r.changes.Lock()
 	defer r.changes.Unlock()
-	var ended []string
+	var ended []*entry
 	soonest := int64(0)
 	for _, e := range r.services.entries() {
 		if e.presence.expired(now) {
-			r.services.remove(e)
+			ended = append(ended, e)
 			r.log.Warn("the lease ended", "service_id", e.contract.ID)
-			if r.replica != nil {
-				r.replica.dormant[e.contract.ID] = e
-				continue
-			}
-			ended = append(ended, e.contract.ID)
-			continue
-		}
-		if expires := e.presence.expires.Load(); expires != 0 && (soonest == 0 || expires < soonest) {
+		} else if expires := e.presence.expires.Load(); expires != 0 && (soonest == 0 || expires < soonest) {
 			soonest = expires
 		}
 	}
+	r.services.remove(ended...)
 	r.soonest.Store(soonest)
+	if r.replica != nil {
+		for _, e := range ended {
+			r.replica.dormant[e.contract.ID] = e
+		}
+		return
+	}
 	if err := r.forget(context.Background(), ended...); err != nil { // they will end again after the next start
 		r.log.Error("ended leases are still stored", "error", err)
 	}

@@ -155,7 +155,7 @@ func (r *Registry) Unregister(ctx context.Context, serviceID string) error {
 	if !ok {
 		return unknownService("unregister", serviceID)
 	}
-	if err := r.forget(ctx, serviceID); err != nil {
+	if err := r.forget(ctx, e); err != nil {
 		return err
 	}
 	r.services.remove(e)

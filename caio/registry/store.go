@@ -233,15 +233,20 @@ func (r *Registry) save(ctx context.Context, e *entry, ttl time.Duration) error 
 }
 
 // forget removes services from the store.
-func (r *Registry) forget(ctx context.Context, ids ...string) error {
-	if r.store == nil || len(ids) == 0 {
+func (r *Registry) forget(ctx context.Context, services ...*entry) error {
+	if r.store == nil {
 		return nil
 	}
-	records := make([]Record, len(ids))
-	for i, id := range ids {
-		records[i] = Record{Kind: kindService, ID: id}
+	records := make([]Record, len(services))
+	for i, e := range services {
+		records[i] = Record{Kind: kindService, ID: e.contract.ID}
 	}
-	return r.saveRecords(ctx, records...)
+	for batch := range batches(records) {
+		if err := r.saveRecords(ctx, batch...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // saveRecords finishes what it began even if the caller goes away.

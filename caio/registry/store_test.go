@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -92,6 +93,44 @@ func TestStoreFails(t *testing.T) {
 	if _, err := registry.New(&registry.Options{Store: store}); err == nil || !strings.Contains(err.Error(), "stored service x") || !strings.Contains(err.Error(), "stored service y") {
 		t.Errorf("New with broken records: %v", err)
 	}
+}
+
+// A modestStore takes no more at once than a Store has to.
+type modestStore struct{ registry.MemoryStore }
+
+func (s *modestStore) Save(ctx context.Context, records ...registry.Record) error {
+	if len(records) > 100 {
+		return errors.New("that is too much at once")
+	}
+	return s.MemoryStore.Save(ctx, records...)
+}
+
+// However many leases end at once, all of them leave the store, so that a restart does not bring them back.
+func TestManyLeasesEndAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		opts := &registry.Options{Store: new(modestStore)}
+		reg := newRegistry(t, opts)
+		lease := func(id string, ttl time.Duration) {
+			t.Helper()
+			if _, err := reg.Lease(t.Context(), parse(t, offer{id: id, accuracy: map[string]float64{"chat": 0.9}, price: -1}.yaml()), ttl); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 250 {
+			lease(fmt.Sprintf("brief-%d", i), time.Minute)
+		}
+		lease("lasting", time.Hour)
+		time.Sleep(time.Minute)
+		for range 2 {
+			for _, query := range []caio.Query{{}, {Capability: "chat"}} {
+				if services, err := reg.Services(t.Context(), query); err != nil || len(services) != 1 || services[0].ID != "lasting" {
+					t.Errorf("%+v: %d services, %v, want the lasting one", query, len(services), err)
+				}
+			}
+			reg = newRegistry(t, opts)
+		}
+	})
 }
 
 // Traces for which a registry has no room when it starts are removed from the store.

@@ -120,6 +120,23 @@ func TestVerifyNoticesEveryByte(t *testing.T) {
 	}
 }
 
+// Digits of escapes count, too, whose value is the same in capitals.
+func TestVerifyNoticesCapitals(t *testing.T) {
+	t.Parallel()
+	reg, _, _ := chainRegistry(t)
+	when := map[string]any{"context.note": "another"}
+	decision, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"review"}, TrustLevel: 1, Context: map[string]any{"note": "one\x1f\\u001F"},
+		Policies: []caio.Policy{{Type: "constraint", Field: "requires_gpu", Value: true, When: when}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trace := string(verify(t, reg, decision))
+	altered := strings.Replace(trace, `one\u001f`, `one\u001F`, 1)
+	if err := registry.Verify([]byte(altered)); altered == trace || err == nil || !strings.Contains(err.Error(), "capitals") {
+		t.Errorf("Verify of %q instead of %q: %v", altered, trace, err)
+	}
+}
+
 // A forger who also repairs the hash is found out by the proofs.
 func TestVerifyRecomputesProofs(t *testing.T) {
 	t.Parallel()

@@ -31,6 +31,9 @@ func Verify(trace []byte) error {
 		return fmt.Errorf("registry: the trace is not a JSON object: %w", err)
 	}
 	faults := checkHash(members)
+	if hasCapitalEscape(trace) {
+		faults = append(faults, fault("hash: a text is not in canonical form: \\u is followed by capitals"))
+	}
 	recorded, err := readTrace(members)
 	if err != nil {
 		return errors.Join(append(faults, err)...)
@@ -70,6 +73,21 @@ func checkHash(members map[string]jsontext.Value) []error {
 		faults = append(faults, fault("hash: the trace says %s, its content has %s: it was altered", hash, got))
 	}
 	return faults
+}
+
+// hasCapitalEscape reports whether JSON has an escape like \u001F, which says the same as \u001f: the only two texts of one
+// value, beside those of numbers, that are equally long.
+func hasCapitalEscape(text []byte) bool {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		i++ // to what is escaped, which may be another backslash
+		if rest := text[i:]; len(rest) > 4 && rest[0] == 'u' && bytes.ContainsAny(rest[1:5], "ABCDEF") {
+			return true
+		}
+	}
+	return false
 }
 
 // A recordedTrace is a trace read back as what it was made of.
