@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -10,13 +11,24 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
+// admitTimeout is what [limits.Limiter] promises limiters of the operator's.
+const admitTimeout = 5 * time.Second
+
 // admit takes a place for the call. release gives it back and must be called once.
 func (b *Bridge) admit(x *exchange) (release func(), err error) {
-	admission, err := b.limiter.Admit(x.r.Context(), x.principal)
+	ctx := x.r.Context()
+	if b.opts.Limiter != nil { // it may ask others
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, admitTimeout)
+		defer cancel()
+	}
+	admission, err := b.limiter.Admit(ctx, x.principal)
 	setQuotaHeaders(x.w.Header(), admission.Quotas)
 	if err != nil {
 		if refusal, ok := errors.AsType[*limits.Refusal](err); ok {
 			err = &Error{Code: CodeRateLimited, Detail: refusal.Detail, Clause: refusal.Clause, RetryAfter: refusal.RetryAfter}
+		} else if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = &Error{Code: CodeUnavailable, Detail: "Whether the call is within the limits could not be found out in time. Try again.", RetryAfter: time.Second, Cause: err}
 		}
 		b.telemetry.admitted(x.r.Context(), x.route, classify(err))
 		return nil, err

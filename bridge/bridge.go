@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,8 +86,8 @@ func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(err)
 	case preflight:
 		x.w.WriteHeader(http.StatusNoContent)
-	case r.URL.Path != path.Clean("/"+r.URL.Path): // ServeMux would redirect, which turns POST into GET for many clients
-		x.fail(x.service.notFound(r))
+	case !isClean(r): // ServeMux would redirect, which turns POST into GET for many clients
+		x.service.unrouted(x)
 	case x.unread && !hasBody(r.Method): // RFC 9110 section 9.3.1: it has no meaning, and may be an attempt at smuggling
 		x.fail(&Error{Code: CodeInvalidRequest, Detail: "Send no body with " + r.Method + ": it would not be read."})
 	default:

@@ -249,6 +249,9 @@ func (a plainAnswer) fail(error)       {}
 func (a plainAnswer) close()           {}
 
 func (a plainAnswer) finish(result []byte) error {
+	if !hasBody(a.x.r.Method) { // what answers others is not cached unless it says so
+		a.x.w.Header().Set("Cache-Control", "no-store")
+	}
 	return a.x.writeJSON(http.StatusOK, "application/json", result)
 }
 

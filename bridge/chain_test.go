@@ -22,7 +22,7 @@ import (
 // listedRoutes asks the bridge for its routes: the answer to a path that it does not have lists them.
 func listedRoutes(t *testing.T, srv *httptest.Server) []string {
 	t.Helper()
-	detail := get(t, srv, "/nothing").problem(t).Detail
+	detail := get(t, srv, "/nothing", "Authorization", "Bearer token-a").problem(t).Detail
 	_, list, ok := strings.Cut(detail, "This service has ")
 	if !ok {
 		t.Fatalf("no routes are listed: %s", detail)
@@ -50,6 +50,11 @@ func TestEveryRoutePassesTheChain(t *testing.T) {
 	found := listedRoutes(t, srv)
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Fatalf("routes (-want +got):\n%s", diff)
+	}
+	for _, path := range []string{"/nothing", "//shout", "/shout/", "/things"} {
+		if got := get(t, srv, path); got.Status != 401 || strings.Contains(got.Body, "This service has") {
+			t.Errorf("%s for a stranger = %d %s, want 401 and no list of what there is", path, got.Status, got.Body)
+		}
 	}
 	for n, route := range found {
 		method, pattern, _ := strings.Cut(route, " ")
@@ -85,7 +90,7 @@ func TestEveryRoutePassesTheChain(t *testing.T) {
 		if got := call("Authorization", "Bearer token-a", "X-Request-Id", id); got.Status == 401 || got.Status == 403 || got.Header.Get("X-Request-Id") != id {
 			t.Errorf("%s for a caller = %d, request id %s", route, got.Status, got.Header.Get("X-Request-Id"))
 		}
-		if got := send(t, srv.Client(), newRequest(t, http.MethodPatch, srv.URL+path, "")); got.Status != 405 || got.problem(t).Code != "method_not_allowed" || !strings.Contains(got.Header.Get("Allow"), method) {
+		if got := send(t, srv.Client(), newRequest(t, http.MethodPatch, srv.URL+path, "", "Authorization", "Bearer token-a")); got.Status != 405 || got.problem(t).Code != "method_not_allowed" || !strings.Contains(got.Header.Get("Allow"), method) {
 			t.Errorf("PATCH %s = %d %s, Allow %s", path, got.Status, got.Body, got.Header.Get("Allow"))
 		}
 		srv.Client().CloseIdleConnections()
@@ -126,7 +131,7 @@ func TestNothingIsServedPastTheChain(t *testing.T) {
 		}
 	}
 	want := []string{
-		`service.go: s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { exchangeOf(r.Context()).fail(s.unrouted(r)) })`,
+		`service.go: s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.unrouted(exchangeOf(r.Context())) })`,
 		`service.go: s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {`,
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
@@ -152,7 +157,7 @@ func TestAccessLog(t *testing.T) {
 		post(t, srv, "/shout", `{"text": "`+text+`"}`, "Authorization", "Bearer token-a", "X-Request-Id", "r-"+text)
 	}
 	get(t, srv, "/livez") // not worth a record
-	get(t, srv, "/nothing", "X-Request-Id", "r-nothing")
+	get(t, srv, "/nothing", "Authorization", "Bearer token-a", "X-Request-Id", "r-nothing")
 	srv.Close()
 	var got []map[string]any
 	for line := range strings.Lines(log.String()) {
@@ -171,7 +176,7 @@ func TestAccessLog(t *testing.T) {
 	want := []map[string]any{
 		{"level": "INFO", "msg": "request", "request_id": "r-a", "method": "POST", "route": "/shout", "principal": "ann", "status": 200.0, "model": "m-1", "input_tokens": 10.0, "output_tokens": 4.0},
 		{"level": "WARN", "msg": "request", "request_id": "r-fail", "method": "POST", "route": "/shout", "principal": "ann", "status": 502.0, "code": "upstream_failed", "cause": "hoarse"},
-		{"level": "INFO", "msg": "request", "request_id": "r-nothing", "method": "GET", "route": "", "path": "/nothing", "status": 404.0, "code": "not_found"},
+		{"level": "INFO", "msg": "request", "request_id": "r-nothing", "method": "GET", "route": "", "path": "/nothing", "principal": "ann", "status": 404.0, "code": "not_found"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("access log (-want +got):\n%s", diff)

@@ -22,27 +22,61 @@ func (s *service) routeDescription(bindings []binding) error {
 	if err != nil {
 		return fmt.Errorf("bridge: describe the API: %w", err)
 	}
-	s.describe("/contract", func(r *http.Request) (string, []byte) {
-		if strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "yaml") {
-			return "application/yaml", asYAML // RFC 9512
+	inJSON, inYAML := newDocument("application/json", asJSON), newDocument("application/yaml", asYAML)
+	s.describe("/contract", func(r *http.Request) document {
+		if prefersYAML(r) {
+			return inYAML
 		}
-		return "application/json", asJSON
+		return inJSON
 	})
-	s.describe("/openapi.json", func(*http.Request) (string, []byte) { return "application/json", openAPI })
+	description := newDocument("application/json", openAPI)
+	s.describe("/openapi.json", func(*http.Request) document { return description })
 	return nil
 }
 
-func (s *service) describe(path string, choose func(*http.Request) (mediaType string, body []byte)) {
+// prefersYAML reports whether a caller names YAML (RFC 9512), and JSON not before it.
+func prefersYAML(r *http.Request) bool {
+	var json, yaml float64
+	for mediaType, q := range mediaRanges(strings.Join(r.Header.Values("Accept"), ",")) {
+		switch mediaType {
+		case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml":
+			yaml = max(yaml, q)
+		case "application/json":
+			json = max(json, q)
+		}
+	}
+	return yaml > 0 && yaml >= json
+}
+
+// A document is the same until the next reload, so that a caller who has it need not get it again.
+type document struct {
+	mediaType string
+	body      []byte
+	tag       string // RFC 9110 section 8.8.3
+}
+
+func newDocument(mediaType string, body []byte) document {
+	return document{mediaType, body, `"` + digest(mediaType, string(body)) + `"`}
+}
+
+func (s *service) describe(path string, choose func(*http.Request) document) {
 	s.route(http.MethodGet, path, func(x *exchange) {
 		var err error
 		if x.principal, err = s.guard.checkCaller(x.r); err != nil {
 			x.fail(err)
 			return
 		}
-		mediaType, body := choose(x.r)
+		d := choose(x.r)
 		x.extendWrite()
-		x.w.Header().Set("Content-Type", mediaType)
-		x.w.Header().Add("Vary", "Accept")
-		_, _ = x.w.Write(body) // a reader that left needs no answer
+		h := x.w.Header()
+		h.Set("ETag", d.tag)
+		h.Set("Cache-Control", "private, no-cache") // ask each time whether it has changed
+		h.Add("Vary", "Accept")
+		if strings.Contains(x.r.Header.Get("If-None-Match"), d.tag) {
+			x.w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		h.Set("Content-Type", d.mediaType)
+		_, _ = x.w.Write(d.body) // a reader that left needs no answer
 	})
 }

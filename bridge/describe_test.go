@@ -17,12 +17,35 @@ func TestContractIsServed(t *testing.T) {
 	t.Parallel()
 	c := loadContract(t)
 	srv := serve(t, newBridge(t, c, shouter(shout), nil))
-	for accept, mediaType := range map[string]string{"": "application/json", "application/yaml": "application/yaml"} {
+	for accept, mediaType := range map[string]string{
+		"": "application/json", "*/*": "application/json", "application/yaml": "application/yaml", "text/yaml, */*": "application/yaml",
+		"application/json, application/yaml;q=0.5": "application/json", "application/yaml;q=0, */*": "application/json", "application/json;q=0.1, application/yaml": "application/yaml",
+	} {
 		got := get(t, srv, "/contract", "Accept", accept)
+		if again := get(t, srv, "/contract", "Accept", accept, "If-None-Match", `"other", W/`+got.Header.Get("ETag")); again.Status != 304 || again.Body != "" || again.Header.Get("ETag") != got.Header.Get("ETag") {
+			t.Errorf("asked again, /contract with Accept: %s = %d %v %s, want 304", accept, again.Status, again.Header, again.Body)
+		}
 		served, err := contract.Parse("served", []byte(got.Body))
 		if err != nil || got.Header.Get("Content-Type") != mediaType || !served.Equal(c) {
 			t.Errorf("GET /contract with Accept: %s = %s, %v:\n%s", accept, got.Header.Get("Content-Type"), err, got.Body)
 		}
+	}
+}
+
+// An ETag stands for one document: neither its other form nor another version of the contract is taken for it.
+func TestChangedContractIsServedAnew(t *testing.T) {
+	t.Parallel()
+	b := newBridge(t, loadContract(t), shouter(shout), nil)
+	srv := serve(t, b)
+	tag := get(t, srv, "/contract").Header.Get("ETag")
+	if got := get(t, srv, "/contract", "Accept", "application/yaml", "If-None-Match", tag); got.Status != 200 {
+		t.Errorf("the contract in YAML = %d for the ETag of the one in JSON", got.Status)
+	}
+	if err := b.Reload(loadContract(t, "1.2.0", "1.2.1"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := get(t, srv, "/contract", "If-None-Match", tag); got.Status != 200 || !strings.Contains(got.Body, "1.2.1") {
+		t.Errorf("after a reload /contract = %d %s", got.Status, got.Body)
 	}
 }
 

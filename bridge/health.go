@@ -8,14 +8,20 @@ import (
 	"time"
 )
 
+// checkTimeout is what [HealthChecker] promises providers.
+const checkTimeout = 2 * time.Second
+
+var errMute = errors.New("CheckHealth has not returned in time")
+
 // health answers /livez, /readyz and /health. The provider is asked at most once a second, however many ask.
 type health struct {
 	bridge  *Bridge
 	service *service
 
-	mu      sync.Mutex
-	checked time.Time
-	err     error
+	mu     sync.Mutex
+	asked  time.Time     // when the provider was asked last
+	asking chan struct{} // closed when it has answered
+	err    error         // that it answered
 }
 
 // check returns why the bridge cannot take calls, or nil.
@@ -26,14 +32,56 @@ func (h *health) check(ctx context.Context) error {
 	return h.checkProvider(ctx)
 }
 
+// checkProvider returns what the provider says of itself. A provider that does not answer keeps nobody longer than a check may
+// take, and is not asked again before it has. The caller has acquired the service.
 func (h *health) checkProvider(ctx context.Context) error {
+	checker, ok := h.service.provider.Provider.(HealthChecker)
+	if !ok {
+		return nil
+	}
+	asking, left := h.ask(ctx, checker)
+	late := time.NewTimer(left)
+	defer late.Stop()
+	select {
+	case <-asking:
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.err
+	case <-late.C:
+		return errMute
+	}
+}
+
+// ask has the provider checked unless that is going on, or was done in the last second. The channel is closed when it is done,
+// for which there is some time left.
+func (h *health) ask(ctx context.Context, checker HealthChecker) (asking <-chan struct{}, left time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.checked.IsZero() || time.Since(h.checked) >= time.Second {
-		h.err = h.service.checkProvider(context.WithoutCancel(ctx)) // one caller leaving must not fail the others
-		h.checked = time.Now()
+	if h.asking != nil && (time.Since(h.asked) < time.Second || !isClosed(h.asking)) {
+		return h.asking, checkTimeout + grace - time.Since(h.asked)
 	}
-	return h.err
+	h.asked, h.asking = time.Now(), make(chan struct{})
+	h.service.provider.acquire()
+	h.bridge.calls.Go(func() {
+		defer h.bridge.release(h.service)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout) // one caller leaving must not fail the others
+		defer cancel()
+		_, err := guarded(func() (any, error) { return nil, checker.CheckHealth(ctx) })
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.err = err
+		close(h.asking)
+	})
+	return h.asking, checkTimeout + grace
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func (h *health) live(x *exchange) {
@@ -42,8 +90,8 @@ func (h *health) live(x *exchange) {
 
 // A readiness is the body of GET /readyz.
 type readiness struct {
-	Announcement string  `json:"announcement,omitempty"`
 	Status       string  `json:"status"` // "ok" or "unavailable"
+	Announcement string  `json:"announcement,omitempty"`
 	Checks       []check `json:"checks,omitempty"`
 }
 

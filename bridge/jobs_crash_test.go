@@ -245,6 +245,22 @@ func TestStoreThatFailsLate(t *testing.T) {
 	}
 }
 
+// Who follows a job whose outcome cannot be read is told so by the one event that ends the stream.
+func TestOutcomeThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{StoreFile: filepath.Join(t.TempDir(), "jobs.db")})
+	srv := serve(t, b)
+	url := begin(t, srv.Client(), srv.URL, "a")
+	ended(t, srv.Client(), url)
+	if err := b.Close(); err != nil { // as good as a disk that is gone
+		t.Fatal(err)
+	}
+	got := fetchURL(t, srv.Client(), "GET", url, wantEvents...)
+	if got.Status != 200 || strings.Count(got.Body, "event: error\n") != 1 || !strings.Contains(got.Body, `"code":"unavailable"`) || strings.Contains(got.Body, "event: result") {
+		t.Errorf("the stream is %d %s, want it to end in an error", got.Status, got.Body)
+	}
+}
+
 func TestStoreFileThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	store := filepath.Join(t.TempDir(), "jobs.db")

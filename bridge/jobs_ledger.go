@@ -47,8 +47,8 @@ type entry struct {
 	unstored []byte // the finished record, if the store did not take it
 	events   eventBuffer
 	watchers int
-	changed  chan struct{} // closed, and replaced unless the call has finished, when there is something new to see
-	cancel   context.CancelCauseFunc
+	changed  chan struct{}           // closed, and replaced unless the call has finished, when there is something new to see
+	cancel   context.CancelCauseFunc // of a job, from its beginning to its end
 }
 
 // job returns the caller's job of that id, or nil.
@@ -75,7 +75,10 @@ func (l *ledger) reserve(c keptCall) (e *entry, found bool, err error) {
 		if prior.Fingerprint != c.Fingerprint {
 			return nil, false, &Error{Code: codeKeyReused, Detail: "This Idempotency-Key came with another request before. Use a new key for a new request, and send the very same body to repeat one."}
 		}
-		if prior.Status == jobRunning || prior.Final {
+		switch {
+		case prior.Job && prior.Status == jobRunning && prior.cancel == nil: // not begun: it may still be refused
+			return nil, false, keyInUse(time.Second)
+		case prior.Status == jobRunning || prior.Final:
 			return prior, true, nil
 		}
 		if !prior.Job {

@@ -42,7 +42,7 @@ func (b *Bridge) followJob(x *exchange, e *entry) error {
 		}
 		seen = max(seen, v.first+len(v.events)-1)
 		if v.Status != jobRunning {
-			return b.endStream(s, e)
+			return s.end(b.ledger, e)
 		}
 		select {
 		case <-v.changed:
@@ -72,11 +72,14 @@ func (s *eventStream) putView(v jobView) error {
 	return nil
 }
 
-// endStream sends the one event that ends a stream.
-func (b *Bridge) endStream(s *eventStream, e *entry) error {
-	outcome, err := b.ledger.outcome(e)
+// end sends the one event that ends the stream of a job.
+func (s *eventStream) end(l *ledger, e *entry) error {
+	outcome, err := l.outcome(e)
 	switch {
 	case err != nil:
+		if body, err := encode(newProblem(classify(err), jobPath(e.ID), s.x.id)); err == nil {
+			_ = s.put(frame("", "error", body)) // without an id: who comes again may be luckier
+		}
 		return err
 	case outcome.Problem != nil:
 		return s.put(frame(lastEventID, "error", outcome.Problem))

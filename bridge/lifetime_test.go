@@ -278,8 +278,8 @@ func TestAnnouncementIsShown(t *testing.T) {
 				ready   string
 				measure map[string]float64
 			}{
-				{"registered", `{"announcement":"registered","status":"ok"}`, map[string]float64{"caio.bridge.announcement.state=registered caio.bridge.service_id=shouter-001": 1}},
-				{"unavailable", `{"announcement":"unavailable","status":"ok"}`, map[string]float64{"caio.bridge.announcement.state=unavailable caio.bridge.service_id=shouter-001": 0}},
+				{"registered", `{"status":"ok","announcement":"registered"}`, map[string]float64{"caio.bridge.announcement.state=registered caio.bridge.service_id=shouter-001": 1}},
+				{"unavailable", `{"status":"ok","announcement":"unavailable"}`, map[string]float64{"caio.bridge.announcement.state=unavailable caio.bridge.service_id=shouter-001": 0}},
 				{"", `{"status":"ok"}`, map[string]float64{}},
 			} {
 				a.state.Store(test.state)

@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -96,4 +97,26 @@ func TestLimiterOfTheOperator(t *testing.T) {
 	if got := post(t, srv, "/shout", `{"text": "a"}`, "Authorization", "Bearer token-a"); got.Status != 500 || strings.Contains(got.Body, "10.0.0.7") {
 		t.Errorf("a limiter that fails: %d %s, want 500 without the cause", got.Status, got.Body)
 	}
+}
+
+// mute is a limiter whose store does not answer.
+type mute struct{}
+
+func (mute) Admit(ctx context.Context, _ string) (limits.Admission, error) {
+	<-ctx.Done()
+	return limits.Admission{}, fmt.Errorf("redis at 10.0.0.7: %w", ctx.Err())
+}
+
+// A limiter that does not answer keeps calls waiting for a bounded time only, and lets none through.
+func TestLimiterThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inBubble(t, newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Limiter: mute{}}), func(client *http.Client) {
+			start := time.Now()
+			got := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`))
+			if p := got.problem(t); time.Since(start) != 5*time.Second || got.Status != 503 || !p.Retryable || got.Header.Get("Retry-After") != "1" || strings.Contains(got.Body, "10.0.0.7") {
+				t.Errorf("after %v: %d %s, want 503 after five seconds, without the cause", time.Since(start), got.Status, got.Body)
+			}
+		})
+	})
 }

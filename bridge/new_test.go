@@ -188,6 +188,14 @@ func TestParametersByTheirSchema(t *testing.T) {
 			t.Errorf("GET /things/%s = %d %s, want 422 that says %s", query, got.Status, got.Body, want)
 		}
 	}
+	for _, query := range []string{"7?limit=5;all=true", "7?limit=5&tag=%zz"} { // which net/url would pass over
+		if got := get(t, srv, "/things/"+query); got.Status != 400 || got.problem(t).Code != "invalid_request" {
+			t.Errorf("GET /things/%s = %d %s, want 400", query, got.Status, got.Body)
+		}
+	}
+	if got := get(t, srv, "/things/7?limit=5").Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("what answers a GET may be cached: %q", got)
+	}
 	body := get(t, srv, "/openapi.json").Body
 	for _, want := range []string{
 		`{"in":"path","name":"id","required":true,"schema":{"type":"integer"}}`, `{"in":"query","name":"limit","required":true,"schema":{"maximum":50,"type":"integer"}}`,

@@ -151,6 +151,9 @@ func (doc *openAPI) addOwn(path, summary string, guarded bool, schema object) {
 		}
 		responses["503"] = object{"description": "The service takes no calls.", "content": object{"application/json": object{"schema": schema}}}
 	}
+	if path == "/contract" || path == "/openapi.json" {
+		responses["304"] = object{"description": "It is what the ETag in If-None-Match stands for."}
+	}
 	if guarded && doc.secured {
 		operation["security"] = []object{{"bearer": []string{}}}
 		responses["401"] = problemResponse("Credentials are missing or wrong.")
@@ -254,6 +257,7 @@ func (p parameters) describe(name string) []object {
 // failures describes every answer of a call but the good one.
 func (doc *openAPI) failures(body bool) object {
 	reasons := map[string]string{
+		"400": "The query is not well-formed, or the request has a body.",
 		"403": "The host or origin may not call.",
 		"406": "The operation cannot answer in the form that Accept asks for.",
 		"422": "The request does not fit the operation's schema or limits.",

@@ -3,6 +3,7 @@ package bridge
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -72,8 +73,12 @@ func kindsOf(schema any) (k kinds) {
 
 // read makes the JSON object of a request's path and query.
 func (p parameters) read(r *http.Request) ([]byte, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, &Error{Code: CodeInvalidRequest, Detail: "The query is not written as name=value&name=value, with %XX for other characters."} // err repeats some of it
+	}
 	values := map[string]any{}
-	for name, texts := range r.URL.Query() {
+	for name, texts := range query {
 		q := p[name]
 		list := make([]any, len(texts))
 		for i, text := range texts {

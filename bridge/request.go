@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"iter"
 	"mime"
 	"net"
 	"net/http"
@@ -29,17 +30,7 @@ func negotiate(r *http.Request, bound *binding) (stream bool, err error) {
 		return false, nil
 	}
 	var json, events float64
-	for item := range strings.SplitSeq(accept, ",") {
-		mediaType, params, err := mime.ParseMediaType(item)
-		if err != nil {
-			continue
-		}
-		q := 1.0
-		if s, ok := params["q"]; ok {
-			if q, err = strconv.ParseFloat(s, 64); err != nil {
-				continue
-			}
-		}
+	for mediaType, q := range mediaRanges(accept) {
 		switch mediaType {
 		case eventStreamType:
 			events = max(events, q)
@@ -58,6 +49,22 @@ func negotiate(r *http.Request, bound *binding) (stream bool, err error) {
 		detail = bound.pattern + " answers with application/json or text/event-stream."
 	}
 	return false, &Error{Code: codeNotAcceptable, Detail: detail + " Say so in the Accept header."}
+}
+
+// mediaRanges goes through what an Accept header names, each with its weight. What is malformed is passed over.
+func mediaRanges(accept string) iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		for item := range strings.SplitSeq(accept, ",") {
+			mediaType, params, err := mime.ParseMediaType(item)
+			q := 1.0
+			if s, ok := params["q"]; ok && err == nil {
+				q, err = strconv.ParseFloat(s, 64)
+			}
+			if err == nil && !yield(mediaType, q) {
+				return
+			}
+		}
+	}
 }
 
 // readRequest returns the request's JSON: its body, or for methods without one its path and query parameters.

@@ -157,7 +157,9 @@ func (b *Bridge) keepAnnounced(ctx context.Context, addr net.Addr) error {
 // if ctx ended before.
 func (b *Bridge) untilReady(ctx context.Context) bool {
 	for logged := false; ; logged = true {
-		err := b.service.Load().health.checkProvider(ctx)
+		s := b.acquire()
+		err := s.health.checkProvider(ctx)
+		b.release(s)
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err() == nil
 		}

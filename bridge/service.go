@@ -1,12 +1,11 @@
 package bridge
 
 import (
-	"context"
 	"fmt"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
@@ -42,7 +41,7 @@ func (b *Bridge) newService(c *contract.Contract, p *tenure) (*service, error) {
 			return nil, err
 		}
 	}
-	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { exchangeOf(r.Context()).fail(s.unrouted(r)) })
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.unrouted(exchangeOf(r.Context())) })
 	return s, nil
 }
 
@@ -79,21 +78,38 @@ func (s *service) route(method, path string, f func(*exchange)) {
 	})
 }
 
-// unrouted words 405 and 404 for a request that no route took.
-func (s *service) unrouted(r *http.Request) error {
-	var allowed []string
+// unrouted answers a request that no route took: 405 or 404, but nobody who may not call is told what there is.
+func (s *service) unrouted(x *exchange) {
+	var err error
+	if x.principal, err = s.guard.checkCaller(x.r); err != nil {
+		x.fail(err)
+		return
+	}
+	allowed := s.methodsAt(x.r)
+	if len(allowed) == 0 {
+		x.fail(s.notFound(x.r))
+		return
+	}
+	x.w.Header().Set("Allow", strings.Join(allowed, ", "))
+	x.fail(&Error{Code: codeMethod, Detail: fmt.Sprintf("%s takes %s.", x.r.URL.Path, strings.Join(allowed, ", "))})
+}
+
+// methodsAt returns what the path of a request takes.
+func (s *service) methodsAt(r *http.Request) (allowed []string) {
+	if !isClean(r) {
+		return nil
+	}
 	for _, method := range []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"} {
 		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
 		if _, pattern := s.mux.Handler(probe); pattern != "/" && pattern != "" {
 			allowed = append(allowed, method)
 		}
 	}
-	if len(allowed) == 0 {
-		return s.notFound(r)
-	}
-	exchangeOf(r.Context()).w.Header().Set("Allow", strings.Join(allowed, ", "))
-	return &Error{Code: codeMethod, Detail: fmt.Sprintf("%s takes %s.", r.URL.Path, strings.Join(allowed, ", "))}
+	return allowed
 }
+
+// isClean reports whether the path is in the one form that routes have.
+func isClean(r *http.Request) bool { return r.URL.Path == path.Clean("/"+r.URL.Path) }
 
 func (s *service) notFound(r *http.Request) error {
 	var offers []string
@@ -119,15 +135,4 @@ func (s *service) name() string {
 		return n.Name()
 	}
 	return s.contract.ID
-}
-
-// checkProvider asks the provider whether it can work.
-func (s *service) checkProvider(ctx context.Context) error {
-	checker, ok := s.provider.Provider.(HealthChecker)
-	if !ok {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	return checker.CheckHealth(ctx)
 }

@@ -20,7 +20,8 @@ type Limits struct {
 // A limiter with a method Change(Limits) is told the limits of the contract when a bridge is reloaded.
 type Limiter interface {
 	// Admit admits one call of caller, "" if nobody authenticates callers, or refuses it with an error, best a
-	// [*Refusal]. A refused call counts for no limit at all. Quotas of the admission are shown to the caller in both
+	// [*Refusal]. It must return soon after ctx ends, which a bridge lets it do after five seconds. A refused call counts for no
+	// limit at all. Quotas of the admission are shown to the caller in both
 	// cases; Release is called once, when an admitted call has ended.
 	Admit(ctx context.Context, caller string) (Admission, error)
 }
