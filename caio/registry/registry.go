@@ -27,7 +27,7 @@ import (
 // services register again.
 type Registry struct {
 	services *catalogue
-	traces   *traceRing
+	traces   *traceLog
 	refusals refusals
 	boards   struct{ services, decisions board } // for the page
 	weights  Weights
@@ -49,8 +49,8 @@ type Options struct {
 	// MaxServices bounds the services registered at the same time. Default: 10,000; at most 1,000,000.
 	MaxServices int
 
-	// MaxTraces bounds the decisions that [Registry.Trace] remembers; the oldest is forgotten first. Default: 1,000; at
-	// most 1,000,000.
+	// MaxTraces bounds the decisions that [Registry.Trace] remembers; the oldest is forgotten first. If they take more than
+	// 64 KiB each in the mean, fewer are remembered. Default: 1,000; at most 1,000,000.
 	MaxTraces int
 
 	// Weights say what counts in the choice between services that meet all requirements. Default: [DefaultWeights].
@@ -115,7 +115,7 @@ func New(opts *Options) (*Registry, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Registry{
-		services: newCatalogue(o.MaxServices, o.Weights), traces: newTraceRing(o.MaxTraces, o.Store != nil), weights: o.Weights, store: o.Store,
+		services: newCatalogue(o.MaxServices, o.Weights), traces: newTraceLog(o.MaxTraces, o.Store != nil), weights: o.Weights, store: o.Store,
 		log: o.Logger, version: moduleVersion(), started: time.Now(),
 	}
 	if store, ok := o.Store.(SharedStore); ok {

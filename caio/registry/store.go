@@ -145,19 +145,21 @@ func (r *Registry) loadTraces(ctx context.Context) error {
 		data []byte
 	}
 	var traces []dated
+	size := 0
 	err := r.store.Load(ctx, kindTrace, func(id string, data []byte) error {
 		var trace struct{ Timestamp time.Time }
 		if err := json.Unmarshal(data, &trace); err != nil && len(faults) < 10 {
 			faults = append(faults, fmt.Errorf("stored trace %s: %w", wire.Clip(id, 100), err))
 		}
 		traces = append(traces, dated{id, trace.Timestamp, data})
+		size += len(data)
 		return nil
 	})
 	slices.SortStableFunc(traces, func(a, b dated) int { return a.at.Compare(b.at) })
 	var old []Record // for which there is no room
-	for len(traces) > cap(r.traces.ring) {
+	for r.traces.overflows(len(traces), size) {
 		old = append(old, Record{Kind: kindTrace, ID: traces[0].id})
-		traces = traces[1:]
+		traces, size = traces[1:], size-len(traces[0].data)
 	}
 	for batch := range batches(old) {
 		err = errors.Join(err, r.saveRecords(ctx, batch...))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -99,7 +100,11 @@ func TestStoreFails(t *testing.T) {
 type modestStore struct{ registry.MemoryStore }
 
 func (s *modestStore) Save(ctx context.Context, records ...registry.Record) error {
-	if len(records) > 100 {
+	size := 0
+	for _, record := range records {
+		size += len(record.Data)
+	}
+	if len(records) > 100 || size > 1<<20 {
 		return errors.New("that is too much at once")
 	}
 	return s.MemoryStore.Save(ctx, records...)
@@ -151,6 +156,53 @@ func TestStoredTracesAreBounded(t *testing.T) {
 			store.Load(t.Context(), "trace", func(string, []byte) error { stored++; return nil })
 			if stored != limit {
 				t.Errorf("%d traces are stored, want %d", stored, limit)
+			}
+		}
+	})
+}
+
+// Traces take no more memory than they may, however large contracts and chains are; what a store need not take it is not given,
+// and the others are stored all the same.
+func TestLargeTracesAreBounded(t *testing.T) {
+	t.Parallel()
+	big := parse(t, offer{id: "big", accuracy: map[string]float64{"chat": 0.9}, price: -1}.yaml()+"  alignment:\n    remark: "+strings.Repeat("x", 200_000)+"\n")
+	synctest.Test(t, func(t *testing.T) {
+		opts := &registry.Options{Store: new(modestStore), MaxTraces: 40} // of 2.5 MiB together
+		reg := newRegistry(t, opts)
+		stop := runRegistry(t, reg)
+		if _, err := reg.Register(t.Context(), big); err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, steps := range []int{1, 1, 8, 5, 1, 1, 16, 1, 1} { // each of 200 kB
+			decision, err := reg.Route(t.Context(), caio.Request{Steps: slices.Repeat([]caio.Step{{Capabilities: []string{"chat"}}}, steps)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, decision.DecisionID)
+			if _, err := reg.Trace(t.Context(), decision.DecisionID); err != nil {
+				t.Errorf("the latest, of %d steps: %v", steps, err)
+			}
+			time.Sleep(time.Second)
+		}
+		stop()
+		for name, one := range map[string]struct {
+			reg  *registry.Registry
+			want []bool
+		}{
+			"at once":         {reg, []bool{false, false, false, false, false, false, false, true, true}},
+			"after a restart": {newRegistry(t, opts), []bool{false, false, false, false, false, false, false, true, true}},
+		} {
+			for i, id := range ids {
+				trace, err := one.reg.Trace(t.Context(), id)
+				if (err == nil) != one.want[i] {
+					t.Errorf("%s, trace %d: %v", name, i, err)
+				}
+				if err == nil {
+					if err := registry.Verify(trace.Raw); err != nil {
+						t.Errorf("%s, trace %d: %v", name, i, err)
+					}
+				}
 			}
 		}
 	})

@@ -2,38 +2,46 @@ package registry
 
 import "sync"
 
-// A traceRing remembers the latest traces, and which of them are still to be stored.
-type traceRing struct {
-	changed chan struct{} // nil if nothing is stored
+// meanTrace is how much a trace may take, in the mean of those that are remembered. Most take some kilobytes, but that of a
+// chain has contracts of all its steps.
+const meanTrace = 64 << 10
+
+// A traceLog remembers the latest traces, and which of them are still to be stored.
+type traceLog struct {
+	capacity int
+	changed  chan struct{} // nil if nothing is stored
 
 	mu      sync.RWMutex
 	byID    map[string][]byte
-	ring    []string // ids in the order they came, once full the oldest at next
-	next    int
+	order   []string // ids in the order they came
+	size    int      // of all traces
 	pending []string // ids to be stored, in the order they came
 	evicted []string // ids that are stored and forgotten here
 }
 
-func newTraceRing(capacity int, stored bool) *traceRing {
-	t := &traceRing{byID: make(map[string][]byte), ring: make([]string, 0, capacity)}
+func newTraceLog(capacity int, stored bool) *traceLog {
+	t := &traceLog{capacity: capacity, byID: make(map[string][]byte)}
 	if stored {
 		t.changed = make(chan struct{}, 1)
 	}
 	return t
 }
 
-func (t *traceRing) add(id string, trace []byte) {
+// overflows reports whether so many traces are too many, or too large. The latest is never.
+func (t *traceLog) overflows(count, size int) bool {
+	return count > t.capacity || count > 1 && size > t.capacity*meanTrace
+}
+
+// add remembers a trace, and forgets the oldest for it. What is larger than a [Store] takes is not stored.
+func (t *traceLog) add(id string, trace []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.ring) < cap(t.ring) {
-		t.ring = append(t.ring, id)
-	} else {
-		t.evict(t.ring[t.next])
-		t.ring[t.next] = id
-		t.next = (t.next + 1) % len(t.ring)
-	}
+	t.order, t.size = append(t.order, id), t.size+len(trace)
 	t.byID[id] = trace
-	if t.changed == nil {
+	for t.overflows(len(t.order), t.size) {
+		t.evict()
+	}
+	if t.changed == nil || len(trace) > maxBatchBytes {
 		return
 	}
 	t.pending = append(t.pending, id)
@@ -44,19 +52,21 @@ func (t *traceRing) add(id string, trace []byte) {
 }
 
 // evict forgets the oldest. What is pending and evicted is bounded by the capacity, also if nobody stores it.
-func (t *traceRing) evict(id string) {
+func (t *traceLog) evict() {
+	id := t.order[0]
+	t.order, t.size = t.order[1:], t.size-len(t.byID[id])
 	delete(t.byID, id)
 	switch {
 	case t.changed == nil:
 	case len(t.pending) > 0 && t.pending[0] == id:
 		t.pending = t.pending[1:]
-	case len(t.evicted) < cap(t.ring):
+	case len(t.evicted) < t.capacity:
 		t.evicted = append(t.evicted, id)
 	}
 }
 
 // unsaved returns what has to be stored, and takes it as stored.
-func (t *traceRing) unsaved() []Record {
+func (t *traceLog) unsaved() []Record {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	records := make([]Record, 0, len(t.pending)+len(t.evicted))
@@ -71,13 +81,13 @@ func (t *traceRing) unsaved() []Record {
 }
 
 // settle takes all traces as stored, except those that were evicted.
-func (t *traceRing) settle() {
+func (t *traceLog) settle() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.pending = nil
 }
 
-func (t *traceRing) get(id string) ([]byte, bool) {
+func (t *traceLog) get(id string) ([]byte, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	trace, ok := t.byID[id]
@@ -85,13 +95,12 @@ func (t *traceRing) get(id string) ([]byte, bool) {
 }
 
 // latest returns up to n traces, the latest first.
-func (t *traceRing) latest(n int) [][]byte {
+func (t *traceLog) latest(n int) [][]byte {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	var traces [][]byte
-	for i := range min(n, len(t.ring)) {
-		at := (t.next - 1 - i + 2*len(t.ring)) % len(t.ring) // next is 0 until the ring is full
-		traces = append(traces, t.byID[t.ring[at]])
+	for i := range min(n, len(t.order)) {
+		traces = append(traces, t.byID[t.order[len(t.order)-1-i]])
 	}
 	return traces
 }

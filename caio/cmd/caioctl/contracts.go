@@ -104,7 +104,7 @@ func (a *app) unregisterCommand() *cobra.Command {
 				return err
 			}
 			answer := map[string]any{"service_id": args[0], "status": "unregistered"}
-			return a.print(answer, func(t *tableWriter) { t.row("Service "+args[0]+" unregistered") })
+			return a.print(answer, func(t *tableWriter) { t.row("Service " + args[0] + " unregistered") })
 		},
 	}
 }
