@@ -120,3 +120,32 @@ func TestLimiterThatHangs(t *testing.T) {
 		})
 	})
 }
+
+// A limiter that takes its time, and then refuses.
+type slowLimiter struct{ asked, refuse chan struct{} }
+
+func (l slowLimiter) Admit(context.Context, string) (limits.Admission, error) {
+	l.asked <- struct{}{}
+	<-l.refuse
+	return limits.Admission{}, &limits.Refusal{Detail: "Not today."}
+}
+
+// A caller who repeats the call for a job that may still be refused is not sent to a job that there may never be.
+func TestJobThatMayStillBeRefused(t *testing.T) {
+	t.Parallel()
+	l := slowLimiter{make(chan struct{}), make(chan struct{})}
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Limiter: l}))
+	first := make(chan reply, 1)
+	go func() {
+		first <- post(t, srv, "/shout", `{"text": "a"}`, "Prefer", "respond-async", "Idempotency-Key", "k")
+	}()
+	<-l.asked
+	again := post(t, srv, "/shout", `{"text": "a"}`, "Prefer", "respond-async", "Idempotency-Key", "k")
+	if p := again.problem(t); again.Status != 409 || p.Code != "idempotency_key_in_use" || !p.Retryable || again.Header.Get("Location") != "" {
+		t.Errorf("the same call meanwhile = %d %v %s, want 409", again.Status, again.Header, again.Body)
+	}
+	close(l.refuse)
+	if got := <-first; got.Status != 429 {
+		t.Errorf("the first call = %d %s, want 429", got.Status, got.Body)
+	}
+}

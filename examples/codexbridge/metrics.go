@@ -6,10 +6,13 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
 )
 
 // serveMetrics answers GET /metrics at cfg.metricsAddr, in the format of Prometheus, and returns where the bridge reports
@@ -19,7 +22,8 @@ func serveMetrics(cfg *config, authenticate func(*http.Request) (string, error),
 		return nil, func() {}, nil
 	}
 	registry := prometheus.NewRegistry()
-	reader, err := exporter.New(exporter.WithRegisterer(registry))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo()) // there is one scope
 	if err != nil {
 		return nil, nil, err
 	}
@@ -27,7 +31,8 @@ func serveMetrics(cfg *config, authenticate func(*http.Request) (string, error),
 	if err != nil {
 		return nil, nil, err
 	}
-	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+	about := resource.NewSchemaless(attribute.String("service.name", "codexbridge"))
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(about))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", authenticated(authenticate, promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4})))
 	stopServer := background(ln, mux, log)

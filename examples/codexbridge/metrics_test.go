@@ -47,15 +47,15 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`http_server_request_duration_seconds_count{`, `http_response_status_code="200"`, `error_type="unauthenticated"`,
 		`caio_bridge_admissions_total{caio_bridge_outcome="admitted"`, `gen_ai_client_token_usage_sum{`, `caio_bridge_cost`,
-		`caio_bridge_announced{caio_bridge_announcement_state="registered"`,
+		`caio_bridge_announced{caio_bridge_announcement_state="registered"`, `target_info{service_name="codexbridge"}`, `go_goroutines `, `process_open_fds `,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("/metrics lacks %s:\n%s", want, metrics)
 		}
 	}
-	for _, secret := range []string{"a-token-of-the-test", "secret-prompt", "wrong"} {
-		if strings.Contains(metrics, secret) {
-			t.Errorf("/metrics shows %q", secret)
+	for _, unwanted := range []string{"a-token-of-the-test", "secret-prompt", "wrong", "otel_scope"} {
+		if strings.Contains(metrics, unwanted) {
+			t.Errorf("/metrics shows %q", unwanted)
 		}
 	}
 }

@@ -19,8 +19,6 @@ type SyntaxError struct {
 	Detail  string
 }
 
-func (e *SyntaxError) Error() string { return e.Detail }
-
 // Decode reads one JSON value of at most maxDepth levels. It is strict: names must be unique, text must be UTF-8, and
 // numbers must fit a float64.
 func Decode(data []byte, maxDepth int) (any, *SyntaxError) {
