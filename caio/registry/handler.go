@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -91,7 +92,7 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 			return
 		}
 		req = req.WithContext(context.WithValue(req.Context(), roleKey{}, caller))
-		if fallback, pattern := mux.Handler(req); pattern == "" {
+		if fallback, pattern := mux.Handler(req); pattern == "" || path.Clean(req.URL.Path) != req.URL.Path { // which would be redirected
 			r.refuseUnrouted(w, req, fallback)
 			return
 		}

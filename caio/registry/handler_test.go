@@ -234,12 +234,14 @@ func TestRefusals(t *testing.T) {
 		"steps and requirements": {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": ["a"], "steps": [["b"]]}`, nil}, 400, "INVALID_REQUEST", "both steps"},
 		"empty step":             {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"steps": [["a"], []]}`, nil}, 400, "INVALID_REQUEST", "no capability"},
 		"too many steps":         {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"steps": [["a"]` + strings.Repeat(`,["a"]`, 16) + `]}`, nil}, 400, "INVALID_REQUEST", "more than 16"},
-		"context is a list":      {exchange{"POST", "/api/v1/orchestrate", asJSON, `[]`, nil}, 400, "INVALID_REQUEST", ""},
+		"request is a list":      {exchange{"POST", "/api/v1/orchestrate", asJSON, `[]`, nil}, 400, "INVALID_REQUEST", "the request: unexpected JSON array"},
 		"too many requirements":  {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": ["a"` + strings.Repeat(`,"a"`, 64) + `]}`, nil}, 400, "INVALID_REQUEST", "more than 64"},
 		"unknown service":        {exchange{"GET", "/api/v1/services/nobody", "", "", nil}, 404, "SERVICE_NOT_FOUND", "nobody"},
 		"unregister unknown":     {exchange{"DELETE", "/api/v1/services/nobody", "", "", nil}, 404, "SERVICE_NOT_FOUND", "nobody"},
 		"unknown decision":       {exchange{"GET", "/api/v1/trace/dec-0", "", "", nil}, 404, "DECISION_NOT_FOUND", "dec-0"},
 		"unknown path":           {exchange{"GET", "/api/v2/services", "", "", nil}, 404, "NOT_FOUND", "/api/v2/services"},
+		"path with dots":         {exchange{"GET", "/api/v1/integration/../services", "", "", nil}, 404, "NOT_FOUND", "not offered"},
+		"path with two slashes":  {exchange{"GET", "/api//v1/services", "", "", nil}, 404, "NOT_FOUND", "not offered"},
 		"method":                 {exchange{"PUT", "/api/v1/services", "", "", nil}, 405, "METHOD_NOT_ALLOWED", "GET"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -131,7 +132,9 @@ func TestProbesSetTheStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := new(fakeService)
 		service.status.Store(200)
-		reg := newRegistry(t, &registry.Options{ProbeInterval: 10 * time.Second, ProbeClient: &http.Client{Transport: service}})
+		var log strings.Builder
+		reg := newRegistry(t, &registry.Options{ProbeInterval: 10 * time.Second, ProbeClient: &http.Client{Transport: service},
+			Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		reg.Register(t.Context(), ct)
 		stop := runRegistry(t, reg)
 		next := func(status int) { // lets the next check be answered so
@@ -170,6 +173,11 @@ func TestProbesSetTheStatus(t *testing.T) {
 			t.Errorf("%d checks in ten minutes", n)
 		}
 		stop()
+		for _, line := range []string{`msg="the service is unhealthy" service_id=codex-bridge-001 error="Get`, "connection refused", `msg="the service is healthy again"`} {
+			if !strings.Contains(log.String(), line) {
+				t.Errorf("the log lacks %s:\n%s", line, &log)
+			}
+		}
 	})
 }
 

@@ -48,7 +48,7 @@ func newProbeClient(toThisMachine bool) *http.Client {
 	dialer := &net.Dialer{Timeout: probeTimeout, Control: func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
 		if err != nil || !mayProbe(to.Addr().Unmap(), toThisMachine) {
-			return fmt.Errorf("health checks do not go to %s", address)
+			return fmt.Errorf("health checks do not go to %s (Options.ProbeClient decides)", address)
 		}
 		return nil
 	}}
@@ -121,28 +121,37 @@ func wait(ctx context.Context, d time.Duration) {
 
 // check asks a service once, and takes note of the outcome.
 func (r *Registry) check(ctx context.Context, e *entry) {
-	healthy := r.prober.healthy(ctx, e)
-	if ctx.Err() == nil && e.presence.checked(healthy) {
-		r.services.changes.Add(1)
-		r.log.Warn("the status changed", "service_id", e.contract.ID, "status", e.status())
+	err := r.prober.ask(ctx, e)
+	if ctx.Err() != nil || !e.presence.checked(err == nil) {
+		return
 	}
+	r.services.changes.Add(1)
+	if err != nil {
+		r.log.Warn("the service is unhealthy", "service_id", e.contract.ID, "error", err)
+		return
+	}
+	r.log.Info("the service is healthy again", "service_id", e.contract.ID)
 }
 
-func (p *prober) healthy(ctx context.Context, e *entry) bool {
+// ask returns why the service is not well, nil if it is.
+func (p *prober) ask(ctx context.Context, e *entry) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	target, worst := probeTarget(e)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
-		return false
+		return err
 	}
 	request.Header.Set("User-Agent", "caio-registry-health")
 	response, err := p.client.Do(request)
 	if err != nil {
-		return false
+		return err
 	}
 	response.Body.Close()
-	return response.StatusCode < worst
+	if response.StatusCode >= worst {
+		return fmt.Errorf("GET %s answers %s", target, response.Status)
+	}
+	return nil
 }
 
 // probeTarget returns what to ask, and the status from which on the answer means that the service is not well.

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -67,13 +68,24 @@ func decode(data []byte, value any, prefix string, options ...json.Options) erro
 	case errors.As(err, &syntactic):
 		return invalidRequest(fmt.Sprintf("the request is not valid JSON, at byte %d: %v", syntactic.ByteOffset, wire.Clip(syntactic.Err.Error(), 200)))
 	case errors.As(err, &semantic):
-		problem := "unexpected JSON " + semantic.JSONKind.String()
+		problem := "unexpected JSON " + kindOf(semantic.JSONKind)
 		if semantic.Err != nil {
 			problem = semantic.Err.Error()
 		}
-		return invalidRequest(fmt.Sprintf("%s: %s", wire.Clip(prefix+string(semantic.JSONPointer), 200), wire.Clip(problem, 200)))
+		place := cmp.Or(wire.Clip(prefix+string(semantic.JSONPointer), 200), "the request")
+		return invalidRequest(place + ": " + wire.Clip(problem, 200))
 	}
 	return invalidRequest("the request is not what is expected here")
+}
+
+func kindOf(kind jsontext.Kind) string {
+	switch kind {
+	case '[':
+		return "array"
+	case '{':
+		return "object"
+	}
+	return kind.String()
 }
 
 // unreadable is the refusal of a body that could not be read to its end.

@@ -36,6 +36,7 @@ const echoContract = `service:
       bound: {max: 50}
   constraints:
     requires_gpu: true
+    context_length: {max_tokens: 1000000}
   api:
     protocol: http
     base_url: %s
@@ -180,9 +181,20 @@ func TestOutputFormats(t *testing.T) {
 	if output := term.must(t, "trace", decision.DecisionID); !strings.Contains(output, "echo-001") {
 		t.Errorf("table: %s", output)
 	}
-	for _, args := range [][]string{{"services"}, {"service", "echo-001"}, {"health"}, {"validate", term.contract}, {"register", term.contract}, {"unregister", "echo-001"}} {
+	for _, args := range [][]string{{"services"}, {"service", "echo-001"}, {"health"}, {"validate", term.contract}, {"unregister", "echo-001"}, {"register", term.contract}} {
 		if output := term.must(t, append(args, "-o", "json")...); !json.Valid([]byte(output)) {
 			t.Errorf("caioctl %s -o json: %s", strings.Join(args, " "), output)
+		}
+	}
+	for _, one := range []struct {
+		args   []string
+		output string
+	}{
+		{[]string{"diff", term.contract, term.contract, "-o", "json"}, `"changes": []`}, // scripts go through lists
+		{[]string{"service", "echo-001", "-o", "yaml"}, "max_tokens: 1000000\n"},
+	} {
+		if output := term.must(t, one.args...); !strings.Contains(output, one.output) {
+			t.Errorf("caioctl %s lacks %s: %s", strings.Join(one.args, " "), one.output, output)
 		}
 	}
 }

@@ -67,6 +67,7 @@ func (a *app) diffCommand() *cobra.Command {
 				return err
 			}
 			changes := contract.Diff(before, after)
+			changes.List = append([]contract.Change{}, changes.List...) // [] in JSON, not null
 			err = a.print(changes, func(t *tableWriter) { showChanges(t, changes) })
 			if err == nil && changes.Fault != "" {
 				err = fmt.Errorf("%w: %s", errVersion, changes.Fault)

@@ -46,7 +46,7 @@ func (a *app) validate(cmd *cobra.Command, file string, remote bool) error {
 			return contract.Diagnostics{{File: file, Code: "remote", Message: "CAIO would refuse it: " + fmt.Sprint(faults)}}
 		}
 	}
-	warnings := contract.Lint(ct)
+	warnings := append(contract.Diagnostics{}, contract.Lint(ct)...) // [] in JSON, not null
 	answer := map[string]any{"file": file, "is_valid": true, "service_id": ct.ID, "version": ct.Version, "digest": ct.Digest(), "warnings": warnings}
 	return a.print(answer, func(t *tableWriter) {
 		t.paintedRow(green, fmt.Sprintf("%s: valid, service %s, version %s", file, ct.ID, ct.Version))

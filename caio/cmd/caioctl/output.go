@@ -26,19 +26,42 @@ func (a *app) print(value any, table func(t *tableWriter)) error {
 		if err != nil {
 			return err
 		}
+		decoder := json.NewDecoder(bytes.NewReader(data))
+		decoder.UseNumber()
 		var plain any
-		if err := json.Unmarshal(data, &plain); err != nil {
+		if err := decoder.Decode(&plain); err != nil {
 			return err
 		}
 		encoder := yaml.NewEncoder(a.stdout)
 		encoder.SetIndent(2)
-		return encoder.Encode(plain)
+		return encoder.Encode(withIntegers(plain))
 	}
 	t := newTable()
 	t.coloured = a.colours(a.stdout)
 	table(t)
 	_, err := a.stdout.Write(t.bytes())
 	return err
+}
+
+// withIntegers makes numbers of decoded JSON integers where they are some: YAML would write 1e+06 for a float64 of a million.
+func withIntegers(value any) any {
+	switch value := value.(type) {
+	case []any:
+		for i := range value {
+			value[i] = withIntegers(value[i])
+		}
+	case map[string]any:
+		for name := range value {
+			value[name] = withIntegers(value[name])
+		}
+	case json.Number:
+		if integer, err := value.Int64(); err == nil {
+			return integer
+		}
+		number, _ := value.Float64() // infinite if it is that large, as it would be elsewhere
+		return number
+	}
+	return value
 }
 
 // A colour is a sequence that a terminal understands (ECMA-48, SGR).

@@ -81,7 +81,7 @@ func (a *app) serveCommand() *cobra.Command {
 	keeping.addFlags(cmd)
 	flags.IntVar(&opts.MaxServices, "max-services", 10_000, "services that may be registered")
 	flags.BoolVar(&opts.OpenIntegration, "open-integration", false, "answer /api/v1/integration/* without a token, as CAIO does")
-	flags.DurationVar(&opts.ProbeInterval, "probe", 0, "check the health of each service that often, and do not route to unhealthy ones; 0 for never")
+	flags.DurationVar(&opts.ProbeInterval, "probe", 0, "check the health of each service that often, and do not route to unhealthy ones; 0 for never.\nIf there are tokens, services on this machine cannot be checked, and count as unhealthy")
 	flags.StringArrayVar(&opts.Hosts, "host", nil, `host name that requests may name, "*" for all; repeatable (default: this machine, or all with a token)`)
 	return cmd
 }
