@@ -1,0 +1,154 @@
+package caio_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+)
+
+func TestAnnounceReturnsInvalidContractAtOnce(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.status = http.StatusUnprocessableEntity
+		a := announce(t, s, ct)
+		select {
+		case err := <-a.done:
+			if !errors.Is(err, caio.ErrInvalidContract) || s.calls != 2 {
+				t.Errorf("after %d calls: %v, want ErrInvalidContract after the question for the paths and one registration", s.calls, err)
+			}
+		default:
+			t.Error("Announce still tries")
+		}
+		a.stop()
+	})
+}
+
+// CAIO took the registration but its answer was lost, and then the announcement ends: it must be withdrawn all the same.
+func TestAnnounceWithdrawsAnUnconfirmedRegistration(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	synctest.Test(t, func(t *testing.T) {
+		reg := newRegistry(t, nil)
+		lossy := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				reg.ServeHTTP(discard{w.Header()}, r)
+				w.WriteHeader(http.StatusGatewayTimeout)
+				return
+			}
+			reg.ServeHTTP(w, r)
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		client := newInMemoryClient(t, lossy, caio.Options{})
+		go func() { done <- client.Announce(ctx, ct) }()
+		synctest.Wait()
+		if _, err := reg.Service(ctx, "mine"); err != nil {
+			t.Fatalf("the registration did not arrive: %v", err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Announce: %v", err)
+		}
+		if _, err := reg.Service(t.Context(), "mine"); !errors.Is(err, caio.ErrNotFound) {
+			t.Errorf("the registration remained: %v", err)
+		}
+	})
+}
+
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header.Clone() }
+func (d discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d discard) WriteHeader(int)             {}
+
+// The announcement ends while CAIO still works on the registration: it must not be left behind.
+func TestAnnounceEndsDuringRegistration(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	for name, test := range map[string]struct {
+		delay   time.Duration // until CAIO looks at the registration
+		atMost  time.Duration // until Announce has returned
+		remains bool
+	}{
+		"slow":    {delay: time.Second, atMost: time.Second},
+		"hanging": {delay: time.Hour, atMost: 5 * time.Second, remains: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				reg := newRegistry(t, nil)
+				ctx, cancel := context.WithCancel(t.Context())
+				client, err := caio.NewClient("http://localhost:8080", &caio.Options{HTTPClient: &http.Client{Transport: busy{reg, test.delay}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				done := make(chan error, 1)
+				go func() { done <- client.Announce(ctx, ct) }()
+				synctest.Wait()
+				start := time.Now()
+				cancel()
+				if err := <-done; err != nil || time.Since(start) > test.atMost {
+					t.Errorf("Announce after %v: %v", time.Since(start), err)
+				}
+				pass(2 * time.Hour)
+				if _, err := reg.Service(t.Context(), "mine"); (err == nil) != test.remains {
+					t.Errorf("the registration afterwards: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// busy is a transport to a handler that takes its time before each POST, and serves it even if the client has gone.
+type busy struct {
+	handler http.Handler
+	delay   time.Duration
+}
+
+func (b busy) RoundTrip(r *http.Request) (*http.Response, error) {
+	answered := make(chan *http.Response, 1)
+	go func() {
+		if r.Method == http.MethodPost {
+			time.Sleep(b.delay)
+		}
+		recorder := httptest.NewRecorder()
+		b.handler.ServeHTTP(recorder, r.WithContext(context.WithoutCancel(r.Context())))
+		answered <- recorder.Result()
+	}()
+	select {
+	case response := <-answered:
+		return response, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+// The end is bounded even if CAIO has become unreachable, and says that the registration may have remained.
+func TestAnnounceEndsWithoutCAIO(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		a := announce(t, s, ct)
+		s.set(func(s *stage) { s.down = true })
+		start := time.Now()
+		a.stop()
+		if err := <-a.done; err == nil || !strings.Contains(err.Error(), "may have remained") || time.Since(start) > 6*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // never reached: nothing can have remained
+		s := newStage(t)
+		s.down = true
+		announce(t, s, ct).end(t)
+	})
+}

@@ -1,0 +1,254 @@
+package caio_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+func TestAnnounceOutlastsFailures(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	for name, fail := range map[string]func(*stage){
+		"down":            func(s *stage) { s.down = true },
+		"500":             func(s *stage) { s.status = http.StatusInternalServerError },
+		"503":             func(s *stage) { s.status = http.StatusServiceUnavailable },
+		"token refused":   func(s *stage) { s.status = http.StatusUnauthorized },
+		"role refused":    func(s *stage) { s.status = http.StatusForbidden },
+		"something else":  func(s *stage) { s.status = http.StatusMethodNotAllowed },
+		"answers nothing": func(s *stage) { s.status = http.StatusNoContent },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t)
+				s.set(fail)
+				a := announce(t, s, ct)
+				pass(5 * time.Minute)
+				if calls := s.count(); calls < 8 || calls > 60 {
+					t.Errorf("%d attempts in five minutes", calls)
+				}
+				s.set(func(s *stage) { s.down, s.status = false, 0 })
+				pass(time.Minute)
+				if !s.has(t, "mine") {
+					t.Error("not registered a minute after the recovery")
+				}
+				if got := strings.Count(a.log.String(), "\n"); got != 2 {
+					t.Errorf("want one line for the failure and one for the recovery:\n%s", &a.log)
+				}
+
+				s.set(fail) // and once more while it is registered
+				pass(5 * time.Minute)
+				s.set(func(s *stage) { s.down, s.status = false, 0 })
+				pass(time.Minute)
+				a.end(t)
+				if s.has(t, "mine") {
+					t.Error("not withdrawn at the end")
+				}
+			})
+		})
+	}
+}
+
+// A CAIO that comes and goes all the time finds the service registered as soon as it stays.
+func TestAnnounceOutlastsFlapping(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		a := announce(t, s, ct)
+		for i := range 60 {
+			s.set(func(s *stage) {
+				s.down, s.status = i%3 == 0, map[bool]int{true: http.StatusInternalServerError}[i%3 == 1]
+				if i%5 == 0 {
+					s.registry = newRegistry(t, nil)
+				}
+			})
+			pass(7 * time.Second)
+		}
+		if calls := s.count(); calls > 100 {
+			t.Errorf("%d calls in seven minutes", calls)
+		}
+		s.set(func(s *stage) { s.down, s.status = false, 0 })
+		pass(time.Minute)
+		if !s.has(t, "mine") || a.client.Announcement("mine") != "registered" {
+			t.Errorf("a minute after the last change the state is %q", a.client.Announcement("mine"))
+		}
+		a.end(t)
+		if s.has(t, "mine") || a.client.Announcement("mine") != "withdrawn" {
+			t.Errorf("at the end the state is %q", a.client.Announcement("mine"))
+		}
+	})
+}
+
+// A slow CAIO is waited for. If it is too slow, what it did after all is known once it is fast again, and withdrawn.
+func TestAnnounceWithASlowRegistry(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	for name, test := range map[string]struct {
+		delay time.Duration
+		state string
+	}{
+		"slow":     {9 * time.Second, "registered"},
+		"too slow": {11 * time.Second, "unavailable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				reg := newRegistry(t, nil)
+				var delay atomic.Int64
+				delay.Store(int64(test.delay))
+				client, err := caio.NewClient("http://localhost:8080", &caio.Options{Paths: "services", HTTPClient: &http.Client{Transport: lagging{reg, &delay}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- client.Announce(ctx, ct) }()
+				pass(10 * time.Minute)
+				if got := client.Announcement("mine"); got != test.state {
+					t.Errorf("after ten minutes the state is %q, want %q", got, test.state)
+				}
+				delay.Store(0)
+				pass(time.Minute)
+				if got := client.Announcement("mine"); got != "registered" {
+					t.Errorf("a minute after CAIO became fast the state is %q", got)
+				}
+				cancel()
+				if err := <-done; err != nil {
+					t.Errorf("Announce: %v", err)
+				}
+				pass(time.Minute)
+				if _, err := reg.Service(t.Context(), "mine"); !errors.Is(err, caio.ErrNotFound) {
+					t.Errorf("the registration remained: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// lagging is a transport to a handler that gets each request late, and serves it even if the client has gone.
+type lagging struct {
+	handler http.Handler
+	delay   *atomic.Int64
+}
+
+func (l lagging) RoundTrip(r *http.Request) (*http.Response, error) {
+	answered := make(chan *http.Response, 1)
+	go func() {
+		time.Sleep(time.Duration(l.delay.Load()))
+		recorder := httptest.NewRecorder()
+		l.handler.ServeHTTP(recorder, r.WithContext(context.WithoutCancel(r.Context())))
+		answered <- recorder.Result()
+	}()
+	select {
+	case response := <-answered:
+		return response, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+// A CAIO without leases that shows what was true long ago: before we registered, or of our own last version. Ours is there
+// all the time, the state does not waver, and nothing is left behind but what looks like another's.
+func TestAnnounceWithStaleAnswers(t *testing.T) {
+	t.Parallel()
+	ct, former := newContract(t, "mine", "1.1.0"), newContract(t, "mine", "1.0.0")
+	for name, test := range map[string]struct {
+		shown   *contract.Contract // nil for none
+		remains bool
+	}{
+		"nothing":          {nil, false},
+		"our last version": {former, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s, past := newStage(t), newRegistry(t, nil)
+				if test.shown != nil {
+					s.registry.Register(t.Context(), test.shown)
+					past.Register(t.Context(), test.shown)
+				}
+				s.past = past
+				a := announce(t, s, ct)
+				for range 20 {
+					pass(30 * time.Second)
+					if service, err := s.registry.Service(t.Context(), "mine"); err != nil || !service.Contract.Equal(ct) {
+						t.Fatalf("the entry is %+v, %v, want ours", service, err)
+					}
+				}
+				if calls := s.count(); calls > 60 {
+					t.Errorf("%d calls in ten minutes", calls)
+				}
+				a.end(t)
+				if s.has(t, "mine") != test.remains {
+					t.Errorf("there at the end: %t", !test.remains)
+				}
+				if states := strings.Join(a.states, " "); !strings.HasPrefix(states+" withdrawn", "registered withdrawn") {
+					t.Errorf("states %q", states)
+				}
+			})
+		})
+	}
+}
+
+// A thousand replicas that lose their registry at the same moment do not all come back at the same moment, and do not beat
+// in step afterwards.
+func TestAnnouncersDoNotStampede(t *testing.T) {
+	t.Parallel()
+	const replicas = 1000
+	ct := newContract(t, "mine", "1.0.0")
+	for name, lose := range map[string]func(*testing.T, *stage){
+		"down": func(_ *testing.T, s *stage) {
+			s.set(func(s *stage) { s.down = true })
+			pass(10 * time.Minute)
+			s.set(func(s *stage) { s.down = false })
+		},
+		"forgetful": func(_ *testing.T, s *stage) {
+			pass(10 * time.Minute)
+			s.set(func(s *stage) { s.quick = new(quickCAIO) })
+		},
+		"restarted at once": func(_ *testing.T, s *stage) { s.set(func(s *stage) { s.quick = new(quickCAIO) }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &stage{quick: new(quickCAIO)}
+				var all []*announcing
+				for range replicas {
+					all = append(all, announce(t, s, ct))
+				}
+				lose(t, s)
+				most := 0
+				for range 90 {
+					before := s.count()
+					pass(time.Second)
+					most = max(most, s.count()-before)
+				}
+				if most > replicas/5 {
+					t.Errorf("%d calls by %d replicas within one second", most, replicas)
+				}
+				if !s.quick.known {
+					t.Error("not registered again")
+				}
+				for _, a := range all {
+					a.stop()
+				}
+				for _, a := range all {
+					if err := <-a.done; err != nil {
+						t.Errorf("Announce: %v", err)
+					}
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,144 @@
+package caio_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/contract"
+)
+
+// elsewhere is the contract of a service with another address.
+func elsewhere(t *testing.T, ct *contract.Contract) *contract.Contract {
+	t.Helper()
+	ct, err := ct.WithBaseURL("http://other.example:8082")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ct
+}
+
+// Another contract holds the id: it is waited out, and never touched.
+func TestAnnounceWaitsForATakenID(t *testing.T) {
+	t.Parallel()
+	ct, other := newContract(t, "mine", "1.0.0"), elsewhere(t, newContract(t, "mine", "2.0.0"))
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.registry.Register(t.Context(), other)
+		a := announce(t, s, ct)
+		pass(5 * time.Minute)
+		if got := strings.Count(a.log.String(), "taken"); got != 1 {
+			t.Errorf("logged %d times that the id is taken:\n%s", got, &a.log)
+		}
+		a.end(t)
+		if service, err := s.registry.Service(t.Context(), "mine"); err != nil || service.Version != "2.0.0" {
+			t.Errorf("the other's entry after the end: %+v, %v, want it untouched", service, err)
+		}
+
+		a = announce(t, s, ct)
+		s.registry.Unregister(t.Context(), "mine")
+		pass(time.Minute)
+		if service, err := s.registry.Service(t.Context(), "mine"); err != nil || service.Version != "1.0.0" {
+			t.Errorf("after the id was freed: %+v, %v, want our registration", service, err)
+		}
+		a.end(t)
+	})
+}
+
+// Somebody replaced our entry: at the end theirs stays, even if it came after the last heartbeat.
+func TestAnnounceLeavesAReplacementAlone(t *testing.T) {
+	t.Parallel()
+	ct, other := newContract(t, "mine", "1.0.0"), newContract(t, "mine", "2.0.0")
+	for name, wait := range map[string]time.Duration{"noticed": 5 * time.Minute, "not noticed": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t)
+				a := announce(t, s, ct)
+				s.registry.Unregister(t.Context(), "mine")
+				s.registry.Register(t.Context(), other)
+				pass(wait)
+				a.end(t)
+				if !s.has(t, "mine") {
+					t.Error("the other's registration was withdrawn")
+				}
+			})
+		})
+	}
+}
+
+// What a crashed run left behind is replaced; what another announced is not, nor what came after us.
+func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.1.0")
+	public, err := newContract(t, "mine", "1.0.0").WithBaseURL("https://codex.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nextPublic, err := ct.WithBaseURL("https://codex.example/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		held, announced *contract.Contract
+		caio            string
+		taken           bool
+	}{
+		"same address":                        {newContract(t, "mine", "1.0.0"), ct, "http://localhost:8080", true},
+		"newer one, rolled back":              {newContract(t, "mine", "2.0.0"), ct, "http://localhost:8080", true},
+		"same public address":                 {public, nextPublic, "http://caio.example", true},
+		"another address":                     {elsewhere(t, newContract(t, "mine", "1.0.0")), ct, "http://localhost:8080", false},
+		"this machine, but CAIO is elsewhere": {newContract(t, "mine", "1.0.0"), ct, "http://caio.example", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &stage{registry: newRegistry(t, &registry.Options{Hosts: []string{"*"}})}
+				s.registry.Register(t.Context(), test.held)
+				a := announceAt(t, s, test.caio, test.announced)
+				pass(time.Minute)
+				service, err := s.registry.Service(t.Context(), "mine")
+				if err != nil || service.Contract.Equal(test.announced) != test.taken {
+					t.Errorf("the entry is %+v, %v, want ours: %t", service, err, test.taken)
+				}
+				a.end(t)
+				if s.has(t, "mine") == test.taken {
+					t.Errorf("there at the end: %t", !test.taken)
+				}
+			})
+		})
+	}
+}
+
+// Some CAIOs do not show contracts. Then an entry is ours only if nothing tells it from ours, and even then it stays.
+func TestAnnounceWithoutContracts(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	for name, test := range map[string]struct {
+		held  *contract.Contract
+		state string
+	}{
+		"looks the same":  {elsewhere(t, ct), "registered"},
+		"another version": {newContract(t, "mine", "1.0.1"), "taken"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t)
+				s.hideContracts = true
+				s.registry.Register(t.Context(), test.held)
+				a := announce(t, s, ct)
+				pass(5 * time.Minute)
+				if got := strings.Join(a.states, " "); got != test.state {
+					t.Errorf("states %q, want %q", got, test.state)
+				}
+				a.end(t)
+				if service, err := s.registry.Service(t.Context(), "mine"); err != nil || !service.Contract.Equal(test.held) {
+					t.Errorf("the other's entry afterwards: %+v, %v", service, err)
+				}
+			})
+		})
+	}
+}
