@@ -14,6 +14,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"sync"
 
 	"github.com/openai/openai-go/v3/option"
@@ -32,8 +33,11 @@ const (
 	direct      = "none: the model's server itself"
 	proxy       = "httputil.ReverseProxy"
 	pooledProxy = "httputil.ReverseProxy with a BufferPool"
+	passage     = "openai-go alone"
 	afternoon   = "a bridge of an afternoon"
+	pooled      = "a bridge of an afternoon with a pool"
 	ours        = "bridge"
+	tuned       = "bridge as the example runs it"
 )
 
 // servers serve on a listener; all but the first call the model's server at the host given.
@@ -45,14 +49,26 @@ var servers = map[string]func(ln net.Listener, upstream string) error{
 	pooledProxy: func(ln net.Listener, upstream string) error {
 		return http.Serve(ln, newProxy(upstream, new(bufferPool)))
 	},
-	afternoon: func(ln net.Listener, upstream string) error { return http.Serve(ln, newAfternoon(upstream)) },
-	ours: func(ln net.Listener, upstream string) error {
-		b, err := newBridge(upstream)
-		if err != nil {
-			return err
-		}
-		return b.Serve(context.Background(), ln)
+	passage: func(ln net.Listener, upstream string) error { return http.Serve(ln, newPassage(upstream)) },
+	afternoon: func(ln net.Listener, upstream string) error {
+		return http.Serve(ln, newAfternoon(upstream, http.DefaultClient))
 	},
+	pooled: func(ln net.Listener, upstream string) error {
+		return http.Serve(ln, newAfternoon(upstream, &http.Client{Transport: pool()}))
+	},
+	ours: serveBridge,
+	tuned: func(ln net.Listener, upstream string) error {
+		debug.SetGCPercent(400)
+		return serveBridge(ln, upstream)
+	},
+}
+
+func serveBridge(ln net.Listener, upstream string) error {
+	b, err := newBridge(upstream)
+	if err != nil {
+		return err
+	}
+	return b.Serve(context.Background(), ln)
 }
 
 // pool is what http.DefaultTransport lacks for many calls to one host over HTTP/1.1. Whoever measures finds that soon.
@@ -125,11 +141,40 @@ type discard struct{}
 func (discard) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
 func (discard) Shutdown(context.Context) error                             { return nil }
 
+func newService(upstream string, client *http.Client) responses.ResponseService {
+	return responses.NewResponseService(
+		option.WithBaseURL("http://"+upstream+"/v1"), option.WithAPIKey("sk-perf"), option.WithUnsafeAllowHTTP(), option.WithHTTPClient(client))
+}
+
+// newPassage hands bytes to openai-go and back, and looks at none: what a bridge made with it costs at least.
+func newPassage(upstream string) http.Handler {
+	service := newService(upstream, &http.Client{Transport: pool()})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		var res *http.Response
+		if _, err := service.New(r.Context(), responses.ResponseNewParams{}, option.WithRequestBody("application/json", body), option.WithResponseBodyInto(&res)); err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer res.Body.Close()
+		w.Header().Set("Content-Type", res.Header.Get("Content-Type"))
+		for part := make([]byte, 4<<10); ; {
+			n, err := res.Body.Read(part)
+			_, _ = w.Write(part[:n])
+			if err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+		}
+	})
+}
+
 // newAfternoon is the bridge that openai-go and encoding/json make in an afternoon. It checks nothing.
-func newAfternoon(upstream string) http.Handler {
-	service := responses.NewResponseService(
-		option.WithBaseURL("http://"+upstream+"/v1"), option.WithAPIKey("sk-perf"), option.WithUnsafeAllowHTTP(),
-		option.WithHTTPClient(&http.Client{Transport: pool()}))
+func newAfternoon(upstream string, client *http.Client) http.Handler {
+	service := newService(upstream, client)
 	ask := func(req generateRequest) responses.ResponseNewParams {
 		input := req.Prompt
 		for _, file := range req.Context.Files {

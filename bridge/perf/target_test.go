@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,11 +33,11 @@ type target struct {
 // startTargets starts all targets, and the model's server that they call. The first is the model's server once more.
 func startTargets(t *testing.T) []*target {
 	upstream := start(t, direct, "", false).addr
-	targets := []*target{{name: direct}, {name: proxy}, {name: pooledProxy}, {name: afternoon}, {name: ours}}
+	targets := []*target{{name: direct}, {name: proxy}, {name: pooledProxy}, {name: passage}, {name: afternoon}, {name: pooled}, {name: ours}, {name: tuned}}
 	for _, target := range targets {
 		target.process = start(t, target.name, upstream, true)
 		wire := generateCall
-		if target.name != afternoon && target.name != ours {
+		if slices.Contains([]string{direct, proxy, pooledProxy, passage}, target.name) {
 			wire = modelCall // nothing between the caller and the model's server understands another
 		}
 		target.call, target.stream, target.slowStream = wire(t, "", false), wire(t, "", true), wire(t, slowly, true)
