@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -54,6 +53,7 @@ var (
 type telemetry struct {
 	tracer    trace.Tracer
 	meter     metric.Meter
+	labels    labelSets
 	propagate propagation.TraceContext // W3C trace context; baggage of callers is not passed on
 
 	requests   metric.Float64Histogram
@@ -126,7 +126,7 @@ func (t *telemetry) begin(r *http.Request, requestID, serviceID string) (context
 		span.SetAttributes(keyMethod.String(methodName(r)), scheme(r), keyPath.String(shorten(r.URL.Path)), keyRequestID.String(requestID), keyService.String(serviceID))
 	}
 	if t.active.Enabled(ctx) {
-		t.active.Add(ctx, 1, metric.WithAttributes(keyMethod.String(methodName(r)), scheme(r)))
+		t.active.Add(ctx, 1, t.labels.of(keyMethod.String(methodName(r)), scheme(r)))
 	}
 	return ctx, span
 }
@@ -152,7 +152,7 @@ func (t *telemetry) end(ctx context.Context, span trace.Span, x *exchange, statu
 	}
 	span.End()
 	if t.active.Enabled(ctx) {
-		t.active.Add(ctx, -1, metric.WithAttributes(keyMethod.String(methodName(x.r)), scheme(x.r)))
+		t.active.Add(ctx, -1, t.labels.of(keyMethod.String(methodName(x.r)), scheme(x.r)))
 	}
 	if t.requests.Enabled(ctx) {
 		attrs := append(make([]attribute.KeyValue, 0, 5), keyMethod.String(methodName(x.r)), scheme(x.r), keyStatus.Int(status))
@@ -162,7 +162,7 @@ func (t *telemetry) end(ctx context.Context, span trace.Span, x *exchange, statu
 		if code != "" {
 			attrs = append(attrs, keyErrorType.String(code))
 		}
-		t.requests.Record(ctx, time.Since(x.start).Seconds(), metric.WithAttributes(attrs...))
+		t.requests.Record(ctx, time.Since(x.start).Seconds(), t.labels.of(attrs...))
 	}
 }
 
@@ -175,7 +175,7 @@ func (t *telemetry) admitted(ctx context.Context, route string, refused *Error) 
 	if refused != nil {
 		attrs = []attribute.KeyValue{keyRoute.String(route), keyOutcome.String("refused"), keyClause.String(refused.Clause)}
 	}
-	t.admissions.Add(ctx, 1, metric.WithAttributes(attrs...))
+	t.admissions.Add(ctx, 1, t.labels.of(attrs...))
 }
 
 // call starts the client span of a call to the wrapped service. [ReportUsage] gives it its GenAI name.
@@ -190,7 +190,7 @@ func (t *telemetry) call(ctx context.Context, route string) (context.Context, fu
 		}
 		span.End()
 		if t.provider.Enabled(ctx) {
-			t.provider.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(keyRoute.String(route)))
+			t.provider.Record(ctx, time.Since(start).Seconds(), t.labels.of(keyRoute.String(route)))
 		}
 	}
 }
@@ -198,23 +198,23 @@ func (t *telemetry) call(ctx context.Context, route string) (context.Context, fu
 // began records that the first event of a stream went out.
 func (t *telemetry) began(ctx context.Context, x *exchange) {
 	if t.firstEvent.Enabled(ctx) {
-		t.firstEvent.Record(ctx, time.Since(x.start).Seconds(), metric.WithAttributes(keyRoute.String(x.route)))
+		t.firstEvent.Record(ctx, time.Since(x.start).Seconds(), t.labels.of(keyRoute.String(x.route)))
 	}
 }
 
 // used records what a call of a model took.
 func (t *telemetry) used(ctx context.Context, u Usage, cost *contract.Cost) {
-	about := []attribute.KeyValue{keyGenAIOperation.String(u.Operation), keyGenAIProvider.String(u.Provider), keyGenAIModel.String(u.Model)}
+	operation, provider, model := keyGenAIOperation.String(u.Operation), keyGenAIProvider.String(u.Provider), keyGenAIModel.String(u.Model)
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetName(u.Operation + " " + u.Model)
-		span.SetAttributes(append(slices.Clip(about), keyGenAIInput.Int64(u.InputTokens), keyGenAIOutput.Int64(u.OutputTokens))...)
+		span.SetAttributes(operation, provider, model, keyGenAIInput.Int64(u.InputTokens), keyGenAIOutput.Int64(u.OutputTokens))
 	}
 	if t.tokens.Enabled(ctx) {
-		t.tokens.Record(ctx, u.InputTokens, metric.WithAttributes(append(slices.Clip(about), keyGenAITokenType.String("input"))...))
-		t.tokens.Record(ctx, u.OutputTokens, metric.WithAttributes(append(slices.Clip(about), keyGenAITokenType.String("output"))...))
+		t.tokens.Record(ctx, u.InputTokens, t.labels.of(operation, provider, model, keyGenAITokenType.String("input")))
+		t.tokens.Record(ctx, u.OutputTokens, t.labels.of(operation, provider, model, keyGenAITokenType.String("output")))
 	}
 	if spent, ok := price(u, cost); ok && t.spent.Enabled(ctx) {
-		t.spent.Add(ctx, spent, metric.WithAttributes(append(slices.Clip(about), keyCurrency.String(cost.Currency))...))
+		t.spent.Add(ctx, spent, t.labels.of(operation, provider, model, keyCurrency.String(cost.Currency)))
 	}
 }
 
@@ -235,14 +235,14 @@ func price(u Usage, cost *contract.Cost) (amount float64, stated bool) {
 // job measures a job, of which ended tells what became of it.
 func (t *telemetry) job(ctx context.Context, route string) (ended func(keptState)) {
 	start, where := time.Now(), keyRoute.String(route)
-	t.activeJobs.Add(ctx, 1, metric.WithAttributes(where))
+	t.activeJobs.Add(ctx, 1, t.labels.of(where))
 	return func(s keptState) {
-		t.activeJobs.Add(ctx, -1, metric.WithAttributes(where))
+		t.activeJobs.Add(ctx, -1, t.labels.of(where))
 		attrs := []attribute.KeyValue{where, keyOutcome.String(string(s.Status))}
 		if s.Code != "" {
 			attrs = append(attrs, keyErrorType.String(s.Code))
 		}
-		t.jobs.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(attrs...))
+		t.jobs.Record(ctx, time.Since(start).Seconds(), t.labels.of(attrs...))
 	}
 }
 
@@ -252,7 +252,7 @@ func (t *telemetry) repeats(ctx context.Context, route string, err error) {
 	if err != nil {
 		outcome = classify(err).code()
 	}
-	t.repeated.Add(ctx, 1, metric.WithAttributes(keyRoute.String(route), keyOutcome.String(outcome)))
+	t.repeated.Add(ctx, 1, t.labels.of(keyRoute.String(route), keyOutcome.String(outcome)))
 }
 
 func scheme(r *http.Request) attribute.KeyValue {
