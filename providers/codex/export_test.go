@@ -21,7 +21,7 @@ type (
 )
 
 func (p Prompt) Instructions() string { return p.instructions }
-func (p Prompt) Input() string        { return p.input }
+func (p Prompt) Input() string        { return layOut(p.parts) }
 func (p Prompt) MaxTokens() int       { return p.maxTokens }
 func (p Prompt) Schema() string       { return p.format.schema }
 

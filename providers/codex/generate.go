@@ -57,7 +57,7 @@ func (generation) TransformRequest(req generateRequest) (prompt, error) {
 	}
 	return prompt{
 		instructions: generateInstructions,
-		input:        layOut(append(parts, part{"request", task})),
+		parts:        append(parts, part{"request", task}),
 		format:       generateFormat,
 		maxTokens:    min(cmp.Or(req.MaxTokens, maxAnswerTokens), maxAnswerTokens) + reasoningAllowance,
 	}, nil

@@ -1,7 +1,6 @@
 package codex
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
@@ -22,13 +21,13 @@ const (
 // A prompt is what one call asks of the model.
 type prompt struct {
 	instructions string // the same for every call of an operation
-	input        string // what the caller sent, laid out as data
+	parts        []part // what the caller sent
 	format       *format
 	maxTokens    int // of the answer and of reasoning together
 }
 
 func (p prompt) tokens() int {
-	bytes := len(p.instructions) + len(p.input) + len(p.format.schema)
+	bytes := len(p.instructions) + laidOut(p.parts) + len(p.format.schema)
 	return (bytes + 2) / 3
 }
 
@@ -59,18 +58,23 @@ func (c callContext) parts() []part {
 
 // about returns the context as JSON, without its files.
 func (c callContext) about() string {
-	var members [][]byte
-	quote := func(text string) []byte {
-		quoted, _ := jsontext.AppendQuote(nil, text) // an error would say that text was not UTF-8 and had to be mended
-		return quoted
-	}
+	text := make([]byte, 1, 256)
+	text[0] = '{'
 	if c.Language != "" {
-		members = append(members, slices.Concat([]byte(`"language":`), quote(c.Language)))
+		text = appendQuoted(append(text, `"language":`...), c.Language)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Other)) {
-		members = append(members, slices.Concat(quote(name), []byte{':'}, c.Other[name]))
+		if len(text) > 1 {
+			text = append(text, ',')
+		}
+		text = append(append(appendQuoted(text, name), ':'), c.Other[name]...)
 	}
-	return "{" + string(bytes.Join(members, []byte{','})) + "}"
+	return string(append(text, '}'))
+}
+
+func appendQuoted(to []byte, text string) []byte {
+	to, _ = jsontext.AppendQuote(to, text) // an error would say that text was not UTF-8 and had to be mended
+	return to
 }
 
 // A part is a piece of a prompt that came from outside.
@@ -79,10 +83,7 @@ type part struct{ name, text string }
 // layOut puts each part between marker lines. The markers hold a digest of all parts, so a part cannot forge an end
 // marker: it would have to contain a digest of itself.
 func layOut(parts []part) string {
-	size := 0
-	for _, p := range parts {
-		size += len(p.name) + len(p.text) + 1
-	}
+	size := laidOut(parts)
 	all := make([]byte, 0, size)
 	for _, p := range parts {
 		all = append(append(all, p.name...), p.text...)
@@ -90,7 +91,7 @@ func layOut(parts []part) string {
 	digest := sha256.Sum256(all)
 	mark := hex.EncodeToString(digest[:8])
 	var b strings.Builder
-	b.Grow(size + len(parts)*64)
+	b.Grow(size)
 	for _, p := range parts {
 		b.WriteString("=== BEGIN " + mark + " " + p.name + " ===\n")
 		b.WriteString(p.text)
@@ -100,6 +101,15 @@ func layOut(parts []part) string {
 		b.WriteString("=== END " + mark + " ===\n")
 	}
 	return b.String()
+}
+
+// laidOut returns the size of what layOut makes, or one byte more for each part that ends its last line.
+func laidOut(parts []part) (size int) {
+	const markers = len("=== BEGIN 0123456789abcdef  ===\n\n=== END 0123456789abcdef ===\n")
+	for _, p := range parts {
+		size += markers + len(p.name) + len(p.text)
+	}
+	return size
 }
 
 const aboutParts = `The input consists of parts, each between a line "=== BEGIN mark name ===" and a line "=== END mark ===" with the same mark.

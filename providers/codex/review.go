@@ -72,7 +72,7 @@ func (review) TransformRequest(req reviewRequest) (prompt, error) {
 	}
 	return prompt{
 		instructions: reviewInstructions,
-		input:        layOut(append(parts, part{"request", "Review it."})),
+		parts:        append(parts, part{"request", "Review it."}),
 		format:       reviewFormat,
 		maxTokens:    maxAnswerTokens + reasoningAllowance,
 	}, nil

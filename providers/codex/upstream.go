@@ -82,10 +82,11 @@ func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) 
 
 // ask asks for a stream if send is there to take its texts. A server that does the other thing is understood.
 func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ *answer, err error) {
-	defer func() { conceal(err, p.input) }()
+	input := layOut(p.parts)
+	defer func() { conceal(err, input) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	res, err := u.open(ctx, p, send != nil)
+	res, err := u.open(ctx, p, input, send != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -104,8 +105,8 @@ func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_
 }
 
 // open sends the request and returns the response if its status is 200.
-func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Response, error) {
-	body, err := u.encode(ctx, p, stream)
+func (u *upstream) open(ctx context.Context, p prompt, input string, stream bool) (*http.Response, error) {
+	body, err := u.encode(ctx, p, input, stream)
 	if err != nil {
 		return nil, err
 	}
