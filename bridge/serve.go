@@ -207,7 +207,7 @@ func (b *Bridge) drain(srv *http.Server, cut context.CancelCauseFunc) {
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		b.log.Error("handlers ignore that their context has ended", "calls_in_progress", b.inProgress.Load())
+		b.log.Error("handlers or health checks ignore that their context has ended", "calls_in_progress", b.inProgress.Load())
 	}
 }
 

@@ -282,13 +282,15 @@ type Usage struct {
 }
 
 // ReportUsage tells the bridge what a call of a model took, for traces, metrics, the log and [Options.Audit]. A handler
-// calls it once for each such call, with its own ctx. Outside of a handler it does nothing. Negative counts count as 0.
+// calls it once for each such call, with its own ctx. Outside of a handler it does nothing. Negative counts count as 0, and
+// long names are cut.
 func ReportUsage(ctx context.Context, u Usage) {
 	x := exchangeOf(ctx)
 	if x == nil {
 		return
 	}
 	u.InputTokens, u.OutputTokens = max(0, u.InputTokens), max(0, u.OutputTokens)
+	u.Provider, u.Operation, u.Model = shorten(u.Provider), shorten(u.Operation), shorten(u.Model) // which wrapped services choose
 	x.addUsage(u)
 	x.bridge.telemetry.used(ctx, u, x.service.contract.Cost)
 }

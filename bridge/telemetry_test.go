@@ -376,3 +376,18 @@ func TestTracePropagation(t *testing.T) {
 		}
 	}
 }
+
+// What a wrapped service calls its model does not fill the log, nor the memory of what measures.
+func TestLongNamesOfModels(t *testing.T) {
+	t.Parallel()
+	told := make(chan bridge.Call, 1)
+	srv := serve(t, newBridge(t, loadContract(t), shouter(func(ctx context.Context, req shoutRequest, send func(word) error) (shoutResponse, error) {
+		bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", Model: strings.Repeat("m", 1<<20), InputTokens: -1, OutputTokens: 1})
+		return shout(ctx, req, send)
+	}), &bridge.Options{Audit: func(_ context.Context, c bridge.Call) { told <- c }}))
+	post(t, srv, "/shout", `{"text": "a"}`)
+	want := bridge.Usage{Provider: "openai", Operation: "chat", Model: strings.Repeat("m", 80) + "…", OutputTokens: 1}
+	if diff := gocmp.Diff(want, (<-told).Usage); diff != "" {
+		t.Errorf("usage (-want +got):\n%s", diff)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime/debug"
 	"time"
 
@@ -44,6 +45,9 @@ func OpenFile(path string) (Store, error) {
 	}
 	if errors.Is(err, berrors.ErrTimeout) {
 		err = errors.New("another process uses it")
+	}
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		err = at.Err // the path is in the error below
 	}
 	return nil, fmt.Errorf("jobstore: open %s: %w", path, err)
 }
