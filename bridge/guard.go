@@ -110,7 +110,7 @@ func (g *guard) checkCaller(r *http.Request) (principal string, err error) {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return "", e
 	}
-	return "", &Error{Code: CodeUnauthenticated, Detail: "Valid credentials are required.", Cause: err}
+	return "", &Error{Code: CodeUnauthenticated, Detail: "This bridge does not know the caller: send the credentials that its operator gave you, mostly as Authorization: Bearer TOKEN.", Cause: err}
 }
 
 // checkExposure fails closed: without authentication the bridge is for this machine only.

@@ -114,8 +114,8 @@ func TestAuthenticate(t *testing.T) {
 		told      string
 	}{
 		"a name":             {"ann", nil, 200, `{"loud":"ann"}`},
-		"no name":            {"", nil, 401, "Valid credentials are required."},
-		"an error":           {"ann", errors.New("token of issuer-7 expired"), 401, "Valid credentials are required."},
+		"no name":            {"", nil, 401, "This bridge does not know the caller: send the credentials that its operator gave you, mostly as Authorization: Bearer TOKEN."},
+		"an error":           {"ann", errors.New("token of issuer-7 expired"), 401, "This bridge does not know the caller: send the credentials that its operator gave you, mostly as Authorization: Bearer TOKEN."},
 		"a refusal in words": {"", &bridge.Error{Code: bridge.CodeForbidden, Detail: "Ask for access first.", Cause: errors.New("issuer-7")}, 403, "Ask for access first."},
 	} {
 		srv := serve(t, newBridge(t, loadContract(t), whoami(), &bridge.Options{Authenticate: func(*http.Request) (string, error) { return test.principal, test.err }}))

@@ -19,8 +19,8 @@ import (
 //
 // Reload returns an error, and changes nothing, if contract and provider do not fit (see [New]), or if the contract
 // breaks its word: it may keep its version only if it promises and demands the same, and otherwise must make the step
-// that [contract.Diff] finds. The id must stay. What [Options.Authenticate] accepts is its own matter: it may change at
-// any time.
+// that [contract.Diff] finds. The id must stay. A provider that is not taken on is still the caller's to close. What
+// [Options.Authenticate] accepts is its own matter: it may change at any time.
 func (b *Bridge) Reload(c *contract.Contract, p Provider) error {
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
