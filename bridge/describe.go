@@ -9,12 +9,20 @@ import (
 )
 
 // routeDescription serves the documents about the bridge, which are made once. Who may not call may not read them either.
-func (s *service) routeDescription(bindings []binding) error {
-	asJSON, err := s.contract.MarshalJSON()
+// The contract is shown with baseURL, where callers reach the bridge, if the options have one.
+func (s *service) routeDescription(bindings []binding, baseURL string) error {
+	c := s.contract
+	if baseURL != "" {
+		var err error
+		if c, err = c.WithBaseURL(baseURL); err != nil {
+			return fmt.Errorf("bridge: Options.BaseURL: %w", err)
+		}
+	}
+	asJSON, err := c.MarshalJSON()
 	if err != nil {
 		return fmt.Errorf("bridge: describe the contract: %w", err)
 	}
-	asYAML, err := yaml.Marshal(s.contract)
+	asYAML, err := yaml.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("bridge: describe the contract: %w", err)
 	}

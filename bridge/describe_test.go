@@ -49,6 +49,21 @@ func TestChangedContractIsServedAnew(t *testing.T) {
 	}
 }
 
+// Who reads the contract there learns where callers reach the bridge; an address that the contract cannot have stops New.
+func TestContractIsServedWithItsAddress(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &bridge.Options{BaseURL: "https://shout.example.com"}))
+	for _, accept := range []string{"application/json", "application/yaml"} {
+		if got := get(t, srv, "/contract", "Accept", accept); !strings.Contains(got.Body, "https://shout.example.com") {
+			t.Errorf("/contract in %s = %s", accept, got.Body)
+		}
+	}
+	_, err := bridge.New(loadContract(t), shouter(shout), &bridge.Options{BaseURL: "shout.example.com"})
+	if err == nil || !strings.Contains(err.Error(), "Options.BaseURL") || !strings.Contains(err.Error(), "shout.example.com") {
+		t.Errorf("New with a base URL that is none = %v", err)
+	}
+}
+
 func TestDescriptionsAreForWhomMayCall(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Authenticate: bridge.BearerTokens(map[string]string{"caio": "t0ken"})}))

@@ -46,8 +46,8 @@ type Options struct {
 	// Announcer, if set, announces the service while the bridge serves. Default: not announced.
 	Announcer Announcer
 
-	// BaseURL is announced as the contract's api.base_url: where callers reach the bridge. Default: what the contract
-	// says; if that is on loopback, the address that is really listened on.
+	// BaseURL is announced, and shown at /contract, as the contract's api.base_url: where callers reach the bridge. Default:
+	// what the contract says; if that is on loopback, the port that is really listened on is announced.
 	BaseURL string
 
 	// TracerProvider and MeterProvider receive OpenTelemetry traces and metrics: the HTTP server and generative AI
