@@ -143,10 +143,13 @@ func (c *Client) attempt(ctx context.Context, r call, answer any) error {
 func (c *Client) newRequest(ctx context.Context, r call) (request *http.Request, token string, err error) {
 	body, isDocument := r.body.(document)
 	if r.body != nil && !isDocument {
-		body.contentType = "application/json"
-		if body.data, err = json.Marshal(r.body); err != nil {
+		var text bytes.Buffer
+		encoder := json.NewEncoder(&text)
+		encoder.SetEscapeHTML(false) // a contract must not grow beyond what CAIO reads
+		if err := encoder.Encode(r.body); err != nil {
 			return nil, "", permanentFault("the request is not JSON: " + err.Error())
 		}
+		body = document{"application/json", bytes.TrimSpace(text.Bytes())}
 	}
 	request, err = http.NewRequestWithContext(ctx, r.method, c.base.String()+r.path, bytes.NewReader(body.data))
 	if err != nil {

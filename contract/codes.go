@@ -66,7 +66,7 @@ var fileRules = []rule{
 	{"file/number-form", Error, "Numbers must be written in decimal.", "Readers of YAML 1.1 and 1.2 disagree about 0x1F, 0b11 and 1_000. Write them in decimal, or in quotes if they are text."},
 	{"file/number-range", Error, "Numbers must fit a 64-bit floating point number and have at most 100 characters.", "Infinity and NaN do not exist in JSON, and larger numbers become something else in most programs."},
 	{"file/read-differently", Warning, "Unquoted text should mean the same to all YAML readers.", "yes, on, 1:30, dates and 1e5 are text or numbers to some readers and something else to others, PyYAML among them. Put texts in quotes and write 1.0e+5."},
-	{"file/size-limit", Error, "A file may have at most 256 KiB.", "The limit bounds the memory a contract can take. Move schemas to files of their own."},
+	{"file/size-limit", Error, "A file may have at most 256 KiB, also as JSON and with aliases expanded.", "The limit bounds the memory a contract can take. Move schemas to files of their own."},
 	{"file/syntax", Error, "The file must be valid YAML or JSON.", "The position is that of the first line from which on the file cannot be read."},
 	{"file/tag", Error, "Values must not have tags that change their type.", "Tags such as !!binary and !!set have no equivalent in JSON. Leave the tag out."},
 }

@@ -20,10 +20,10 @@ type document struct {
 	warnings []byte // Diagnostics, if there are any
 }
 
-func newDocument(l *loader, root *tree.Node) *document {
+func newDocument(l *loader, root *tree.Node, text []byte) *document {
 	canonical := canonicalForm(l.flat)
 	sum := sha256.Sum256(canonical.AppendCanonical(nil))
-	d := &document{name: l.name, json: bytes.Clone(root.AppendJSON(nil)), digest: "sha256:" + hex.EncodeToString(sum[:])}
+	d := &document{name: l.name, json: bytes.Clone(text), digest: "sha256:" + hex.EncodeToString(sum[:])}
 	if warnings := l.sorted(root.Source().Name); len(warnings) > 0 {
 		d.warnings, _ = json.Marshal(warnings) // texts and numbers
 	}

@@ -23,6 +23,32 @@ func mustJSON(t testing.TB, c *contract.Contract) []byte {
 	return data
 }
 
+// Whatever was read can be read again from its JSON, which is how contracts are sent and kept.
+func TestJSONCanBeReadAgain(t *testing.T) {
+	t.Parallel()
+	for name, member := range map[string]string{
+		"DEL":            `x-a: "a\x7fb"`,
+		"control":        `x-a: "\v\e\0\N\_\L\P"`,
+		"as JSON":        `x-a: {"a": "\u007f\u001f", "\u007f": 1}`,
+		"many controls":  `x-a: "` + strings.Repeat(`\v`, 40_000) + `"`,
+		"many aliases":   "x-a: &a " + strings.Repeat("x", 100) + "\nx-b: [" + strings.Repeat("*a,", 900) + "]",
+		"what HTML uses": `x-a: "` + strings.Repeat("<&>", 60_000) + `"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := mustParse(t, plain+member+"\n")
+			text, err := c.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := contract.Parse("again.json", text)
+			if err != nil || !again.Equal(c) {
+				t.Errorf("read again: %.300v", err)
+			}
+		})
+	}
+}
+
 func TestMarshalJSONKeepsTheAuthorsShape(t *testing.T) {
 	t.Parallel()
 	for name, text := range shapes {

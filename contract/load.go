@@ -129,6 +129,11 @@ func (l *loader) load(data []byte) (*Contract, error) {
 	if root == nil {
 		return nil, l.sorted(source.Name)
 	}
+	text := root.AppendJSON(nil)
+	if len(text) > tree.MaxBytes {
+		l.put(source, tree.TooLarge("as JSON, as which contracts are sent and kept, it has", len(text)))
+		return nil, l.sorted(source.Name)
+	}
 	shape := findShape(root, &l.report)
 	if shape == nil {
 		return nil, l.sorted(source.Name)
@@ -145,7 +150,7 @@ func (l *loader) load(data []byte) (*Contract, error) {
 	if l.errors > 0 {
 		return nil, l.sorted(source.Name)
 	}
-	c.document, c.facts = newDocument(l, root), newFacts(c)
+	c.document, c.facts = newDocument(l, root, text), newFacts(c)
 	return c, nil
 }
 

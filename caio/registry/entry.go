@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -20,6 +21,8 @@ const (
 	statusActive    = "active"
 	statusUnhealthy = "unhealthy"
 	endOfListed     = `"}`
+
+	maxExcerpt = 256 << 10 // as much as package contract reads
 )
 
 // An entry is one registered service, prepared for listing and routing. All but its presence is immutable.
@@ -87,6 +90,9 @@ func newEntry(ct *contract.Contract) (*entry, error) {
 	e.endpointsText, faults[1] = canonical(e.endpoints)
 	e.guaranteesText, faults[2] = appendCanonical(nil, summary.Guarantees)
 	e.guaranteesText = bytes.Clone(e.guaranteesText)
+	if len(e.excerpt) > maxExcerpt {
+		faults[0] = invalidContract(fmt.Errorf("with all digits of its numbers the contract has %d bytes, at most %d are kept", len(e.excerpt), maxExcerpt))
+	}
 	return e, errors.Join(faults[:]...)
 }
 

@@ -236,6 +236,7 @@ func TestRefusals(t *testing.T) {
 		"too many steps":         {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"steps": [["a"]` + strings.Repeat(`,["a"]`, 16) + `]}`, nil}, 400, "INVALID_REQUEST", "more than 16"},
 		"request is a list":      {exchange{"POST", "/api/v1/orchestrate", asJSON, `[]`, nil}, 400, "INVALID_REQUEST", "the request: unexpected JSON array"},
 		"too many requirements":  {exchange{"POST", "/api/v1/orchestrate", asJSON, `{"requirements": ["a"` + strings.Repeat(`,"a"`, 64) + `]}`, nil}, 400, "INVALID_REQUEST", "more than 64"},
+		"numbers that grow":      {exchange{"POST", "/api/v1/services", "application/yaml", strings.Replace(codexContract, "  api:", "  alignment: {a: ["+strings.Repeat("1e20,", 14_000)+"1]}\n  api:", 1), nil}, 400, "INVALID_CONTRACT", "digits"},
 		"unknown service":        {exchange{"GET", "/api/v1/services/nobody", "", "", nil}, 404, "SERVICE_NOT_FOUND", "nobody"},
 		"unregister unknown":     {exchange{"DELETE", "/api/v1/services/nobody", "", "", nil}, 404, "SERVICE_NOT_FOUND", "nobody"},
 		"unknown decision":       {exchange{"GET", "/api/v1/trace/dec-0", "", "", nil}, 404, "DECISION_NOT_FOUND", "dec-0"},

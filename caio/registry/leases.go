@@ -32,7 +32,7 @@ func (r *Registry) Lease(ctx context.Context, ct *contract.Contract, ttl time.Du
 func (r *Registry) register(ctx context.Context, s submission) (*caio.Registration, error) {
 	e, err := newEntry(s.contract)
 	if err != nil {
-		return nil, fmt.Errorf("registry: the contract of %s is not JSON: %w", s.contract.ID, err)
+		return nil, fmt.Errorf("registry: the contract of %s: %w", s.contract.ID, err)
 	}
 	r.sweep()
 	if r.replica != nil {

@@ -176,7 +176,8 @@ func encodeService(e *entry, ttl time.Duration) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(serviceRecord{text, int(ttl / time.Second)})
+	// Not by encoding/json, which escapes what it takes for HTML: that could become too large to be read again.
+	return fmt.Appendf(nil, `{"contract":%s,"ttl_seconds":%d}`, text, int(ttl/time.Second)), nil
 }
 
 // A stored is a service that was read from a record, or why it could not be.

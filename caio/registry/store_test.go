@@ -69,6 +69,29 @@ func TestStoreOutlivesTheRegistry(t *testing.T) {
 	})
 }
 
+// A contract that is larger as it is stored than as it came does not keep a registry from starting.
+func TestStoredContractsCanBeReadAgain(t *testing.T) {
+	t.Parallel()
+	opts := &registry.Options{Store: new(registry.MemoryStore)}
+	reg := newRegistry(t, opts)
+	for id, remark := range map[string]string{"html": strings.Repeat("<", 60_000), "controls": strings.Repeat(`\v`, 40_000), "del": `\x7f`} {
+		ct := parse(t, offer{id: id, accuracy: map[string]float64{id: 0.9}, price: -1}.yaml()+"  alignment:\n    remark: \""+remark+"\"\n")
+		if _, err := reg.Register(t.Context(), ct); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"html", "controls", "del"} {
+		decision, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{id}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		verify(t, reg, decision)
+	}
+	if services, err := newRegistry(t, opts).Services(t.Context(), anyService); err != nil || len(services) != 3 {
+		t.Errorf("after a restart: %d services, %v", len(services), err)
+	}
+}
+
 type brokenStore struct{ registry.MemoryStore }
 
 func (*brokenStore) Save(context.Context, ...registry.Record) error {

@@ -158,7 +158,8 @@ func (r *recordedTrace) readPick(step int) (p pick, err error) {
 			return p, fault("proof %d (%s): the evidence is unreadable: %w", i+1, part.proof, err)
 		}
 	}
-	ct, err := contract.Parse("evidence", matching.Contract)
+	text := bytes.ReplaceAll(matching.Contract, []byte("\x7f"), []byte(`\u007f`)) // canonical is the one, contracts have the other
+	ct, err := contract.Parse("evidence", text)
 	if err != nil {
 		return p, fault("%s: the contract in the evidence is not valid: %w", proofMatching, err)
 	}

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"math"
 	"slices"
 	"strconv"
@@ -59,6 +60,9 @@ func appendText(dst []byte, text string) []byte {
 	quoted, err := jsontext.AppendQuote(dst, text)
 	if err != nil {
 		return strconv.AppendQuoteToASCII(dst, "")
+	}
+	if strings.Contains(text, "\x7f") { // which files must not have as it is
+		return append(dst, bytes.ReplaceAll(quoted[len(dst):], []byte("\x7f"), []byte(`\u007f`))...)
 	}
 	return quoted
 }

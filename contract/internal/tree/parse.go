@@ -47,6 +47,13 @@ func Parse(source *Source) (*Node, []Problem) {
 	return nil, problems
 }
 
+// TooLarge is the problem of a document whose size is beyond [MaxBytes]. what is "the file has" or the like.
+func TooLarge(what string, size int) Problem {
+	return Problem{At: Position{Line: 1, Column: 1, Width: 1}, Code: "file/size-limit",
+		Message: fmt.Sprintf("%s %d bytes, at most %d are read", what, size, MaxBytes),
+		Fix:     "move large parts, such as endpoint schemas, to files of their own"}
+}
+
 func looksLikeJSON(text []byte) bool {
 	text = bytes.TrimLeft(text, " \t\r\n")
 	return len(text) > 0 && (text[0] == '{' || text[0] == '[')
@@ -63,9 +70,8 @@ func checkText(source *Source) *Problem {
 	start := Position{Line: 1, Column: 1, Width: 1}
 	switch {
 	case len(text) > MaxBytes:
-		return &Problem{At: start, Code: "file/size-limit",
-			Message: fmt.Sprintf("the file has %d bytes, at most %d are read", len(text), MaxBytes),
-			Fix:     "move large parts, such as endpoint schemas, to files of their own"}
+		problem := TooLarge("the file has", len(text))
+		return &problem
 	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"):
 		return &Problem{At: start, Code: "file/encoding", Message: "the file is UTF-16", Fix: "save it as UTF-8"}
 	}

@@ -50,6 +50,7 @@ var emptyFile = Problem{At: Position{Line: 1, Column: 1, Width: 1}, Code: "file/
 
 type yamlWalker struct {
 	builder
+	size int                 // of all texts, those of aliases as often as they are expanded
 	open map[*yaml.Node]bool // mappings and sequences being walked, to find aliases to themselves
 }
 
@@ -64,6 +65,7 @@ func (w *yamlWalker) value(y *yaml.Node, parent *Node, key string, index, depth 
 		return w.alias(y, n, depth)
 	case yaml.ScalarNode:
 		w.scalar(y, n)
+		w.grow(n, y)
 		return n
 	}
 	natural := "!!map"
@@ -89,6 +91,13 @@ func (w *yamlWalker) value(y *yaml.Node, parent *Node, key string, index, depth 
 	n.Kind, n.Members = Map, make([]Member, 0, len(y.Content)/2)
 	w.members(y, n, depth)
 	return n
+}
+
+// grow counts the bytes of a scalar at n: a long text with a hundred aliases would fill the memory.
+func (w *yamlWalker) grow(n *Node, scalar *yaml.Node) {
+	if w.size += len(scalar.Value); w.size > MaxBytes && !w.halted {
+		w.halt(n.At, n.Path(), "file/size-limit", "write fewer aliases of long texts", "more than %d bytes, aliases expanded", MaxBytes)
+	}
 }
 
 // alias expands y into n's place.
@@ -118,6 +127,7 @@ func (w *yamlWalker) members(y *yaml.Node, n *Node, depth int) {
 		if !ok {
 			continue
 		}
+		w.grow(n, k)
 		at := position(k)
 		if first, dup := seen[name]; dup {
 			w.report(at, JoinPath(n.Path(), name), "file/duplicate-key", "remove one of the two",
