@@ -138,6 +138,7 @@ func (doc *openAPI) addOwn(path, summary string, guarded bool, schema object) {
 		"tags":        []string{serviceTag},
 		"responses": object{
 			"200": object{"description": summary + ".", "content": object{"application/json": object{"schema": schema}}},
+			"400": problemResponse("The request has a body."),
 			"403": problemResponse("The host or origin may not call."),
 		},
 	}

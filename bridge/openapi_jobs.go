@@ -65,7 +65,7 @@ func (doc *openAPI) addJobs() {
 		},
 	}
 	responses["204"] = object{"description": "The caller has seen the end of the stream."}
-	responses["400"] = problemResponse("Last-Event-ID is malformed.")
+	responses["400"] = problemResponse("Last-Event-ID is malformed, or the request has a body.")
 	responses["406"] = problemResponse("A job is JSON or a stream of events.")
 	responses["429"] = problemResponse("Too many follow the job.")
 
@@ -80,6 +80,7 @@ func (doc *openAPI) jobOperation(method, summary, description string) object {
 	operation := object{
 		"operationId": doc.operationName(method, jobPattern), "summary": summary, "description": description, "tags": []string{serviceTag},
 		"responses": object{
+			"400": problemResponse("The request has a body."),
 			"403": problemResponse("The host or origin may not call."),
 			"404": problemResponse("There is no such job of the caller."),
 			"503": problemResponse("The store of jobs failed."),

@@ -22,8 +22,8 @@ type Provider interface {
 type Namer interface{ Name() string }
 
 // A HealthChecker says whether the provider can work, for /health and /readyz. The text of its error is logged, not sent.
-// If it is an [*Error], callers who are authenticated see its Detail at /readyz?verbose. CheckHealth must be quick (it gets
-// two seconds) and must not call a billed API.
+// If it is an [*Error], callers who are authenticated see its Detail at /readyz?verbose. CheckHealth must be quick and
+// must not call a billed API. It is asked by one caller at a time, at most once a second, and has failed after two seconds.
 type HealthChecker interface {
 	CheckHealth(ctx context.Context) error
 }
