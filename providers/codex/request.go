@@ -36,11 +36,11 @@ type format struct {
 
 // encode returns the body of the request that asks p. The format, which is constant and half of the body, is put behind the
 // rest as it stands: to encode it takes as long as all else.
-func (u *upstream) encode(ctx context.Context, p prompt, input string, stream bool) ([]byte, error) {
+func (u *upstream) encode(ctx context.Context, p prompt, stream bool) ([]byte, error) {
 	body, err := json.Marshal(modelRequest{
 		Model:            u.model,
 		Instructions:     p.instructions,
-		Input:            input,
+		Input:            layOut(p.parts),
 		MaxOutputTokens:  p.maxTokens,
 		Reasoning:        reasoning{u.effort},
 		Stream:           stream,

@@ -82,11 +82,14 @@ func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) 
 
 // ask asks for a stream if send is there to take its texts. A server that does the other thing is understood.
 func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ *answer, err error) {
-	input := layOut(p.parts)
-	defer func() { conceal(err, input) }()
+	defer func() {
+		if err != nil {
+			conceal(err, layOut(p.parts))
+		}
+	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	res, err := u.open(ctx, p, input, send != nil)
+	res, err := u.open(ctx, p, send != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +108,8 @@ func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_
 }
 
 // open sends the request and returns the response if its status is 200.
-func (u *upstream) open(ctx context.Context, p prompt, input string, stream bool) (*http.Response, error) {
-	body, err := u.encode(ctx, p, input, stream)
+func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Response, error) {
+	body, err := u.encode(ctx, p, stream)
 	if err != nil {
 		return nil, err
 	}
