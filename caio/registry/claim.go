@@ -41,7 +41,7 @@ func (r *Registry) claim(ctx context.Context, e *entry, ttl time.Duration) error
 		case at > 0:
 			r.replica.await(ctx, at)
 			if known == nil {
-				r.log.Info("registered", "service_id", id, "version", e.contract.Version, "base_url", e.contract.API.BaseURL, "ttl", ttl)
+				r.logRegistered(e.contract, ttl)
 			}
 			return nil
 		}

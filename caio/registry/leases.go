@@ -60,9 +60,17 @@ func (r *Registry) register(ctx context.Context, s submission) (*caio.Registrati
 	r.expireFrom(e.presence.expires.Load())
 	if held == nil {
 		r.services.add(e)
-		r.log.Info("registered", "service_id", s.contract.ID, "version", s.contract.Version, "base_url", s.contract.API.BaseURL, "ttl", s.ttl)
+		r.logRegistered(s.contract, s.ttl)
 	}
 	return registered(s), nil
+}
+
+func (r *Registry) logRegistered(c *contract.Contract, ttl time.Duration) {
+	attrs := []any{"service_id", c.ID, "version", c.Version, "base_url", c.API.BaseURL}
+	if ttl > 0 {
+		attrs = append(attrs, "ttl", ttl)
+	}
+	r.log.Info("registered", attrs...)
 }
 
 func registered(s submission) *caio.Registration {
