@@ -23,6 +23,7 @@ type exchange struct {
 	id        string
 	principal string
 	route     string // the contract's path, "" if the request matched none
+	replayed  bool   // answered with what a call with the same Idempotency-Key came to
 	quiet     bool   // a health check: they come every few seconds
 	failure   *Error // why the call failed, whether or not the caller could be told
 	span      trace.Span
@@ -189,6 +190,9 @@ func (x *exchange) log(call *Call) {
 	}
 	if x.failure != nil {
 		attrs = append(attrs, x.failure.attrs()...)
+	}
+	if x.replayed {
+		attrs = append(attrs, slog.Bool("replayed", true))
 	}
 	if span := x.span.SpanContext(); span.IsValid() {
 		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))

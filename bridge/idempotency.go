@@ -55,6 +55,7 @@ func (b *Bridge) replay(x *exchange, e *entry, async bool, to answer) error {
 	header := x.w.Header()
 	switch {
 	case c.Job && async:
+		x.replayed = true
 		header.Set("Idempotency-Replayed", "true")
 		return b.accept(x, e)
 	case c.Status == jobRunning:
@@ -64,6 +65,7 @@ func (b *Bridge) replay(x *exchange, e *entry, async bool, to answer) error {
 	if err != nil {
 		return err
 	}
+	x.replayed = true
 	header.Set("Idempotency-Replayed", "true")
 	if outcome.Problem == nil {
 		defer to.close()

@@ -31,7 +31,8 @@ func countingShouter(calls *atomic.Int64) bridge.Provider {
 func TestRepeatedCallsAnswerTheSame(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	srv := serve(t, newBridge(t, loadContract(t), countingShouter(&calls), nil))
+	var log logBuffer
+	srv := serve(t, newBridge(t, loadContract(t), countingShouter(&calls), &bridge.Options{Logger: log.logger()}))
 	first := post(t, srv, "/shout", `{"text": "a"}`, "Idempotency-Key", `"k-1"`)
 	if first.Status != 200 || first.Header.Get("Idempotency-Replayed") != "" {
 		t.Fatalf("the first call = %d %v %s", first.Status, first.Header, first.Body)
@@ -51,6 +52,9 @@ func TestRepeatedCallsAnswerTheSame(t *testing.T) {
 	}
 	if n := calls.Load(); n != 1 {
 		t.Errorf("the service was called %d times", n)
+	}
+	if n := strings.Count(log.String(), "replayed=true"); n != 4 {
+		t.Errorf("%d replays are in the log, want 4:\n%s", n, log.String())
 	}
 	if again := post(t, srv, "/shout", `{"text": "a"}`, "Idempotency-Key", "k-2"); again.Body == first.Body {
 		t.Error("another key got the first one's answer")
