@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -87,7 +86,13 @@ func TestAnnounceEndsDuringRegistration(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				reg := newRegistry(t, nil)
 				ctx, cancel := context.WithCancel(t.Context())
-				client, err := caio.NewClient("http://localhost:8080", &caio.Options{HTTPClient: &http.Client{Transport: busy{reg, test.delay}}})
+				late := lagging{reg, func(r *http.Request) time.Duration {
+					if r.Method == http.MethodPost {
+						return test.delay
+					}
+					return 0
+				}}
+				client, err := caio.NewClient("http://localhost:8080", &caio.Options{HTTPClient: &http.Client{Transport: late}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -105,30 +110,6 @@ func TestAnnounceEndsDuringRegistration(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-// busy is a transport to a handler that takes its time before each POST, and serves it even if the client has gone.
-type busy struct {
-	handler http.Handler
-	delay   time.Duration
-}
-
-func (b busy) RoundTrip(r *http.Request) (*http.Response, error) {
-	answered := make(chan *http.Response, 1)
-	go func() {
-		if r.Method == http.MethodPost {
-			time.Sleep(b.delay)
-		}
-		recorder := httptest.NewRecorder()
-		b.handler.ServeHTTP(recorder, r.WithContext(context.WithoutCancel(r.Context())))
-		answered <- recorder.Result()
-	}()
-	select {
-	case response := <-answered:
-		return response, nil
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
 	}
 }
 

@@ -107,7 +107,7 @@ func TestAnnounceWithASlowRegistry(t *testing.T) {
 				reg := newRegistry(t, nil)
 				var delay atomic.Int64
 				delay.Store(int64(test.delay))
-				client, err := caio.NewClient("http://localhost:8080", &caio.Options{Paths: "services", HTTPClient: &http.Client{Transport: lagging{reg, &delay}}})
+				client, err := caio.NewClient("http://localhost:8080", &caio.Options{Paths: "services", HTTPClient: &http.Client{Transport: lagging{reg, func(*http.Request) time.Duration { return time.Duration(delay.Load()) }}}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -136,16 +136,16 @@ func TestAnnounceWithASlowRegistry(t *testing.T) {
 	}
 }
 
-// lagging is a transport to a handler that gets each request late, and serves it even if the client has gone.
+// lagging is a transport to a handler that gets requests late, and serves them even if the client has gone.
 type lagging struct {
 	handler http.Handler
-	delay   *atomic.Int64
+	delay   func(*http.Request) time.Duration
 }
 
 func (l lagging) RoundTrip(r *http.Request) (*http.Response, error) {
 	answered := make(chan *http.Response, 1)
 	go func() {
-		time.Sleep(time.Duration(l.delay.Load()))
+		time.Sleep(l.delay(r))
 		recorder := httptest.NewRecorder()
 		l.handler.ServeHTTP(recorder, r.WithContext(context.WithoutCancel(r.Context())))
 		answered <- recorder.Result()

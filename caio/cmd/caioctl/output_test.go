@@ -61,7 +61,13 @@ func TestCompletionScripts(t *testing.T) {
 			if !strings.Contains(script, want) {
 				t.Errorf("no %q in the script", want)
 			}
-			if _, err := exec.LookPath(shell); err != nil || shell == "powershell" {
+			if shell == "powershell" {
+				return // it has no way to check a script without running it
+			}
+			if _, err := exec.LookPath(shell); err != nil {
+				if os.Getenv("CI") != "" {
+					t.Fatal(shell + " is missing")
+				}
 				t.Skipf("%s is not installed; with it, it is asked whether it accepts the script", shell)
 			}
 			check := exec.CommandContext(t.Context(), shell, "-n")
