@@ -6,14 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
-
-// grace is how long a handler whose context has ended gets to return what it knows before its caller is answered.
-const grace = 100 * time.Millisecond
 
 // Why the context of a call ended. That a caller left shows as a plain context.Canceled.
 var (
@@ -62,7 +58,7 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if kept != nil {
 		return b.invokeKept(x, bound, req, release, to, kept)
 	}
-	return b.invoke(x, bound, req, release, to)
+	return b.invoke(x, bound, req, release, to, x.severable())
 }
 
 // checkRequest returns the decoded request if the contract allows it.
@@ -106,85 +102,12 @@ func shuttingDown() *Error {
 
 // An answer is how a result reaches the caller: as one JSON document, or as the end of a stream.
 type answer interface {
-	listens() bool // whether events reach anybody
+	listens() bool                      // whether events reach anybody
+	attach(end context.CancelCauseFunc) // which is called if nobody reads the answer
 	send(event any) error
-	heartbeat() error
 	finish(result []byte) error
 	fail(err error) // says so in the stream if it has begun, otherwise leaves it to the caller of invoke
 	close()         // no write happens after it returns
-}
-
-type outcome struct {
-	result any
-	err    error
-}
-
-// invoke runs the handler under the call's deadline. The handler has its own goroutine, so that the caller is answered in
-// time even by a handler that ignores its context; such a call keeps its slot until it returns, because until then it is
-// in progress.
-func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to answer) error {
-	ctx, stop := context.WithTimeoutCause(x.r.Context(), bound.total, errDeadline)
-	defer stop()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	send, stopWatch := bound.watch(to, cancel)
-	defer stopWatch()
-	defer to.close()
-
-	done := make(chan outcome, 1)
-	x.service.provider.acquire()
-	b.calls.Go(func() {
-		defer b.release(x.service)
-		free := sync.OnceFunc(release)
-		defer free() // should the handler end its goroutine
-		ctx, ended := b.telemetry.call(ctx, x.route)
-		var o outcome
-		o.result, o.err = guarded(func() (any, error) { return bound.handle(ctx, req, send) })
-		ended(o.err)
-		free() // before the caller is answered, who may call again at once
-		done <- o
-	})
-	o, err := b.await(ctx, cancel, done, to)
-	if err == nil {
-		err = o.err
-	}
-	if err == nil {
-		var result []byte
-		if result, err = b.checkResult(o.result, bound); err == nil {
-			err = to.finish(result)
-		}
-	}
-	if err == nil {
-		return nil
-	}
-	err = blame(ctx, err)
-	to.fail(err)
-	return err
-}
-
-// await waits for the handler, with heartbeats, and not much longer than ctx, which it ends if nobody reads them.
-func (b *Bridge) await(ctx context.Context, end context.CancelCauseFunc, done <-chan outcome, to answer) (outcome, error) {
-	ticker := time.NewTicker(b.opts.Heartbeat)
-	defer ticker.Stop()
-	for {
-		select {
-		case o := <-done:
-			return o, nil
-		case <-ticker.C:
-			if err := to.heartbeat(); err != nil {
-				end(err)
-			}
-		case <-ctx.Done():
-			late := time.NewTimer(grace)
-			defer late.Stop()
-			select {
-			case o := <-done:
-				return o, nil
-			case <-late.C:
-				return outcome{}, fmt.Errorf("the handler did not return when its context ended: %w", ctx.Err())
-			}
-		}
-	}
 }
 
 // blame finds out who ended a failed call: the caller who left, the bridge that is stopping, the deadline, or the handler.
@@ -242,11 +165,11 @@ func withoutValues(err error) error {
 // plainAnswer answers with one JSON document. Events are dropped.
 type plainAnswer struct{ x *exchange }
 
-func (a plainAnswer) listens() bool    { return false }
-func (a plainAnswer) send(any) error   { return a.x.r.Context().Err() }
-func (a plainAnswer) heartbeat() error { return nil }
-func (a plainAnswer) fail(error)       {}
-func (a plainAnswer) close()           {}
+func (a plainAnswer) listens() bool                  { return false }
+func (a plainAnswer) attach(context.CancelCauseFunc) {}
+func (a plainAnswer) send(any) error                 { return a.x.r.Context().Err() }
+func (a plainAnswer) fail(error)                     {}
+func (a plainAnswer) close()                         {}
 
 func (a plainAnswer) finish(result []byte) error {
 	if !hasBody(a.x.r.Method) { // what answers others is not cached unless it says so

@@ -29,6 +29,7 @@ type exchange struct {
 	span      trace.Span
 	bounded   bool // that there is a deadline for writes
 	unread    bool // that some of the body may still come
+	ended     bool
 
 	mu    sync.Mutex
 	usage Usage // the sum of what the handler reported
@@ -129,8 +130,12 @@ func (x *exchange) addUsage(u Usage) {
 	x.usage = u
 }
 
-// end tells traces, metrics, the log and the audit what became of the request. None of them sees bodies or headers.
+// end tells traces, metrics, the log and the audit what became of the request, once. None of them sees bodies or headers.
 func (x *exchange) end() {
+	if x.ended {
+		return
+	}
+	x.ended = true
 	defer x.bridge.release(x.service)
 	if !x.bounded {
 		x.extendWrite() // for what net/http has yet to flush

@@ -53,7 +53,7 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 		defer b.release(x.service)
 		defer cancel(nil)
 		to := &jobAnswer{ctx: ctx, ledger: b.ledger, entry: e, limit: bound.maxResponse}
-		err := b.invoke(job, long, req, release, to)
+		err := b.invoke(job, long, req, release, to, false)
 		record := e.succeed(to.result)
 		if err != nil {
 			job.failure = blameForJob(ctx, err)
@@ -153,5 +153,5 @@ func (a *jobAnswer) close() {
 	a.closed = true
 }
 
-func (a *jobAnswer) heartbeat() error { return nil }
-func (a *jobAnswer) fail(error)       {}
+func (a *jobAnswer) attach(context.CancelCauseFunc) {}
+func (a *jobAnswer) fail(error)                     {}

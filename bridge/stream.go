@@ -2,27 +2,31 @@ package bridge
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // An eventStream answers with server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): the
 // handler's events, and then exactly one "result" or "error". The response begins with the first event, so that a call
 // that fails before it still has its own status.
 //
-// The handler's goroutine sends while the exchange's sends heartbeats and ends the stream, hence the lock.
+// While the handler's goroutine sends, a timer's sends heartbeats, and another may end the stream, hence the lock.
 type eventStream struct {
 	x  *exchange
 	rc *http.ResponseController
 
-	maxEvent int64 // bytes
+	maxEvent int64                   // bytes
+	cancel   context.CancelCauseFunc // of the call, nil if there is none
 
 	mu     sync.Mutex
-	last   int // id of the last event; 0 until the response has begun
+	last   int         // id of the last event; 0 until the response has begun
+	beat   *time.Timer // of the next heartbeat, nil until the response has begun
 	closed bool
 	broken error // the write that failed
 }
@@ -43,13 +47,20 @@ func (s *eventStream) send(event any) error {
 	return s.write(name, data)
 }
 
-func (s *eventStream) heartbeat() error {
+func (s *eventStream) attach(end context.CancelCauseFunc) { s.cancel = end }
+
+// heartbeat sends a comment, and another one in time, until the stream is closed.
+func (s *eventStream) heartbeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last == 0 {
-		return nil
+	if s.closed {
+		return
 	}
-	return s.put([]byte(": heartbeat\n\n"))
+	if err := s.put([]byte(": heartbeat\n\n")); err != nil {
+		s.cancel(err)
+		return
+	}
+	s.beat.Reset(s.x.bridge.opts.Heartbeat)
 }
 
 func (s *eventStream) finish(result []byte) error {
@@ -73,6 +84,9 @@ func (s *eventStream) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	if s.beat != nil {
+		s.beat.Stop()
+	}
 }
 
 // encodeEvent returns the name of a handler's event and its JSON.
@@ -127,6 +141,9 @@ func (s *eventStream) begin() {
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	s.x.w.WriteHeader(http.StatusOK)
 	s.x.bridge.telemetry.began(s.x.r.Context(), s.x)
+	if s.cancel != nil {
+		s.beat = time.AfterFunc(s.x.bridge.opts.Heartbeat, s.heartbeat)
+	}
 }
 
 // put writes and flushes within Options.WriteTimeout. A caller that cannot keep up is as good as gone.

@@ -211,7 +211,7 @@ func TestHeartbeats(t *testing.T) {
 		}), &bridge.Options{Heartbeat: 10 * time.Second})
 		inBubble(t, b, func(client *http.Client) {
 			got := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`, wantEvents...))
-			want := "id: 1\nevent: word\ndata: {\"word\":\"A\"}\n\n: heartbeat\n\n: heartbeat\n\n: heartbeat\n\nid: 2\nevent: result\ndata: {\"loud\":\"A\"}\n\n"
+			want := "id: 1\nevent: word\ndata: {\"word\":\"A\"}\n\n: heartbeat\n\n: heartbeat\n\nid: 2\nevent: result\ndata: {\"loud\":\"A\"}\n\n"
 			if diff := cmp.Diff(want, got.Body); diff != "" {
 				t.Errorf("stream (-want +got):\n%s", diff)
 			}
