@@ -49,16 +49,23 @@ func setQuotaHeaders(h http.Header, quotas []limits.Quota) {
 	if len(quotas) == 0 {
 		return
 	}
-	var policy, state []byte
+	text := make([]byte, 0, 256) // of both headers
 	for i, q := range quotas {
 		if i > 0 {
-			policy, state = append(policy, ", "...), append(state, ", "...)
+			text = append(text, ", "...)
 		}
-		policy = appendItem(policy, q.Name, ";q=", q.Limit, ";w=", ceilSeconds(q.Window))
-		state = appendItem(state, q.Name, ";r=", q.Remaining, ";t=", ceilSeconds(q.Reset))
+		text = appendItem(text, q.Name, ";q=", q.Limit, ";w=", ceilSeconds(q.Window))
 	}
-	h.Set("RateLimit-Policy", string(policy))
-	h.Set("RateLimit", string(state))
+	policy := len(text)
+	for i, q := range quotas {
+		if i > 0 {
+			text = append(text, ", "...)
+		}
+		text = appendItem(text, q.Name, ";r=", q.Remaining, ";t=", ceilSeconds(q.Reset))
+	}
+	both := string(text)
+	h["Ratelimit-Policy"] = []string{both[:policy]} // as Set would write the names
+	h["Ratelimit"] = []string{both[policy:]}
 }
 
 // appendItem appends a string with two integer parameters, as structured fields have them (RFC 9651).

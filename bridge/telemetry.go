@@ -49,6 +49,11 @@ var (
 	tokenBounds  = []float64{1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864}
 )
 
+var (
+	serverSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+	clientSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
+)
+
 // telemetry holds what is measured of calls. Without a MeterProvider and a TracerProvider everything in it does nothing.
 type telemetry struct {
 	tracer    trace.Tracer
@@ -121,7 +126,7 @@ func (t *telemetry) announces(b *Bridge) (stop func(), err error) {
 // begin starts the server span of a request, as a child of the caller's.
 func (t *telemetry) begin(r *http.Request, requestID, serviceID string) (context.Context, trace.Span) {
 	ctx := t.propagate.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	ctx, span := t.tracer.Start(ctx, methodName(r), trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := t.tracer.Start(ctx, methodName(r), serverSpan...)
 	if span.IsRecording() {
 		span.SetAttributes(keyMethod.String(methodName(r)), scheme(r), keyPath.String(shorten(r.URL.Path)), keyRequestID.String(requestID), keyService.String(serviceID))
 	}
@@ -181,7 +186,7 @@ func (t *telemetry) admitted(ctx context.Context, route string, refused *Error) 
 // call starts the client span of a call to the wrapped service. [ReportUsage] gives it its GenAI name.
 func (t *telemetry) call(ctx context.Context, route string) (context.Context, func(error)) {
 	start := time.Now()
-	ctx, span := t.tracer.Start(ctx, "call provider", trace.WithSpanKind(trace.SpanKindClient))
+	ctx, span := t.tracer.Start(ctx, "call provider", clientSpan...)
 	return ctx, func(err error) {
 		if err != nil && span.IsRecording() {
 			code := classify(err).code()

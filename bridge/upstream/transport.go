@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -32,7 +33,6 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	req = withTrace(req)
 	ctx, at := req.Context(), t.origins.of(req.URL)
 	spent := 0 // on the attempt
 	for number := 1; ; number++ {
@@ -104,6 +104,7 @@ func (t *transport) attempt(path *http.Transport, at *origin, req *http.Request,
 		GetConn: func(string) { tried.Store(true); sent.Store(false) }, // again if net/http itself found a pooled connection dead
 		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
 	}))
+	once.Header = withTrace(once)
 	if hasBody(req) && (number > 1 || req.GetBody != nil) {
 		// For the first attempt too: SDKs wrap bodies, and net/http sends the header together with the body only if it can
 		// see that the body is in memory.
@@ -121,17 +122,15 @@ func (t *transport) attempt(path *http.Transport, at *origin, req *http.Request,
 	return o
 }
 
-// withTrace adds the trace context of the request's context (W3C traceparent and tracestate), without changing req.
-func withTrace(req *http.Request) *http.Request {
+// withTrace returns the request's header together with the trace context of the request's context (W3C traceparent and
+// tracestate).
+func withTrace(req *http.Request) http.Header {
 	if !trace.SpanContextFromContext(req.Context()).IsValid() {
-		return req
+		return req.Header
 	}
-	traced := req.WithContext(req.Context())
-	traced.Header = req.Header.Clone()
-	if traced.Header == nil {
-		traced.Header = http.Header{}
-	}
-	propagation.TraceContext{}.Inject(req.Context(), propagation.HeaderCarrier(traced.Header))
+	traced := make(http.Header, len(req.Header)+2)
+	maps.Copy(traced, req.Header) // of the values none is changed
+	propagation.TraceContext{}.Inject(req.Context(), propagation.HeaderCarrier(traced))
 	return traced
 }
 

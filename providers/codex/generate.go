@@ -3,7 +3,7 @@ package codex
 import (
 	"cmp"
 	"errors"
-	"fmt"
+	"strconv"
 
 	"github.com/go-json-experiment/json"
 
@@ -53,7 +53,7 @@ func (generation) TransformRequest(req generateRequest) (prompt, error) {
 	parts := req.Context.parts()
 	task := req.Prompt
 	if req.MaxTokens > 0 {
-		task += fmt.Sprintf("\n\nKeep the whole answer under %d tokens.", req.MaxTokens)
+		task += "\n\nKeep the whole answer under " + strconv.Itoa(req.MaxTokens) + " tokens."
 	}
 	return prompt{
 		instructions: generateInstructions,

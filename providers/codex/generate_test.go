@@ -153,6 +153,10 @@ func TestUsageThatCannotBeIsNotPassedOn(t *testing.T) {
 		"negative":            `{"input_tokens":-4,"output_tokens":1,"total_tokens":-3}`,
 		"more cached than in": `{"input_tokens":1,"input_tokens_details":{"cached_tokens":2},"output_tokens":1,"total_tokens":2}`,
 		"wrong type":          `{"input_tokens":"12"}`,
+		"wrong type inside":   `{"input_tokens":1,"input_tokens_details":{"cached_tokens":[]}}`,
+		"not an object":       `[12]`,
+		"not an integer":      `{"input_tokens":1.5}`,
+		"too large":           `{"input_tokens":99999999999999999999}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

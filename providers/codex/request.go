@@ -4,29 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-
-	"github.com/go-json-experiment/json"
+	"strconv"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
 )
-
-// A modelRequest is a request of the Responses API, as far as a bridge makes one. The SDK's own type is not used: encoding
-// it takes several times as long.
-type modelRequest struct {
-	Model            string    `json:"model"`
-	Instructions     string    `json:"instructions"`
-	Input            string    `json:"input"`
-	MaxOutputTokens  int       `json:"max_output_tokens"`
-	Reasoning        reasoning `json:"reasoning,omitzero"`
-	Store            bool      `json:"store"`
-	Stream           bool      `json:"stream,omitzero"`
-	SafetyIdentifier string    `json:"safety_identifier,omitzero"`
-	// and text, with the format: see encode
-}
-
-type reasoning struct {
-	Effort string `json:"effort"`
-}
 
 // A format is the JSON that the model must answer with.
 type format struct {
@@ -34,31 +15,31 @@ type format struct {
 	schema string // JSON Schema in the subset of strict structured output: closed objects, all members required
 }
 
-// encode returns the body of the request that asks p. The format, which is constant and half of the body, is put behind the
-// rest as it stands: to encode it takes as long as all else.
-func (u *upstream) encode(ctx context.Context, p prompt, stream bool) ([]byte, error) {
-	body, err := json.Marshal(modelRequest{
-		Model:            u.model,
-		Instructions:     p.instructions,
-		Input:            layOut(p.parts),
-		MaxOutputTokens:  p.maxTokens,
-		Reasoning:        reasoning{u.effort},
-		Stream:           stream,
-		SafetyIdentifier: pseudonym(bridge.Principal(ctx)),
-	}, lenient)
-	if err != nil {
-		return nil, err
+// encode returns the body of the request that asks p. The SDK's own type is not used: encoding it takes many times as long.
+func (u *upstream) encode(ctx context.Context, p prompt, stream bool) []byte {
+	input := layOut(p.parts)
+	body := make([]byte, 0, len(p.instructions)+len(input)*9/8+len(p.format.schema)+512)
+	body = appendQuoted(append(body, `{"model":`...), u.model)
+	body = appendQuoted(append(body, `,"instructions":`...), p.instructions)
+	body = appendQuoted(append(body, `,"input":`...), input)
+	body = strconv.AppendInt(append(body, `,"max_output_tokens":`...), int64(p.maxTokens), 10)
+	if u.effort != "" {
+		body = append(appendQuoted(append(body, `,"reasoning":{"effort":`...), u.effort), '}')
 	}
-	text := `,"text":{"format":{"type":"json_schema","strict":true,"name":"` + p.format.name + `","schema":` + p.format.schema + `}}}`
-	return append(body[:len(body)-1], text...), nil
+	body = append(body, `,"store":false`...)
+	if stream {
+		body = append(body, `,"stream":true`...)
+	}
+	if caller := bridge.Principal(ctx); caller != "" {
+		body = appendQuoted(append(body, `,"safety_identifier":`...), pseudonym(caller))
+	}
+	body = appendQuoted(append(body, `,"text":{"format":{"type":"json_schema","strict":true,"name":`...), p.format.name)
+	return append(append(append(body, `,"schema":`...), p.format.schema...), "}}}"...)
 }
 
 // pseudonym is what the model's server is told of a caller. OpenAI asks for a stable one, so that one caller's abuse does
 // not cost all callers their access.
 func pseudonym(caller string) string {
-	if caller == "" {
-		return ""
-	}
 	sum := sha256.Sum256([]byte("codex-bridge:" + caller))
 	return hex.EncodeToString(sum[:])
 }

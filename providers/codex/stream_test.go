@@ -156,3 +156,29 @@ func TestStreamsShareAConnection(t *testing.T) {
 		}
 	}
 }
+
+// The answer is there with its terminal event. A server that goes on gets its connection closed.
+func TestStreamsThatGoOnAfterTheirEnd(t *testing.T) {
+	t.Parallel()
+	for name, goOn := range map[string]func(http.ResponseWriter, *http.Request){
+		"silent":   func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"chatting": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, ": still here\n\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			left := make(chan struct{})
+			p, _ := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				sse(events(`{"type":"response.completed","response":`+completed(`{}`)+`}`))(w, r)
+				for w.(http.Flusher).Flush(); r.Context().Err() == nil; w.(http.Flusher).Flush() {
+					goOn(w, r)
+				}
+				close(left)
+			})
+			if _, a, err := stream(t, p); err != nil || a.Model != "gpt-x" {
+				t.Errorf("answer = %+v, %v", a, err)
+			}
+			<-left
+		})
+	}
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/openai/openai-go/v3/option"
+	"github.com/openai/openai-go/v3/packages/param"
 	"github.com/openai/openai-go/v3/packages/ssestream"
 	"github.com/openai/openai-go/v3/responses"
 
@@ -29,13 +30,16 @@ const (
 )
 
 // An upstream is a server that speaks the Responses API. This file alone knows the SDK, which makes the request,
-// authenticates it and parses the event stream; its body is a [modelRequest], and the answer is read by [answer].
+// authenticates it and parses the event stream; its body is made by encode, and the answer is an [answer].
 type upstream struct {
 	service responses.ResponseService
 	model   string
 	effort  string
 	redact  func(string) string // takes the key out of a text
 }
+
+// noParams is encoded in no time; [option.WithRequestBody] replaces it.
+var noParams = param.NullStruct[responses.ResponseNewParams]()
 
 func newUpstream(o *Options) *upstream {
 	opts := []option.RequestOption{
@@ -87,8 +91,6 @@ func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_
 			conceal(err, layOut(p.parts))
 		}
 	}()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	res, err := u.open(ctx, p, send != nil)
 	if err != nil {
 		return nil, err
@@ -102,23 +104,19 @@ func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_
 		return nil, err
 	}
 	// A connection can serve the next call only if this answer was read to its end, which should be here.
-	defer time.AfterFunc(drainTime, cancel).Stop()
+	defer time.AfterFunc(drainTime, func() { res.Body.Close() }).Stop()
 	_, _ = io.Copy(io.Discard, res.Body)
 	return a, nil
 }
 
 // open sends the request and returns the response if its status is 200.
 func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Response, error) {
-	body, err := u.encode(ctx, p, stream)
-	if err != nil {
-		return nil, err
-	}
 	var res *http.Response
-	opts := []option.RequestOption{option.WithResponseBodyInto(&res), option.WithRequestBody("application/json", body)}
+	opts := []option.RequestOption{option.WithResponseBodyInto(&res), option.WithRequestBody("application/json", u.encode(ctx, p, stream))}
 	if stream {
 		opts = append(opts, option.WithHeader("Accept", "text/event-stream"))
 	}
-	_, err = u.service.New(ctx, responses.ResponseNewParams{}, opts...)
+	_, err := u.service.New(ctx, noParams, opts...)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
