@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -32,6 +33,13 @@ func events(list ...string) string {
 	return b.String()
 }
 
+// named gives each event its type as name, as OpenAI does and some other servers do not.
+func named(stream string) string {
+	return regexp.MustCompile(`data: {"type":"([^"]+)"`).ReplaceAllString(stream, "event: $1\n$0")
+}
+
+func unnamed(stream string) string { return stream }
+
 func textDelta(text string) string {
 	quoted, _ := json.Marshal(text)
 	return `{"type":"response.output_text.delta","output_index":1,"delta":` + string(quoted) + `}`
@@ -39,13 +47,18 @@ func textDelta(text string) string {
 
 func TestStreamedTextsArriveByMember(t *testing.T) {
 	t.Parallel()
+	t.Run("named", func(t *testing.T) { t.Parallel(); testStreamedTexts(t, named) })
+	t.Run("unnamed", func(t *testing.T) { t.Parallel(); testStreamedTexts(t, unnamed) })
+}
+
+func testStreamedTexts(t *testing.T, form func(string) string) {
 	const text = `{"code":"a\nb","explanation":"e","language":"go"}`
 	p, _ := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
 		var asked struct{ Stream bool }
 		if json.NewDecoder(r.Body).Decode(&asked); !asked.Stream || r.Header.Get("Accept") != "text/event-stream" {
 			t.Error("the request does not ask for a stream")
 		}
-		sse(": hello\n\n"+events(
+		sse(form(": hello\n\n"+events(
 			`{"type":"response.created","response":{"status":"in_progress"}}`,
 			`{"type":"response.output_item.added","output_index":0,"item":{"type":"message","phase":"commentary"}}`,
 			`{"type":"response.output_text.delta","output_index":0,"delta":"{\"code\":\"not this\"}"}`,
@@ -53,7 +66,7 @@ func TestStreamedTextsArriveByMember(t *testing.T) {
 			`{"type":"response.from_the_future","delta":7}`,
 			textDelta(`{"code":"a\`), textDelta(`nb","expl`), textDelta(`anation":"e","language":"go"}`),
 			`{"type":"response.completed","response":`+completed(text)+`}`,
-			`[DONE]`))(w, r)
+			`[DONE]`)))(w, r)
 	})
 	deltas, a, err := stream(t, p)
 	if err != nil {
@@ -85,9 +98,11 @@ func TestStreamsThatFail(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			p, _ := newProvider(t, sse(test.body))
-			_, _, err := stream(t, p)
-			wantError(t, err, test.code, 0, test.detail)
+			for _, body := range []string{test.body, named(test.body)} {
+				p, _ := newProvider(t, sse(body))
+				_, _, err := stream(t, p)
+				wantError(t, err, test.code, 0, test.detail)
+			}
 		})
 	}
 }

@@ -178,7 +178,7 @@ func (u *upstream) follow(ctx context.Context, res *http.Response, send func(del
 	commentary := map[int]bool{} // by output index
 	events := ssestream.NewDecoder(res)
 	for events.Next() {
-		event, err := decodeEvent(events.Event().Data)
+		event, err := decodeEvent(events.Event().Type, events.Event().Data)
 		if err != nil {
 			return nil, invalid(err)
 		}
