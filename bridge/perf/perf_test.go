@@ -7,7 +7,8 @@
 //
 //	go test ./bridge/perf -count 1 -v -perf
 //
-// With PERF_PROFILE=dir each target leaves a CPU profile there. Without -perf one short round shows that everything still
+// With PERF_PROFILE=dir each target leaves a CPU profile there; PERF_ONLY names the targets to measure, with commas between.
+// Without -perf one short round shows that everything still
 // works. No time is ever asserted.
 package perf_test
 
@@ -71,18 +72,20 @@ func TestCalls(t *testing.T) {
 	p := choosePlan(t)
 	targets := startTargets(t)
 	for _, target := range targets {
-		target.load(t, p.load) // to warm up
+		target.load(t, p.load, 0) // to warm up
 	}
 	var results table
 	for range p.rounds {
 		var least time.Duration
 		for _, target := range targets {
-			rate, cpu := target.load(t, p.load)
+			rate, cpu := target.load(t, p.load, 0)
+			_, paced := target.load(t, p.load, connections*time.Second/1000)
 			p50 := target.alone(t, p.calls)
 			if target.name == direct {
 				least = p50
 			}
 			results.add(target.name, "CPU µs per call", micros(cpu))
+			results.add(target.name, "at 1,000 calls/s", micros(paced))
 			results.add(target.name, "calls/s", rate)
 			results.add(target.name, "p50 µs added", micros(p50-least))
 		}

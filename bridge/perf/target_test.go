@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,9 @@ type target struct {
 func startTargets(t *testing.T) []*target {
 	upstream := start(t, direct, "", false).addr
 	targets := []*target{{name: direct}, {name: proxy}, {name: pooledProxy}, {name: passage}, {name: afternoon}, {name: pooled}, {name: ours}, {name: tuned}}
+	if only := os.Getenv("PERF_ONLY"); only != "" {
+		targets = slices.DeleteFunc(targets, func(t *target) bool { return t.name != direct && !slices.Contains(strings.Split(only, ","), t.name) })
+	}
 	for _, target := range targets {
 		target.process = start(t, target.name, upstream, true)
 		wire := generateCall
@@ -81,13 +85,17 @@ func wire(t *testing.T, path string, body []byte, stream bool) []byte {
 	return b.Bytes()
 }
 
-// load makes calls on all connections for about d, and returns their rate and the target's CPU time for each.
-func (x *target) load(t *testing.T, d time.Duration) (rate float64, cpu time.Duration) {
+// load makes calls on all connections for about d, and returns their rate and the target's CPU time for each. Each
+// connection waits for pace between the beginnings of its calls, or for nothing but their end if that is later.
+func (x *target) load(t *testing.T, d, pace time.Duration) (rate float64, cpu time.Duration) {
 	x.connect(t, connections)
-	var calls atomic.Int64
+	var calls, first atomic.Int64
 	before, begin := x.report(t, "cpu"), time.Now()
 	x.each(t, connections, func(c *conn) error {
+		turn := pace * time.Duration(first.Add(1)) / connections // so that connections do not call in step
 		for n := int64(1); ; n++ {
+			time.Sleep(time.Until(begin.Add(turn)))
+			turn += pace
 			if err := c.call(x.call); err != nil {
 				return err
 			}
