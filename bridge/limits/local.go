@@ -38,8 +38,8 @@ func (l *Local) Admit(_ context.Context, caller string) (Admission, error) {
 	}
 	var refused *Refusal
 	for _, s := range scopes {
-		if refused = s.refuse(now); refused != nil {
-			break
+		if r := s.refuse(now); r != nil && (refused == nil || r.RetryAfter > refused.RetryAfter) {
+			refused = r
 		}
 	}
 	if refused == nil {
@@ -125,25 +125,26 @@ func (s *scope) change(to Limits) {
 	s.windows = windows
 }
 
-// refuse says which limit does not let a call through, if one does not.
-func (s *scope) refuse(now time.Duration) *Refusal {
+// refuse says which limit does not let a call through, if one does not: of several the one that takes longest, for a caller
+// who came back after a shorter time would be refused again.
+func (s *scope) refuse(now time.Duration) (refused *Refusal) {
 	if s.maxConcurrent > 0 && s.concurrent >= s.maxConcurrent {
-		return &Refusal{
+		refused = &Refusal{
 			Detail:     fmt.Sprintf("All %d calls that %s at the same time are in progress. Try again when one has ended.", s.maxConcurrent, s.who()),
 			Clause:     s.clause("constraints.max_concurrent_requests"),
 			RetryAfter: time.Second,
 		}
 	}
 	for _, w := range s.windows {
-		if wait := w.wait(now); wait > 0 {
-			return &Refusal{
+		if wait := w.wait(now); wait > 0 && (refused == nil || wait > refused.RetryAfter) {
+			refused = &Refusal{
 				Detail:     fmt.Sprintf("Of the %d calls that %s %s none is left. Try again in %d seconds.", w.quota, s.who(), strings.ReplaceAll(w.name, "_", " "), (wait+time.Second-1)/time.Second),
 				Clause:     s.clause("constraints.rate_limit." + w.name),
 				RetryAfter: wait,
 			}
 		}
 	}
-	return nil
+	return refused
 }
 
 func (s *scope) who() string {

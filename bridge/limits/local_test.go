@@ -181,6 +181,73 @@ func endOneWayOrAnother(random *rand.Rand, end func()) {
 	}
 }
 
+// However many ask at once, a window admits as many as it is for.
+func TestWindowsAdmitNoMoreThanTheirQuota(t *testing.T) {
+	t.Parallel()
+	const quota, perCaller, callers, calls = 900, 250, 8, 2000
+	l := limits.NewLocal(limits.Limits{RateLimit: contract.RateLimit{PerDay: quota}}, limits.Limits{RateLimit: contract.RateLimit{PerHour: perCaller}})
+	var all sync.WaitGroup
+	var admitted [callers / 2]atomic.Int64
+	for caller := range callers {
+		all.Go(func() {
+			name := caller % len(admitted)
+			for range calls {
+				if admission, err := l.Admit(t.Context(), strconv.Itoa(name)); err == nil {
+					admitted[name].Add(1)
+					admission.Release()
+				}
+			}
+		})
+	}
+	all.Wait()
+	var sum int64
+	for name := range admitted {
+		if n := admitted[name].Load(); n > perCaller {
+			t.Errorf("%d calls of caller %d were admitted, %d are allowed", n, name, perCaller)
+		}
+		sum += admitted[name].Load()
+	}
+	if sum != quota {
+		t.Errorf("%d calls were admitted, want %d", sum, quota)
+	}
+}
+
+// A caller who comes back when it was told to, and nobody else meanwhile, is admitted: of several limits that are reached, the
+// one that takes longest says when. Before, the first one did, and Retry-After was earlier than the reset of another quota, which
+// draft-ietf-httpapi-ratelimit-headers rules out.
+func TestWhoWaitsAsToldIsAdmitted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		all := limits.Limits{MaxConcurrentRequests: 1, RateLimit: contract.RateLimit{PerSecond: 2, PerMinute: 3, PerHour: 5}}
+		l := limits.NewLocal(all, limits.Limits{RateLimit: contract.RateLimit{PerMinute: 1, PerDay: 6}})
+		refusals := 0
+		for range 20 {
+			admission, err := l.Admit(t.Context(), "")
+			if refusal, ok := errors.AsType[*limits.Refusal](err); ok {
+				refusals++
+				for _, q := range admission.Quotas {
+					if q.Remaining == 0 && q.Reset > refusal.RetryAfter {
+						t.Errorf("come back in %v, though nothing is left of %s for %v", refusal.RetryAfter, q.Name, q.Reset)
+					}
+				}
+				time.Sleep(refusal.RetryAfter)
+				admission, err = l.Admit(t.Context(), "")
+			}
+			if err != nil {
+				t.Fatalf("refused after the wait: %v", err)
+			}
+			_, busy := l.Admit(t.Context(), "") // while the call is in progress
+			if refusal, ok := errors.AsType[*limits.Refusal](busy); !ok || refusal.RetryAfter < time.Minute {
+				t.Errorf("refused for the slot and for the minute: %#v", busy)
+			}
+			admission.Release()
+		}
+		if refusals < 19 {
+			t.Errorf("%d refusals", refusals)
+		}
+	})
+}
+
 // What was admitted before limits change counts afterwards, in rings of any fill.
 func TestChangeForgetsNothing(t *testing.T) {
 	t.Parallel()
