@@ -3,6 +3,7 @@ package bridge
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 	"iter"
@@ -87,6 +88,7 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 	rc := http.NewResponseController(x.w)
 	if rc.SetReadDeadline(time.Now().Add(b.opts.ReadTimeout)) == nil {
 		defer rc.SetReadDeadline(time.Time{})
+		defer x.whenStopping(func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) })() // it does not wait for as long as that may take
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bound.maxRequest))
 	x.unread = err != nil
@@ -99,6 +101,9 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge(bound.maxRequest)
 	}
+	if x.isCutOff() {
+		return nil, shuttingDown()
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, &Error{Code: CodeInvalidRequest, Status: http.StatusRequestTimeout, Detail: "The body did not arrive in " + b.opts.ReadTimeout.String() + ".", Cause: err}
 	}
@@ -107,6 +112,17 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 	}
 	return nil, &Error{Code: CodeInvalidRequest, Detail: "The body is not sent as HTTP has it.", Cause: err}
 }
+
+// whenStopping calls f if the bridge stops and cuts off its calls, until forget is called.
+func (x *exchange) whenStopping(f func()) (forget func() bool) {
+	return context.AfterFunc(x.r.Context(), func() {
+		if x.isCutOff() {
+			f()
+		}
+	})
+}
+
+func (x *exchange) isCutOff() bool { return errors.Is(context.Cause(x.r.Context()), errStopping) }
 
 // contentCoding reports whether a body is compressed, with gzip.
 func contentCoding(h http.Header) (compressed bool, err error) {

@@ -78,6 +78,7 @@ var otherFaults = []fault{
 	{"the bridge stops, the call ends in time", beforeHeader, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
 	{"the bridge stops, the call ends in time", beforeEvent, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
 	{"the bridge stops, the call ends in time", midStream, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
+	{"the bridge stops, the call does not end", sending, stopTooEarly, "503 unavailable, Retry-After 1", "503 unavailable, Retry-After 1", "503 unavailable, Retry-After 1", asked, "WARN"},
 	{"the bridge stops, the call does not end", beforeHeader, stopTooEarly, "503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
 	{"the bridge stops, the call does not end", beforeEvent, stopTooEarly, "503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
 	{"the bridge stops, the call does not end", midStream, stopTooEarly, "503 unavailable", "200, error unavailable", "202, error interrupted", asked, "WARN"},
