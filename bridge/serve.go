@@ -18,6 +18,9 @@ import (
 const (
 	withdrawTimeout = 10 * time.Second // for the announcer, when the bridge stops
 	cutTimeout      = 5 * time.Second  // for calls whose context was ended because draining took too long
+
+	headerTimeout  = 10 * time.Second // for a request's header to arrive
+	maxHeaderBytes = 64 << 10         // of it, the request line included
 )
 
 // Run listens on addr, such as "127.0.0.1:8082", and calls [Bridge.Serve].
@@ -35,6 +38,9 @@ func (b *Bridge) Run(ctx context.Context, addr string) error {
 // and returns nil. On a listener of [crypto/tls.NewListener] it serves HTTPS, with HTTP/2 if the listener's NextProtos offer
 // "h2"; see [ClientCertificate].
 //
+// Header sections of requests may have 64 KiB and must arrive within 10 seconds; what breaks these bounds, or is not HTTP, is
+// refused by [net/http] before the bridge sees it, with 431 or 400 and without a record in the log.
+//
 // Serve returns an error if it must not listen there (see [Options.Authenticate]), if listening or announcing fails for
 // good, or if the provider does not close. It closes ln and the bridge in any case. Call Serve once.
 func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
@@ -50,10 +56,12 @@ func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 	srv := &http.Server{
 		Handler:           b,
 		BaseContext:       func(net.Listener) context.Context { return calls },
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelWarn),
+
+		DisableGeneralOptionsHandler: true, // it would answer "OPTIONS *" before the bridge has looked who asks
 	}
 	b.log.Info("serving", "service_id", b.service.Load().contract.ID, "addr", ln.Addr().String())
 	served := make(chan error, 1)
