@@ -147,7 +147,7 @@ func (x *exchange) end() {
 
 func (x *exchange) call(status int) Call {
 	call := Call{
-		RequestID: x.id, Principal: x.principal, Method: x.r.Method, Route: x.route,
+		RequestID: x.id, Principal: x.principal, Method: shorten(x.r.Method), Route: x.route,
 		Status: status, Start: x.start, Duration: time.Since(x.start),
 	}
 	x.mu.Lock()

@@ -113,6 +113,7 @@ func (s *eventStream) write(name string, data []byte) error {
 	}
 	if s.last == 0 {
 		s.begin()
+		s.x.bridge.telemetry.began(s.x.r.Context(), s.x)
 	}
 	s.last++
 	return s.put(frame(strconv.Itoa(s.last), name, data))
@@ -140,7 +141,6 @@ func (s *eventStream) begin() {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	s.x.w.WriteHeader(http.StatusOK)
-	s.x.bridge.telemetry.began(s.x.r.Context(), s.x)
 	if s.cancel != nil {
 		s.beat = time.AfterFunc(s.x.bridge.opts.Heartbeat, s.heartbeat)
 	}

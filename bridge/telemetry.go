@@ -23,6 +23,7 @@ const (
 	scopeName = "github.com/smarthaus/caio-bridge-go/bridge"
 
 	keyMethod    = attribute.Key("http.request.method")
+	keyOriginal  = attribute.Key("http.request.method_original")
 	keyRoute     = attribute.Key("http.route")
 	keyStatus    = attribute.Key("http.response.status_code")
 	keyErrorType = attribute.Key("error.type")
@@ -126,8 +127,11 @@ func (t *telemetry) announces(b *Bridge) (stop func(), err error) {
 // begin starts the server span of a request, as a child of the caller's.
 func (t *telemetry) begin(r *http.Request, requestID, serviceID string) (context.Context, trace.Span) {
 	ctx := t.propagate.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	ctx, span := t.tracer.Start(ctx, methodName(r), serverSpan...)
+	ctx, span := t.tracer.Start(ctx, spanName(r), serverSpan...)
 	if span.IsRecording() {
+		if methodName(r) == otherMethod {
+			span.SetAttributes(keyOriginal.String(shorten(r.Method)))
+		}
 		span.SetAttributes(keyMethod.String(methodName(r)), scheme(r), keyPath.String(shorten(r.URL.Path)), keyRequestID.String(requestID), keyService.String(serviceID))
 	}
 	if t.active.Enabled(ctx) {
@@ -144,7 +148,7 @@ func (t *telemetry) end(ctx context.Context, span trace.Span, x *exchange, statu
 	}
 	if span.IsRecording() {
 		if x.route != "" {
-			span.SetName(methodName(x.r) + " " + x.route)
+			span.SetName(spanName(x.r) + " " + x.route)
 			span.SetAttributes(keyRoute.String(x.route))
 		}
 		span.SetAttributes(keyStatus.Int(status))
@@ -267,13 +271,24 @@ func scheme(r *http.Request) attribute.KeyValue {
 	return keyScheme.String("http")
 }
 
-// methodName keeps the names of methods few, whatever callers send.
+const otherMethod = "_OTHER"
+
+// methodName keeps the names of methods few, whatever callers send: those of RFC 9110 and PATCH.
 func methodName(r *http.Request) string {
 	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions, http.MethodTrace, http.MethodConnect:
 		return r.Method
 	}
-	return "_OTHER"
+	return otherMethod
+}
+
+// spanName is the first word of the name of a request's span.
+func spanName(r *http.Request) string {
+	if name := methodName(r); name != otherMethod {
+		return name
+	}
+	return "HTTP"
 }
 
 // Usage is what one call of a model took, as the wrapped service counted it. Names are those of the OpenTelemetry

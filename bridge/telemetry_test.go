@@ -328,10 +328,46 @@ func attributesOf(data metricdata.Aggregation) (sets []attribute.Set) {
 	return sets
 }
 
+// A method that nobody knows is told apart in traces, as the conventions want it, and fills neither metrics nor the log.
+func TestUnknownMethods(t *testing.T) {
+	t.Parallel()
+	i := instrument(t)
+	var log logBuffer
+	i.opts.Logger = log.logger()
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &i.opts))
+	brew := "BREW" + strings.Repeat("W", 1000)
+	for _, method := range []string{brew, "TRACE"} {
+		if got := send(t, srv.Client(), newRequest(t, method, srv.URL+"/shout", "")); got.Status != 405 {
+			t.Errorf("%.9s = %d, want 405", method, got.Status)
+		}
+	}
+	srv.Close()
+	var got []string
+	for _, s := range i.spans.Ended() {
+		set := attribute.NewSet(s.Attributes()...)
+		method, _ := set.Value(semconv.HTTPRequestMethodKey)
+		original, _ := set.Value(semconv.HTTPRequestMethodOriginalKey)
+		got = append(got, strings.TrimSpace(s.Name()+" "+method.String()+" "+original.String()))
+	}
+	slices.Sort(got)
+	if diff := gocmp.Diff([]string{"HTTP _OTHER " + brew[:80] + "…", "TRACE TRACE"}, got); diff != "" {
+		t.Errorf("spans (-want +got):\n%s", diff)
+	}
+	if strings.Contains(log.String(), brew) || !strings.Contains(log.String(), brew[:80]) {
+		t.Errorf("the log names the method in full, or not at all:\n%s", log.String())
+	}
+	if got := i.sums(t, "http.server.active_requests"); len(got) != 2 {
+		t.Errorf("requests are measured by %v", got)
+	}
+}
+
+// Streams that follow a job are not measured: when they begin says nothing of the wrapped service.
 func TestTimeToFirstEvent(t *testing.T) {
 	t.Parallel()
 	i := instrument(t)
 	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &i.opts))
+	job := post(t, srv, "/shout", `{"text": "a"}`, "Prefer", "respond-async")
+	get(t, srv, job.Header.Get("Location"), wantEvents...)
 	post(t, srv, "/shout", `{"text": "a"}`, wantEvents...)
 	post(t, srv, "/shout", `{"text": "a"}`)
 	if diff := gocmp.Diff(map[string]float64{"http.route=/shout": 1}, i.sums(t, "caio.bridge.time_to_first_event")); diff != "" {
