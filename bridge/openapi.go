@@ -283,8 +283,13 @@ func (doc *openAPI) failures(body bool) object {
 	for status, reason := range reasons {
 		responses[status] = problemResponse(reason)
 	}
+	for _, status := range []string{"429", "503"} {
+		responses[status].(object)["headers"] = object{"Retry-After": retryAfterHeader}
+	}
 	return responses
 }
+
+var retryAfterHeader = object{"schema": object{"type": "integer"}, "description": "When to try again, in seconds, if that is known."}
 
 func problemResponse(description string) object {
 	return object{"description": description, "content": object{"application/problem+json": object{"schema": object{"$ref": "#/components/schemas/Problem"}}}}

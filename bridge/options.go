@@ -28,8 +28,8 @@ type Options struct {
 	AllowUnauthenticated bool
 
 	// AllowedHosts are further names under which callers on loopback may address the bridge, without port, besides
-	// localhost, loopback addresses and the host of the contract's base_url. Other Host headers are refused there,
-	// against DNS rebinding.
+	// localhost, loopback addresses and the hosts of the contract's base_url and of BaseURL. Other Host headers are refused
+	// there, against DNS rebinding. Default: none.
 	AllowedHosts []string
 
 	// AllowedOrigins are the web origins that browsers may call from (CORS), exact, such as "https://app.example.com".

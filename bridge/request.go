@@ -105,7 +105,7 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 		return nil, shuttingDown()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, &Error{Code: CodeInvalidRequest, Status: http.StatusRequestTimeout, Detail: "The body did not arrive in " + b.opts.ReadTimeout.String() + ".", Cause: err}
+		return nil, &Error{Code: CodeInvalidRequest, Status: http.StatusRequestTimeout, Detail: "The body did not arrive in " + b.opts.ReadTimeout.String() + ". Send it again, faster or in fewer bytes.", Cause: err}
 	}
 	if _, ok := errors.AsType[net.Error](err); ok || errors.Is(err, io.ErrUnexpectedEOF) || x.r.Context().Err() != nil {
 		return nil, &Error{Code: codeClientGone, Detail: "The body ended too early.", Cause: err}
@@ -151,5 +151,5 @@ func decompress(body []byte, limit int64) ([]byte, error) {
 }
 
 func tooLarge(limit int64) error {
-	return &Error{Code: CodeTooLarge, Detail: "The body is larger than " + strconv.FormatInt(limit, 10) + " bytes."}
+	return &Error{Code: CodeTooLarge, Detail: "The body is larger than " + strconv.FormatInt(limit, 10) + " bytes, compressed or not. Send less in one call."}
 }

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,6 +94,58 @@ func TestAnswersAgreeWithTheOpenAPIDocument(t *testing.T) {
 			t.Errorf("%s %s = %d %v, want %d and no violation", test.method, test.path, status, answer, test.status)
 		}
 	}
+}
+
+// A job's whole life, and what the bridge refuses, agree with the document, too.
+func TestAnswersAboutJobsAgreeWithTheOpenAPIDocument(t *testing.T) {
+	t.Parallel()
+	const token = "a-token-of-the-test"
+	r := start(t, map[string]string{"CODEX_BRIDGE_TOKEN": token})
+	proxy := startPrism(t, save(t, "openapi.json", download(t, r.bridge+"/openapi.json", token)), r.bridge)
+	ask := func(want int, method, path, body string, header ...string) *http.Response {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, proxy+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		if body != "" {
+			req.Header.Set("Content-Type", "application/json")
+		}
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		res, err := web.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		answer, _ := io.ReadAll(res.Body)
+		if violations := res.Header.Get("Sl-Violations"); res.StatusCode != want || violations != "" || strings.Contains(string(answer), "stoplight.io/prism/errors") {
+			t.Errorf("%s %s %v = %d %s, violations %q, want %d", method, path, header, res.StatusCode, answer, violations, want)
+		}
+		return res
+	}
+	const call, other = `{"prompt": "Reverse a string"}`, `{"prompt": "Sort a list"}`
+	job := ask(202, "POST", "/generate", call, "Prefer", "respond-async", "Idempotency-Key", "k").Header.Get("Location")
+	ask(200, "GET", job, "", "Accept", "text/event-stream")
+	ask(200, "GET", job, "")
+	ask(204, "GET", job, "", "Accept", "text/event-stream", "Last-Event-ID", "end")
+	ask(400, "GET", job, "", "Accept", "text/event-stream", "Last-Event-ID", "x")
+	ask(202, "POST", "/generate", call, "Prefer", "respond-async", "Idempotency-Key", "k")
+	ask(200, "POST", "/generate", call, "Idempotency-Key", "k")
+	ask(422, "POST", "/generate", other, "Idempotency-Key", "k")
+	ask(204, "DELETE", job, "")
+	ask(404, "DELETE", job, "")
+	ask(404, "GET", job, "")
+	ask(200, "POST", "/generate", call, "Accept", "text/event-stream")
+	ask(401, "POST", "/generate", call, "Authorization", "Bearer wrong")
+	ask(401, "GET", job, "", "Authorization", "Bearer wrong")
+	ask(403, "POST", "/generate", call, "Origin", "https://evil.example.com")
+	for range 58 { // the job and the stream were the other two of the minute
+		ask(200, "POST", "/generate", call)
+	}
+	ask(429, "POST", "/generate", call)
 }
 
 // startPrism returns the URL of a proxy that turns answers which violate the document into errors.
