@@ -188,11 +188,11 @@ func TestHandlersThatFail(t *testing.T) {
 	}{
 		"unclassified": {
 			handle: func() (any, error) { return nil, fmt.Errorf("dial 10.0.0.1 with %s", secret) },
-			status: 500, want: problem{Code: "internal"},
+			status: 500, want: problem{Code: "internal", Detail: "The bridge failed. Its operator finds the cause in the log, by request_id."},
 		},
 		"panic": {
 			handle: func() (any, error) { panic("index out of " + secret) },
-			status: 500, want: problem{Code: "internal"},
+			status: 500, want: problem{Code: "internal", Detail: "The bridge failed. Its operator finds the cause in the log, by request_id."},
 		},
 		"wrong shape": {
 			handle: func() (any, error) { return map[string]any{"loud": 7, "key": secret}, nil },

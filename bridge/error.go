@@ -115,5 +115,5 @@ func classify(err error) *Error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Code: CodeTimeout, Detail: "The wrapped service did not answer in the time allowed.", Cause: err}
 	}
-	return &Error{Code: CodeInternal, Cause: err}
+	return &Error{Code: CodeInternal, Detail: "The bridge failed. Its operator finds the cause in the log, by request_id.", Cause: err}
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -39,6 +40,7 @@ const (
 	keyGenAIOperation = attribute.Key("gen_ai.operation.name")
 	keyGenAIProvider  = attribute.Key("gen_ai.provider.name")
 	keyGenAIModel     = attribute.Key("gen_ai.response.model")
+	keyGenAIAsked     = attribute.Key("gen_ai.request.model")
 	keyGenAIInput     = attribute.Key("gen_ai.usage.input_tokens")
 	keyGenAIOutput    = attribute.Key("gen_ai.usage.output_tokens")
 	keyGenAITokenType = attribute.Key("gen_ai.token.type")
@@ -213,17 +215,21 @@ func (t *telemetry) began(ctx context.Context, x *exchange) {
 
 // used records what a call of a model took.
 func (t *telemetry) used(ctx context.Context, u Usage, cost *contract.Cost) {
-	operation, provider, model := keyGenAIOperation.String(u.Operation), keyGenAIProvider.String(u.Provider), keyGenAIModel.String(u.Model)
+	about := append(make([]attribute.KeyValue, 0, maxLabels), keyGenAIOperation.String(u.Operation), keyGenAIProvider.String(u.Provider), keyGenAIModel.String(u.Model))
+	if u.RequestModel != "" {
+		about = append(about, keyGenAIAsked.String(u.RequestModel))
+	}
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		span.SetName(u.Operation + " " + u.Model)
-		span.SetAttributes(operation, provider, model, keyGenAIInput.Int64(u.InputTokens), keyGenAIOutput.Int64(u.OutputTokens))
+		span.SetName(u.Operation + " " + cmp.Or(u.RequestModel, u.Model))
+		span.SetAttributes(about...)
+		span.SetAttributes(keyGenAIInput.Int64(u.InputTokens), keyGenAIOutput.Int64(u.OutputTokens))
 	}
 	if t.tokens.Enabled(ctx) {
-		t.tokens.Record(ctx, u.InputTokens, t.labels.of(operation, provider, model, keyGenAITokenType.String("input")))
-		t.tokens.Record(ctx, u.OutputTokens, t.labels.of(operation, provider, model, keyGenAITokenType.String("output")))
+		t.tokens.Record(ctx, u.InputTokens, t.labels.of(append(about, keyGenAITokenType.String("input"))...))
+		t.tokens.Record(ctx, u.OutputTokens, t.labels.of(append(about, keyGenAITokenType.String("output"))...))
 	}
 	if spent, ok := price(u, cost); ok && t.spent.Enabled(ctx) {
-		t.spent.Add(ctx, spent, t.labels.of(operation, provider, model, keyCurrency.String(cost.Currency)))
+		t.spent.Add(ctx, spent, t.labels.of(append(about, keyCurrency.String(cost.Currency))...))
 	}
 }
 
@@ -296,7 +302,8 @@ func spanName(r *http.Request) string {
 type Usage struct {
 	Provider     string // gen_ai.provider.name, such as "openai"
 	Operation    string // gen_ai.operation.name, such as "chat"
-	Model        string // that answered
+	Model        string // that answered: gen_ai.response.model
+	RequestModel string // that was asked for, if known: gen_ai.request.model
 	InputTokens  int64  // cached ones included
 	OutputTokens int64  // those of reasoning included
 }
@@ -310,7 +317,8 @@ func ReportUsage(ctx context.Context, u Usage) {
 		return
 	}
 	u.InputTokens, u.OutputTokens = max(0, u.InputTokens), max(0, u.OutputTokens)
-	u.Provider, u.Operation, u.Model = shorten(u.Provider), shorten(u.Operation), shorten(u.Model) // which wrapped services choose
+	u.Provider, u.Operation = shorten(u.Provider), shorten(u.Operation)
+	u.Model, u.RequestModel = shorten(u.Model), shorten(u.RequestModel) // which wrapped services choose, or operators
 	x.addUsage(u)
 	x.bridge.telemetry.used(ctx, u, x.service.contract.Cost)
 }

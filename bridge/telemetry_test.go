@@ -245,7 +245,7 @@ func TestNamesAreThoseOfTheConventions(t *testing.T) {
 	i := instrument(t)
 	c := loadContract(t, "  constraints:", "  cost: {model: per_token, token_cost: 0.5, currency: USD}\n  constraints:")
 	srv := serve(t, newBridge(t, c, shouter(func(ctx context.Context, req shoutRequest, send func(word) error) (shoutResponse, error) {
-		bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", Model: "m-1", InputTokens: 10, OutputTokens: 4})
+		bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", Model: "m-1-2026", RequestModel: "m-1", InputTokens: 10, OutputTokens: 4})
 		return shout(ctx, req, send)
 	}), &i.opts))
 	post(t, srv, "/shout", `{"text": "a"}`, wantEvents...)
@@ -259,7 +259,7 @@ func TestNamesAreThoseOfTheConventions(t *testing.T) {
 	conventions := map[string]convention{
 		httpconv.ServerRequestDuration{}.Name(): {httpconv.ServerRequestDuration{}.Unit(), []attribute.Key{semconv.HTTPRequestMethodKey, semconv.URLSchemeKey, semconv.HTTPResponseStatusCodeKey, semconv.HTTPRouteKey}},
 		httpconv.ServerActiveRequests{}.Name():  {httpconv.ServerActiveRequests{}.Unit(), []attribute.Key{semconv.HTTPRequestMethodKey, semconv.URLSchemeKey}},
-		genaiconv.ClientTokenUsage{}.Name():     {genaiconv.ClientTokenUsage{}.Unit(), []attribute.Key{genai.GenAIOperationNameKey, genai.GenAIProviderNameKey, genai.GenAITokenTypeKey}},
+		genaiconv.ClientTokenUsage{}.Name():     {genaiconv.ClientTokenUsage{}.Unit(), []attribute.Key{genai.GenAIOperationNameKey, genai.GenAIProviderNameKey, genai.GenAITokenTypeKey, genai.GenAIRequestModelKey, genai.GenAIResponseModelKey}},
 	}
 	page, err := os.ReadFile("../docs/external_services.md")
 	if err != nil {
@@ -299,7 +299,10 @@ func TestNamesAreThoseOfTheConventions(t *testing.T) {
 		}
 		required := []attribute.Key{semconv.HTTPRequestMethodKey, semconv.URLPathKey, semconv.URLSchemeKey, semconv.HTTPRouteKey, semconv.HTTPResponseStatusCodeKey}
 		if span.SpanKind() == trace.SpanKindClient {
-			required = []attribute.Key{genai.GenAIOperationNameKey, genai.GenAIProviderNameKey, genai.GenAIResponseModelKey, genai.GenAIUsageInputTokensKey, genai.GenAIUsageOutputTokensKey}
+			if span.Name() != "chat m-1" {
+				t.Errorf("span %s, want the operation and the model that was asked for", span.Name())
+			}
+			required = []attribute.Key{genai.GenAIOperationNameKey, genai.GenAIProviderNameKey, genai.GenAIRequestModelKey, genai.GenAIResponseModelKey, genai.GenAIUsageInputTokensKey, genai.GenAIUsageOutputTokensKey}
 		}
 		for _, key := range required {
 			if !slices.Contains(keys, key) {

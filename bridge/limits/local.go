@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A Local limiter keeps its limits within this process. Admission is all or nothing: a call that one limit refuses counts
+// A Local limiter keeps its limits within this process: what an earlier process admitted does not count. Admission is all or nothing: a call that one limit refuses counts
 // for none. It is safe for concurrent use.
 type Local struct {
 	start     time.Time // windows count from here, on the monotonic clock

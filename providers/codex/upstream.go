@@ -160,7 +160,7 @@ func (u *upstream) decode(ctx context.Context, body []byte) (*answer, error) {
 	a.requestID = bridge.RequestID(ctx)
 	if used := a.usage(); used != nil {
 		bridge.ReportUsage(ctx, bridge.Usage{
-			Provider: "openai", Operation: "chat", Model: a.Model,
+			Provider: "openai", Operation: "chat", Model: a.Model, RequestModel: u.model,
 			InputTokens: used.InputTokens, OutputTokens: used.OutputTokens,
 		})
 	}
