@@ -18,6 +18,8 @@ type bounds struct {
 	idle        time.Duration // of a route that streams, between events, and from the last one to the answer
 	maxRequest  int64         // bytes of a body, decompressed
 	maxResponse int64         // bytes of a result or an event
+
+	requestClause, responseClause string // of the contract, that set them; "" if the options did
 }
 
 // contractBounds are members of a contract's constraints that [bounds] enforce, with the largest value of each.
@@ -29,12 +31,21 @@ var contractBounds = map[string]int64{
 
 func newBounds(c *contract.Contract, r *Route, opts *Options) bounds {
 	state := func(name string) int64 { n, _ := integer(c.Constraints.Other[name]); return n }
+	clause := func(name string) string {
+		if state(name) == 0 {
+			return ""
+		}
+		return "constraints." + name
+	}
 	return bounds{
 		total:       cmp.Or(time.Duration(state("timeout_ms"))*time.Millisecond, r.timeout),
 		firstEvent:  opts.FirstEventTimeout,
 		idle:        opts.IdleTimeout,
 		maxRequest:  cmp.Or(state("max_request_bytes"), opts.MaxBodyBytes),
 		maxResponse: cmp.Or(state("max_response_bytes"), opts.MaxResponseBytes),
+
+		requestClause:  clause("max_request_bytes"),
+		responseClause: clause("max_response_bytes"),
 	}
 }
 

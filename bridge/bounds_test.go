@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/smarthaus/caio-bridge-go/bridge"
 )
 
@@ -163,13 +165,14 @@ func TestBoundsOfTheContract(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := loadContract(t, "max_concurrent_requests: 2", "timeout_ms: 1500\n    max_request_bytes: 40\n    max_response_bytes: 30")
+		i := instrument(t)
 		b := newBridge(t, c, shouter(func(ctx context.Context, req shoutRequest, _ func(word) error) (shoutResponse, error) {
 			if req.Text == "wait" {
 				<-ctx.Done()
 				return shoutResponse{}, ctx.Err()
 			}
 			return shoutResponse{strings.Repeat("A", req.Times*10)}, nil
-		}, bridge.Timeout(time.Minute)), nil)
+		}, bridge.Timeout(time.Minute)), &bridge.Options{MeterProvider: i.opts.MeterProvider})
 		inBubble(t, b, func(client *http.Client) {
 			call := func(body string) int { return send(t, client, newRequest(t, "POST", shoutURL, body)).Status }
 			start := time.Now()
@@ -183,11 +186,25 @@ func TestBoundsOfTheContract(t *testing.T) {
 				`{"text": "a", "times": 1}` + strings.Repeat(" ", 16):   413,
 				`{"text": "` + strings.Repeat("a", 40) + `","times":1}`: 413,
 			} {
-				if got := call(body); got != want {
-					t.Errorf("%s = %d, want %d", body, got, want)
+				got := send(t, client, newRequest(t, "POST", shoutURL, body))
+				if got.Status != want {
+					t.Errorf("%s = %d, want %d", body, got.Status, want)
+				}
+				clause := map[int]string{413: "constraints.max_request_bytes", 502: "constraints.max_response_bytes"}[want]
+				if clause != "" && got.problem(t).Clause != clause {
+					t.Errorf("%s is refused by %q, want %q", body, got.problem(t).Clause, clause)
 				}
 			}
+			call(`{"text": 1}`)
 		})
+		want := map[string]float64{
+			"caio.bridge.outcome=admitted http.route=/shout":                                                          4,
+			"caio.bridge.contract_clause=constraints.max_request_bytes caio.bridge.outcome=refused http.route=/shout": 2,
+			"caio.bridge.contract_clause=api.endpoints.input_schema caio.bridge.outcome=refused http.route=/shout":    1,
+		}
+		if diff := cmp.Diff(want, i.sums(t, "caio.bridge.admissions")); diff != "" {
+			t.Errorf("admitted and refused (-want +got):\n%s", diff)
+		}
 	})
 	for _, wrong := range []string{"timeout_ms: 0", "timeout_ms: 1.5", "timeout_ms: soon", "max_request_bytes: -1", "max_response_bytes: 99999999999"} {
 		name, value, _ := strings.Cut(wrong, ": ")

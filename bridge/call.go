@@ -35,11 +35,11 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	}
 	body, err := b.readRequest(x, bound)
 	if err != nil {
-		return err
+		return b.refuse(x, err)
 	}
 	req, err := x.checkRequest(body, bound)
 	if err != nil {
-		return err
+		return b.refuse(x, err)
 	}
 	bound = hurried(x.r, bound)
 	var to answer = plainAnswer{x}
@@ -59,6 +59,14 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 		return b.invokeKept(x, bound, req, release, to, kept)
 	}
 	return b.invoke(x, bound, req, release, to, x.severable())
+}
+
+// refuse counts a call that a clause of the contract does not let come as far as the limits.
+func (b *Bridge) refuse(x *exchange, err error) error {
+	if e := classify(err); e.Clause != "" {
+		b.telemetry.admitted(x.r.Context(), x.route, e)
+	}
+	return err
 }
 
 // checkRequest returns the decoded request if the contract allows it.
@@ -140,7 +148,10 @@ func (b *Bridge) checkResult(result any, bound *binding) ([]byte, error) {
 		return nil, invalid(err)
 	}
 	if int64(len(body)) > bound.maxResponse {
-		return nil, invalid(fmt.Errorf("%d bytes, at most %d are allowed (Options.MaxResponseBytes, or max_response_bytes of the contract)", len(body), bound.maxResponse))
+		return nil, &Error{
+			Code: CodeInvalidResponse, Detail: "The answer is larger than this operation allows, so it was not sent.", Clause: bound.responseClause,
+			Cause: fmt.Errorf("%d bytes, at most %d are allowed (Options.MaxResponseBytes, or max_response_bytes of the contract)", len(body), bound.maxResponse),
+		}
 	}
 	if schema := bound.endpoint.OutputSchema; schema != nil {
 		if err := schema.Validate(body); err != nil {

@@ -204,7 +204,7 @@ func TestHandlersThatFail(t *testing.T) {
 		},
 		"too large": {
 			handle: func() (any, error) { return map[string]any{"loud": strings.Repeat("A", 3000)}, nil },
-			status: 502, want: problem{Code: "invalid_response", Detail: "The answer is not what the contract promises, so it was not sent.", Retryable: true, Clause: "api.endpoints.output_schema"},
+			status: 502, want: problem{Code: "invalid_response", Detail: "The answer is larger than this operation allows, so it was not sent.", Retryable: true},
 		},
 		"classified": {
 			handle: func() (any, error) {

@@ -46,7 +46,7 @@ func newOpenAPI(c *contract.Contract, bindings []binding, secured bool) ([]byte,
 
 	components := object{"schemas": doc.schemas}
 	if secured {
-		components["securitySchemes"] = object{"bearer": object{"type": "http", "scheme": "bearer"}}
+		components["securitySchemes"] = object{"bearer": object{"type": "http", "scheme": "bearer", "description": "A token from the operator, who may accept something else instead, such as a client certificate."}}
 	}
 	var tags []object
 	for _, capability := range c.Capabilities {

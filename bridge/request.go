@@ -93,13 +93,13 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bound.maxRequest))
 	x.unread = err != nil
 	if err == nil && compressed {
-		return decompress(body, bound.maxRequest)
+		return decompress(body, bound)
 	}
 	if err == nil {
 		return body, nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge(bound.maxRequest)
+		return nil, tooLarge(bound)
 	}
 	if x.isCutOff() {
 		return nil, shuttingDown()
@@ -136,20 +136,24 @@ func contentCoding(h http.Header) (compressed bool, err error) {
 }
 
 // decompress reads no more than one byte beyond the limit, however much the body would come to.
-func decompress(body []byte, limit int64) ([]byte, error) {
+func decompress(body []byte, bound *binding) ([]byte, error) {
 	zipped, err := gzip.NewReader(bytes.NewReader(body))
 	if err == nil {
-		body, err = io.ReadAll(io.LimitReader(zipped, limit+1))
+		body, err = io.ReadAll(io.LimitReader(zipped, bound.maxRequest+1))
 	}
 	if err != nil {
 		return nil, &Error{Code: CodeInvalidRequest, Detail: "The body is not what Content-Encoding says: gzip, from its beginning to its end.", Cause: err}
 	}
-	if int64(len(body)) > limit {
-		return nil, tooLarge(limit)
+	if int64(len(body)) > bound.maxRequest {
+		return nil, tooLarge(bound)
 	}
 	return body, nil
 }
 
-func tooLarge(limit int64) error {
-	return &Error{Code: CodeTooLarge, Detail: "The body is larger than " + strconv.FormatInt(limit, 10) + " bytes, compressed or not. Send less in one call."}
+func tooLarge(bound *binding) error {
+	return &Error{
+		Code:   CodeTooLarge,
+		Detail: "The body is larger than " + strconv.FormatInt(bound.maxRequest, 10) + " bytes, compressed or not. Send less in one call.",
+		Clause: bound.requestClause,
+	}
 }

@@ -95,7 +95,7 @@ func newTelemetry(opts *Options) (*telemetry, error) {
 	t.provider, errs[1] = seconds("caio.bridge.provider.duration", "Time that calls spent in the provider; what is left of the request's duration is the bridge's own.")
 	t.firstEvent, errs[2] = seconds("caio.bridge.time_to_first_event", "Time from a request to the first event of its stream.")
 	t.active, errs[3] = meter.Int64UpDownCounter("http.server.active_requests", metric.WithUnit("{request}"), metric.WithDescription("HTTP requests in progress."))
-	t.admissions, errs[4] = meter.Int64Counter("caio.bridge.admissions", metric.WithUnit("{call}"), metric.WithDescription("Calls that the contract's limits admitted or refused, by clause."))
+	t.admissions, errs[4] = meter.Int64Counter("caio.bridge.admissions", metric.WithUnit("{call}"), metric.WithDescription("Calls that were admitted, or refused by a limit or another clause of the contract."))
 	t.tokens, errs[5] = meter.Int64Histogram("gen_ai.client.token.usage", metric.WithUnit("{token}"), metric.WithDescription("Tokens per call of a model."), metric.WithExplicitBucketBoundaries(tokenBounds...))
 	t.spent, errs[6] = meter.Float64Counter("caio.bridge.cost", metric.WithUnit("1"), metric.WithDescription("What calls cost by the contract's prices, in the currency that the attribute names."))
 	t.activeJobs, errs[7] = meter.Int64UpDownCounter("caio.bridge.active_jobs", metric.WithUnit("{job}"), metric.WithDescription("Jobs in progress."))
@@ -177,7 +177,7 @@ func (t *telemetry) end(ctx context.Context, span trace.Span, x *exchange, statu
 	}
 }
 
-// admitted counts a call that the limits let through, or the one that clause refused.
+// admitted counts a call that the limits let through, or one that they, or another clause of the contract, refused.
 func (t *telemetry) admitted(ctx context.Context, route string, refused *Error) {
 	if !t.admissions.Enabled(ctx) {
 		return
