@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -25,20 +26,41 @@ func (b *Bridge) admit(x *exchange) (release func(), err error) {
 	admission, err := b.limiter.Admit(ctx, x.principal)
 	setQuotaHeaders(x.w.Header(), admission.Quotas)
 	if err != nil {
-		if refusal, ok := errors.AsType[*limits.Refusal](err); ok {
-			err = &Error{Code: CodeRateLimited, Detail: refusal.Detail, Clause: refusal.Clause, RetryAfter: refusal.RetryAfter}
-		} else if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			err = &Error{Code: CodeUnavailable, Detail: "Whether the call is within the limits could not be found out in time. Try again.", RetryAfter: time.Second, Cause: err}
-		}
+		err = refusalOf(x.r.Context(), err)
 		b.telemetry.admitted(x.r.Context(), x.route, classify(err))
 		return nil, err
 	}
 	b.telemetry.admitted(x.r.Context(), x.route, nil)
 	b.inProgress.Add(1)
 	return func() {
-		admission.Release()
+		b.giveBack(x, admission)
 		b.inProgress.Add(-1)
 	}, nil
+}
+
+// giveBack lets no fault of a limiter of the operator's become one of the call, or of the process.
+func (b *Bridge) giveBack(x *exchange, admission limits.Admission) {
+	if admission.Release == nil {
+		return
+	}
+	if _, err := guarded(func() (any, error) { admission.Release(); return nil, nil }); err != nil {
+		b.log.LogAttrs(context.Background(), slog.LevelError, "the limiter did not take a place back", append(classify(err).attrs(), slog.String("request_id", x.id))...)
+	}
+}
+
+// refusalOf words why a limiter did not admit a call. One that fails, or takes too long, lets none through: nobody knows whether
+// the call is within the limits.
+func refusalOf(ctx context.Context, err error) error {
+	if refusal, ok := errors.AsType[*limits.Refusal](err); ok {
+		return &Error{Code: CodeRateLimited, Detail: refusal.Detail, Clause: refusal.Clause, RetryAfter: refusal.RetryAfter}
+	}
+	if _, ok := errors.AsType[*Error](err); ok {
+		return err
+	}
+	if ctx.Err() != nil { // the caller left meanwhile
+		return blame(ctx, err)
+	}
+	return &Error{Code: CodeUnavailable, Detail: "Whether the call is within the limits could not be found out. Try again.", RetryAfter: time.Second, Cause: err}
 }
 
 func limitsOf(c *contract.Contract) limits.Limits {

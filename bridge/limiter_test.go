@@ -94,8 +94,9 @@ func TestLimiterOfTheOperator(t *testing.T) {
 		t.Errorf("while another replica holds the place: %d %s", got.Status, got.Body)
 	}
 	l.down = true
-	if got := post(t, srv, "/shout", `{"text": "a"}`, "Authorization", "Bearer token-a"); got.Status != 500 || strings.Contains(got.Body, "10.0.0.7") {
-		t.Errorf("a limiter that fails: %d %s, want 500 without the cause", got.Status, got.Body)
+	// As after one that hangs: before, a limiter that failed at once was a fault of the bridge's that no caller would try again.
+	if got := post(t, srv, "/shout", `{"text": "a"}`, "Authorization", "Bearer token-a"); got.Status != 503 || !got.problem(t).Retryable || got.Header.Get("Retry-After") != "1" || strings.Contains(got.Body, "10.0.0.7") {
+		t.Errorf("a limiter that fails: %d %s, want 503 without the cause", got.Status, got.Body)
 	}
 }
 
@@ -116,6 +117,25 @@ func TestLimiterThatHangs(t *testing.T) {
 			got := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`))
 			if p := got.problem(t); time.Since(start) != 5*time.Second || got.Status != 503 || !p.Retryable || got.Header.Get("Retry-After") != "1" || strings.Contains(got.Body, "10.0.0.7") {
 				t.Errorf("after %v: %d %s, want 503 after five seconds, without the cause", time.Since(start), got.Status, got.Body)
+			}
+		})
+	})
+}
+
+// A caller who leaves while the limiter thinks is logged as one who left, and not as a fault.
+func TestCallerThatLeavesBeforeItIsAdmitted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		inBubble(t, newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Limiter: mute{}, Logger: log.logger()}), func(client *http.Client) {
+			ctx, leave := context.WithTimeout(t.Context(), time.Second)
+			defer leave()
+			if _, err := client.Do(newRequest(t, "POST", shoutURL, `{"text": "a"}`).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Do = %v", err)
+			}
+			synctest.Wait()
+			if text := log.String(); !strings.Contains(text, "level=INFO msg=request") || !strings.Contains(text, "code=client_closed_request") || !strings.Contains(text, "duration=1s") {
+				t.Errorf("the log says\n%s", text)
 			}
 		})
 	})

@@ -134,3 +134,35 @@ func TestPanicInTheMiddleOfAnAnswer(t *testing.T) {
 type brittle struct{ http.ResponseWriter }
 
 func (brittle) Write([]byte) (int, error) { panic("brittle") }
+
+// careless is a limiter that panics when it gets a place back.
+type careless struct{ release func() }
+
+func (l careless) Admit(context.Context, string) (limits.Admission, error) {
+	return limits.Admission{Release: l.release}, nil
+}
+
+// What a limiter of the operator's makes of the end of a call is no fault of the call, whose result is paid for, and does not end
+// the process, as it did where the handler has a goroutine of its own.
+func TestLimiterThatPanicsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, release := range map[string]func(){"panic": func() { panic("redis is gone") }, "nothing to call": nil} {
+		var log logBuffer
+		srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Limiter: careless{release}, Logger: log.logger()}))
+		for _, header := range [][]string{nil, wantEvents, {"Idempotency-Key", "k"}} {
+			if got := post(t, srv, "/shout", `{"text": "a"}`, header...); got.Status != 200 || !strings.Contains(got.Body, `{"loud":"A"}`) {
+				t.Errorf("%s, %v: %d %s", name, header, got.Status, got.Body)
+			}
+		}
+		job := post(t, srv, "/shout", `{"text": "a"}`, "Prefer", "respond-async").Header.Get("Location")
+		if got := get(t, srv, job, wantEvents...); !strings.Contains(got.Body, "event: result\n") {
+			t.Errorf("%s: the job came to %s", name, got.Body)
+		}
+		if n := inProgress(t, srv); n != 0 {
+			t.Errorf("%s: %d calls in progress", name, n)
+		}
+		if n := strings.Count(log.String(), "did not take a place back"); (n == 4) != (release != nil) {
+			t.Errorf("%s: the log tells of it %d times:\n%s", name, n, log.String())
+		}
+	}
+}

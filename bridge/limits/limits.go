@@ -21,8 +21,8 @@ type Limits struct {
 type Limiter interface {
 	// Admit admits one call of caller, "" if nobody authenticates callers, or refuses it with an error, best a
 	// [*Refusal]. It must return soon after ctx ends, which a bridge lets it do after five seconds. A refused call counts for no
-	// limit at all. Quotas of the admission are shown to the caller in both
-	// cases; Release is called once, when an admitted call has ended.
+	// limit at all. Any other error is answered with 503. Quotas of the admission are shown to the caller in both
+	// cases; Release, unless it is nil, is called once, when an admitted call has ended.
 	Admit(ctx context.Context, caller string) (Admission, error)
 }
 
