@@ -5,9 +5,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/memnet"
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
+	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
 // A result that panics when it is written as JSON.
@@ -165,4 +168,32 @@ func TestLimiterThatPanicsAtTheEnd(t *testing.T) {
 			t.Errorf("%s: the log tells of it %d times:\n%s", name, n, log.String())
 		}
 	}
+}
+
+// A panicker panics when the service is announced, and when it is closed.
+type panicker struct{ bridge.Provider }
+
+func (panicker) Announce(context.Context, *contract.Contract) error { panic("no orchestrator") }
+func (panicker) Close() error                                       { panic("no end") }
+
+// A bridge whose announcer or provider panics beside any call stops in order, and says so, instead of ending the process amid calls.
+func TestPanicsBesideCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		p := panicker{shouter(shout)}
+		b := newBridge(t, loadContract(t), p, &bridge.Options{Announcer: p, Logger: log.logger()})
+		if err := b.Reload(nil, panicker{shouter(shout)}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(log.String(), "panic: no end") {
+			t.Errorf("the log does not say that the provider that was replaced does not close:\n%s", log.String())
+		}
+		err := b.Serve(t.Context(), memnet.Listen())
+		for _, want := range []string{"announce shouter-001: panic: no orchestrator", "close provider: panic: no end"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("Serve = %v, want %s", err, want)
+			}
+		}
+	})
 }

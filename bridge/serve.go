@@ -142,7 +142,7 @@ func (b *Bridge) keepAnnounced(ctx context.Context, addr net.Addr) error {
 		turn, end := context.WithCancel(ctx)
 		c, err := b.nextAnnouncement(addr, end)
 		if err == nil && b.untilReady(turn) {
-			err = b.opts.Announcer.Announce(turn, c)
+			_, err = guarded(func() (any, error) { return nil, b.opts.Announcer.Announce(turn, c) })
 		}
 		over := turn.Err() != nil
 		end()
@@ -244,7 +244,7 @@ func closeProvider(p Provider) error {
 	if !ok {
 		return nil
 	}
-	if err := closer.Close(); err != nil {
+	if _, err := guarded(func() (any, error) { return nil, closer.Close() }); err != nil {
 		return fmt.Errorf("bridge: close provider: %w", err)
 	}
 	return nil
