@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -101,7 +103,12 @@ func invalidRequest(err error) error {
 	if syntax, ok := errors.AsType[*contract.SyntaxError](err); ok {
 		return &Error{Code: CodeInvalidRequest, Detail: "The body was not understood: " + syntax.Detail + ".", Fields: []contract.Violation{{Pointer: syntax.Pointer, Detail: syntax.Detail}}}
 	}
-	return &Error{Code: CodeInvalidRequest, Detail: "The body cannot be decoded into what this operation takes.", Cause: undecodable(err)}
+	e := &Error{Code: CodeInvalidRequest, Detail: "The body cannot be decoded into what this operation takes.", Cause: undecodable(err)}
+	if mismatch, ok := errors.AsType[*jsonv2.SemanticError](err); ok {
+		e.Detail += " See errors for where."
+		e.Fields = []contract.Violation{{Pointer: string(mismatch.JSONPointer), Detail: "this " + mismatch.JSONKind.String() + " is not one that the operation can take"}}
+	}
+	return e
 }
 
 func shuttingDown() *Error {

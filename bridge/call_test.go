@@ -28,6 +28,37 @@ func TestCall(t *testing.T) {
 	}
 }
 
+// What input_schema calls an integer is one for the handler, too, however its caller writes it. What the handler's type cannot
+// hold is refused by its place.
+func TestIntegersAsJSONSchemaHasThem(t *testing.T) {
+	t.Parallel()
+	type request struct {
+		Text  string  `json:"text"`
+		Times int8    `json:"times"`
+		Pitch float64 `json:"pitch"`
+	}
+	h := bridge.HandlerFunc(func(_ context.Context, req request) (shoutResponse, error) {
+		return shoutResponse{fmt.Sprintf("%s %d %v", req.Text, req.Times, req.Pitch)}, nil
+	})
+	c := loadContract(t, "        input_schema: schemas/request.json", `        input_schema: {type: object, properties: {times: {type: integer}}}`)
+	srv := serve(t, newBridge(t, c, routes{bridge.Unary("POST /shout", h, bridge.Serves("shouting"))}, nil))
+	for times, want := range map[string]string{
+		"3": "a 3 0.5", "3.0": "a 3 0.5", "3e0": "a 3 0.5", "30E-1": "a 3 0.5", "-3.00": "a -3 0.5", "1e2": "a 100 0.5", "0.0": "a 0 0.5", "-0.0": "a 0 0.5",
+		"3.5": "", "1e3": "", "1e300": "", "300": "",
+	} {
+		got := post(t, srv, "/shout", `{"text": "a", "times": `+times+`, "pitch": 0.5}`)
+		if want != "" && got.Body != `{"loud":"`+want+`"}` {
+			t.Errorf("times %s = %d %s, want %s", times, got.Status, got.Body, want)
+		}
+		if want != "" {
+			continue
+		}
+		if p := got.problem(t); got.Status != 422 && got.Status != 400 || len(p.Errors) != 1 || p.Errors[0].Pointer != "/times" {
+			t.Errorf("times %s = %d %s, want a refusal of /times", times, got.Status, got.Body)
+		}
+	}
+}
+
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), nil))

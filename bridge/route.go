@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
+	"strings"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -44,7 +46,8 @@ func Timeout(d time.Duration) RouteOption {
 // Unary makes a route that answers once. The pattern is a method and a path as in the contract: "POST /review".
 //
 // Requests are decoded as encoding/json does, but names must match exactly and may not repeat, so that what was
-// validated is what is decoded. A request without a body (GET, HEAD, DELETE) decodes from an object of its path and query
+// validated is what is decoded; and an integer is one for a Go int, too, if it is written as JSON Schema allows, such as 20.0.
+// A request without a body (GET, HEAD, DELETE) decodes from an object of its path and query
 // parameters: texts, but numbers, truth values and lists where the endpoint's input_schema says so.
 func Unary[Req, Res any](pattern string, h Handler[Req, Res], opts ...RouteOption) Route {
 	r := Route{
@@ -99,7 +102,34 @@ var strictJSON = jsonv2.JoinOptions(
 func decode[Req any](body []byte) (any, error) {
 	var req Req
 	err := jsonv2.Unmarshal(body, &req, strictJSON)
+	if mismatch, ok := errors.AsType[*jsonv2.SemanticError](err); ok && mismatch.JSONKind == '0' {
+		var again Req
+		if jsonv2.Unmarshal(plainIntegers(body), &again, strictJSON) == nil {
+			return again, nil
+		}
+	}
 	return req, err
+}
+
+// plainIntegers writes whole numbers without fraction and exponent. For JSON Schema 20.0 and 2e1 are integers, and some callers
+// write all numbers so, but an int of Go takes neither.
+func plainIntegers(body []byte) []byte {
+	var plain bytes.Buffer
+	from, to := jsontext.NewDecoder(bytes.NewReader(body)), jsontext.NewEncoder(&plain)
+	for {
+		token, err := from.ReadToken()
+		if err != nil {
+			return plain.Bytes()
+		}
+		if token.Kind() == '0' && strings.ContainsAny(token.String(), ".eE") {
+			if f, err := token.Float(); err == nil && f == math.Trunc(f) && math.Abs(f) <= 1<<53 {
+				token = jsontext.Int(int64(f))
+			}
+		}
+		if err := to.WriteToken(token); err != nil {
+			return plain.Bytes()
+		}
+	}
 }
 
 // undecodable says which Go type does not take what input_schema allows, but not what was sent.
