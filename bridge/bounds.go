@@ -70,7 +70,7 @@ func integer(value any) (int64, bool) {
 // watch returns what a handler sends events with; nil if it shall send none. It ends a call with errSilent when nothing is
 // sent for too long, for then the wrapped service has stalled. While an event is on its way to the caller, who has
 // Options.WriteTimeout, the clock stands.
-func (bound *binding) watch(to answer, end context.CancelCauseFunc) (send func(any) error, stop func() bool) {
+func (bound *binding) watch(ctx context.Context, to answer, end context.CancelCauseFunc) (send func(any) error, stop func() bool) {
 	if !bound.streams || bound.once && !to.listens() {
 		return nil, func() bool { return true }
 	}
@@ -80,7 +80,7 @@ func (bound *binding) watch(to answer, end context.CancelCauseFunc) (send func(a
 		if !clock.Stop() {
 			return errors.New("the call has ended")
 		}
-		err := to.send(event)
+		err := to.send(ctx, event)
 		if errors.Is(err, errClientGone) {
 			end(err) // nobody reads: the wrapped service need not go on
 		}

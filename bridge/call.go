@@ -60,7 +60,11 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if kept != nil {
 		return b.invokeKept(x, bound, req, release, to, kept)
 	}
-	return b.invoke(x, bound, req, release, to, x.severable())
+	run := b.runApart
+	if x.severable() {
+		run = b.runHere
+	}
+	return b.invoke(x, bound, req, release, to, run)
 }
 
 // refuse counts a call that a clause of the contract does not let come as far as the limits.
@@ -117,9 +121,9 @@ func shuttingDown() *Error {
 
 // An answer is how a result reaches the caller: as one JSON document, or as the end of a stream.
 type answer interface {
-	listens() bool                      // whether events reach anybody
-	attach(end context.CancelCauseFunc) // which is called if nobody reads the answer
-	send(event any) error
+	listens() bool                             // whether events reach anybody
+	attach(end context.CancelCauseFunc)        // which is called if nobody reads the answer
+	send(ctx context.Context, event any) error // ctx is the call's
 	finish(result []byte) error
 	fail(err error) // says so in the stream if it has begun, otherwise leaves it to the caller of invoke
 	close()         // no write happens after it returns
@@ -183,11 +187,11 @@ func withoutValues(err error) error {
 // plainAnswer answers with one JSON document. Events are dropped.
 type plainAnswer struct{ x *exchange }
 
-func (a plainAnswer) listens() bool                  { return false }
-func (a plainAnswer) attach(context.CancelCauseFunc) {}
-func (a plainAnswer) send(any) error                 { return a.x.r.Context().Err() }
-func (a plainAnswer) fail(error)                     {}
-func (a plainAnswer) close()                         {}
+func (a plainAnswer) listens() bool                         { return false }
+func (a plainAnswer) attach(context.CancelCauseFunc)        {}
+func (a plainAnswer) send(ctx context.Context, _ any) error { return ctx.Err() }
+func (a plainAnswer) fail(error)                            {}
+func (a plainAnswer) close()                                {}
 
 func (a plainAnswer) finish(result []byte) error {
 	if !hasBody(a.x.r.Method) { // what answers others is not cached unless it says so

@@ -96,7 +96,7 @@ func (bound binding) tracked() (_ *binding, returned <-chan struct{}) {
 func (b *Bridge) invokeOnce(x *exchange, bound *binding, req any, release func(), to answer, e *entry) error {
 	tracked, returned := bound.tracked()
 	record := &recordedAnswer{answer: to, ledger: b.ledger, entry: e}
-	err := b.invoke(x, tracked, req, release, record, false)
+	err := b.invoke(x, tracked, req, release, record, b.runApart)
 	if record.done {
 		return err
 	}

@@ -20,82 +20,82 @@ var (
 	errGoroutine = errors.New("the handler ended its goroutine")
 )
 
-type outcome struct {
-	result any
-	err    error
-}
+// A runner runs handle for an exchange, and waits for it, but not much longer than ctx. Its error is errRelieved if the caller
+// was answered meanwhile.
+type runner func(ctx context.Context, x *exchange, to answer, handle func() (any, error)) (result any, err error)
 
-// invoke runs the handler under the call's deadline and answers with its result. The caller is answered in time even if
-// the handler ignores its context; such a call keeps its slot until the handler returns, because until then it is in
-// progress. If here is true, the handler runs on the request's goroutine, and an error is errRelieved if the caller was
-// answered without it.
-func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to answer, here bool) error {
+// invoke has run call the handler under the call's deadline, and answers with its result. The caller is answered in time
+// even if the handler ignores its context; such a call keeps its slot until the handler returns, because until then it is in
+// progress.
+func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to answer, run runner) error {
 	ctx, stop := context.WithTimeoutCause(x.r.Context(), bound.total, errDeadline)
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	send, stopWatch := bound.watch(to, cancel)
+	send, stopWatch := bound.watch(ctx, to, cancel)
 	defer stopWatch()
 	to.attach(cancel)
 	defer to.close()
 
-	handle := func() (o outcome) {
-		defer release() // before the caller is answered, who may call again at once
-		ctx, ended := b.telemetry.call(ctx, x.route)
-		o.result, o.err = guarded(func() (any, error) { return bound.handle(ctx, req, send) })
-		ended(o.err)
-		return o
-	}
-	run := b.runApart
-	if here {
-		run = b.runHere
-	}
-	o, err := run(ctx, x, to, handle)
-	if err == nil {
-		err = o.err
+	result, err := run(ctx, x, to, func() (any, error) {
+		return guarded(func() (result any, err error) { // telemetry may be the operator's
+			defer release() // before the caller is answered, who may call again at once
+			ctx, ended := b.telemetry.call(ctx, x.route)
+			err = errGoroutine
+			defer func() { ended(err) }()
+			result, err = guarded(func() (any, error) { return bound.handle(ctx, req, send) })
+			return result, err
+		})
+	})
+	if err == errRelieved {
+		return nil
 	}
 	if err == nil {
-		var result []byte
-		if result, err = b.checkResult(o.result, bound); err == nil {
-			err = to.finish(result)
+		var body []byte
+		if body, err = b.checkResult(result, bound); err == nil {
+			err = to.finish(body)
 		}
 	}
-	if err == nil || err == errRelieved {
-		return err
+	if err == nil {
+		return nil
 	}
 	err = blame(ctx, err)
 	to.fail(err)
 	return err
 }
 
-// runApart runs handle on a goroutine of its own and waits for it, but not much longer than ctx.
-func (b *Bridge) runApart(ctx context.Context, x *exchange, _ answer, handle func() outcome) (outcome, error) {
+// runApart is the [runner] that gives handle a goroutine of its own.
+func (b *Bridge) runApart(ctx context.Context, x *exchange, _ answer, handle func() (any, error)) (any, error) {
+	type outcome struct {
+		result any
+		err    error
+	}
 	done := make(chan outcome, 1)
 	x.service.provider.acquire()
 	b.calls.Go(func() {
 		defer b.release(x.service)
 		o := outcome{err: errGoroutine}
 		defer func() { done <- o }()
-		o = handle()
+		o.result, o.err = handle()
 	})
 	select {
 	case o := <-done:
-		return o, nil
+		return o.result, o.err
 	case <-ctx.Done():
 	}
 	late := time.NewTimer(grace)
 	defer late.Stop()
 	select {
 	case o := <-done:
-		return o, nil
+		return o.result, o.err
 	case <-late.C:
-		return outcome{}, fmt.Errorf("%w: %w", errNoReturn, ctx.Err())
+		return nil, fmt.Errorf("%w: %w", errNoReturn, ctx.Err())
 	}
 }
 
-// runHere runs handle on the request's goroutine: another one would be an eighth of a call's CPU, and a stack. If the handler
-// does not return in time, the caller is answered from a timer's goroutine.
-func (b *Bridge) runHere(ctx context.Context, x *exchange, to answer, handle func() outcome) (o outcome, err error) {
+// runHere is the [runner] for the request's goroutine: another one would be an eighth of a call's CPU, and a stack. If handle
+// does not return in time, the caller is answered from a timer's goroutine, which x must allow (see severable).
+func (b *Bridge) runHere(ctx context.Context, x *exchange, to answer, handle func() (any, error)) (result any, err error) {
 	x.service.provider.acquire()
 	defer b.release(x.service)
 	b.calls.Add(1)
@@ -111,12 +111,12 @@ func (b *Bridge) runHere(ctx context.Context, x *exchange, to answer, handle fun
 			turn.relieve(blame(ctx, errGoroutine))
 		}
 	}()
-	o = handle()
+	result, err = handle()
 	returned = true
 	if !turn.take() {
-		return outcome{}, errRelieved
+		return nil, errRelieved
 	}
-	return o, nil
+	return result, err
 }
 
 // A turn is the right to answer a caller: it belongs to whoever is first, the goroutine of the request when the handler has
@@ -138,8 +138,8 @@ func (t *turn) take() bool {
 	return first
 }
 
-// relieve ends the exchange with err, unless the handler has returned, which waits for the end of relieve. net/http
-// does not end a response before the request's goroutine returns, so the connection is taken from it.
+// relieve ends the exchange with err, unless the handler has returned; if it does so meanwhile, it waits for the end of
+// relieve. net/http does not end a response before the request's goroutine returns, so the connection is taken from it.
 func (t *turn) relieve(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -147,6 +147,7 @@ func (t *turn) relieve(err error) {
 		return
 	}
 	t.taken = true
+	defer func() { _ = recover() }() // if it is the logger that panics: here, that would end the process
 	if _, err := guarded(func() (any, error) { t.answer(err); return nil, nil }); err != nil {
 		t.x.bridge.log.LogAttrs(context.Background(), slog.LevelError, "a caller whose handler is late could not be answered", classify(err).attrs()...)
 	}
@@ -163,22 +164,24 @@ func (t *turn) answer(err error) {
 	t.x.sever()
 }
 
-// severable reports whether sever can end the response.
+// severable reports whether sever can end the response: over HTTP/1, where a connection is one caller's, and if there is nothing
+// but net/http before the bridge. Middleware would not learn of the end, and may hold back what it is given until the bridge
+// returns.
 func (x *exchange) severable() bool {
-	_, ok := x.w.ResponseWriter.(http.Hijacker)
-	return ok && x.r.ProtoMajor == 1 // not HTTP/2, where a connection is not one caller's
+	srv, ok := x.r.Context().Value(http.ServerContextKey).(*http.Server)
+	return ok && srv.Handler == x.bridge && x.r.ProtoMajor == 1
 }
 
 // sever sends what has been written of the response, ends it, and gives up the connection.
 func (x *exchange) sever() {
 	control := http.NewResponseController(x.w)
-	_ = control.Flush()
+	whole := control.Flush() == nil
 	conn, _, err := control.Hijack()
 	if err != nil {
 		return // the response ends when the handler returns
 	}
 	defer conn.Close()
-	if x.r.ProtoAtLeast(1, 1) && x.r.Method != http.MethodHead && x.w.Header().Get("Content-Length") == "" {
+	if whole && x.r.ProtoAtLeast(1, 1) && x.r.Method != http.MethodHead { // else the end would be taken for the rest of an event
 		_ = conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
 		_, _ = io.WriteString(conn, "0\r\n\r\n") // the last chunk (RFC 9112 section 7.1)
 	}

@@ -52,8 +52,8 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 	b.calls.Go(func() {
 		defer b.release(x.service)
 		defer cancel(nil)
-		to := &jobAnswer{ctx: ctx, ledger: b.ledger, entry: e, limit: bound.maxResponse}
-		err := b.invoke(job, long, req, release, to, false)
+		to := &jobAnswer{ledger: b.ledger, entry: e, limit: bound.maxResponse}
+		err := b.invoke(job, long, req, release, to, b.runApart)
 		record := e.succeed(to.result)
 		if err != nil {
 			job.failure = blameForJob(ctx, err)
@@ -113,7 +113,6 @@ func (l *ledger) cancel(e *entry) bool {
 
 // A jobAnswer collects what a job has to say.
 type jobAnswer struct {
-	ctx    context.Context // of the job, which is as long as the answer's
 	ledger *ledger
 	entry  *entry
 	limit  int64 // of an event, in bytes
@@ -125,8 +124,8 @@ type jobAnswer struct {
 
 func (a *jobAnswer) listens() bool { return true }
 
-func (a *jobAnswer) send(event any) error {
-	if err := a.ctx.Err(); err != nil {
+func (a *jobAnswer) send(ctx context.Context, event any) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	name, data, err := encodeEvent(event, a.limit)

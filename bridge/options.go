@@ -56,8 +56,8 @@ type Options struct {
 	TracerProvider trace.TracerProvider
 	MeterProvider  metric.MeterProvider
 
-	// Audit is told of every request but health checks, and of every job, once, when it has ended. It is called on the
-	// request's own goroutine, so it should be quick. Its context keeps the request's values and does not end with it. Default: none.
+	// Audit is told of every request but health checks, and of every job, once, when it has ended. It holds up whoever
+	// tells, so it should be quick. Its context keeps the request's values and does not end with it. Default: none.
 	Audit func(context.Context, Call)
 
 	MaxBodyBytes     int64 // of a request, decompressed, unless the contract has max_request_bytes; default 1 MiB

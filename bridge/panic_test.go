@@ -2,10 +2,12 @@ package bridge_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/memnet"
@@ -132,6 +134,53 @@ func TestPanicInTheMiddleOfAnAnswer(t *testing.T) {
 		t.Errorf("answer = %d, want a broken connection", res.StatusCode)
 	}
 }
+
+// So does a panic of what writes a heartbeat, which is on no goroutine of a request.
+func TestPanicAtAHeartbeat(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		b := newBridge(t, loadContract(t), shouter(func(ctx context.Context, _ shoutRequest, send func(word) error) (shoutResponse, error) {
+			_ = send(word{"A"})
+			<-ctx.Done()
+			return shoutResponse{}, ctx.Err()
+		}), &bridge.Options{Logger: log.logger(), Heartbeat: time.Second})
+		ln := memnet.Listen()
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.ServeHTTP(&fading{ResponseWriter: w}, r) })}
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(ln) }()
+		res, err := ln.Client().Do(newRequest(t, "POST", shoutURL, `{"text": "a"}`, wantEvents...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if body, err := io.ReadAll(res.Body); err == nil {
+			t.Errorf("stream = %s, want a broken connection", body)
+		}
+		synctest.Wait()
+		if !strings.Contains(log.String(), `cause="panic: faded"`) {
+			t.Errorf("the log does not say what panicked:\n%s", log.String())
+		}
+		srv.Close()
+		<-served
+	})
+}
+
+// fading is a writer that panics from the second write on.
+type fading struct {
+	http.ResponseWriter
+	written bool
+}
+
+func (f *fading) Write(p []byte) (int, error) {
+	if f.written {
+		panic("faded")
+	}
+	f.written = true
+	return f.ResponseWriter.Write(p)
+}
+
+func (f *fading) Unwrap() http.ResponseWriter { return f.ResponseWriter }
 
 // brittle is a writer that panics instead of writing a body.
 type brittle struct{ http.ResponseWriter }

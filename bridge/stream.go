@@ -37,7 +37,7 @@ func newEventStream(x *exchange, maxEvent int64) *eventStream {
 
 func (s *eventStream) listens() bool { return true }
 
-func (s *eventStream) send(event any) error {
+func (s *eventStream) send(_ context.Context, event any) error {
 	name, data, err := encodeEvent(event, s.maxEvent)
 	if err != nil {
 		return err
@@ -56,7 +56,8 @@ func (s *eventStream) heartbeat() {
 	if s.closed {
 		return
 	}
-	if err := s.put([]byte(": heartbeat\n\n")); err != nil {
+	_, err := guarded(func() (any, error) { return nil, s.put([]byte(": heartbeat\n\n")) }) // on this goroutine a panic would end the process
+	if err != nil {
 		s.cancel(err)
 		return
 	}
