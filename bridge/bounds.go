@@ -14,6 +14,7 @@ import (
 // options.
 type bounds struct {
 	total       time.Duration // of the whole call
+	deadline    *deadline     // that total sets
 	firstEvent  time.Duration // of a route that streams, until its first event or its answer; 0: like total
 	idle        time.Duration // of a route that streams, between events, and from the last one to the answer
 	maxRequest  int64         // bytes of a body, decompressed
@@ -21,6 +22,13 @@ type bounds struct {
 
 	requestClause, responseClause string // of the contract, that set them; "" if the options did
 }
+
+// A deadline is why the context of a call ended that took too long.
+type deadline struct {
+	clause string // of the contract, that set it; "" if it was somebody else
+}
+
+func (*deadline) Error() string { return "the call took longer than its route allows" }
 
 // contractBounds are members of a contract's constraints that [bounds] enforce, with the largest value of each.
 var contractBounds = map[string]int64{
@@ -39,6 +47,7 @@ func newBounds(c *contract.Contract, r *Route, opts *Options) bounds {
 	}
 	return bounds{
 		total:       cmp.Or(time.Duration(state("timeout_ms"))*time.Millisecond, r.timeout),
+		deadline:    &deadline{clause("timeout_ms")},
 		firstEvent:  opts.FirstEventTimeout,
 		idle:        opts.IdleTimeout,
 		maxRequest:  cmp.Or(state("max_request_bytes"), opts.MaxBodyBytes),

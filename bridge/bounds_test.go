@@ -176,8 +176,13 @@ func TestBoundsOfTheContract(t *testing.T) {
 		inBubble(t, b, func(client *http.Client) {
 			call := func(body string) int { return send(t, client, newRequest(t, "POST", shoutURL, body)).Status }
 			start := time.Now()
-			if got := call(`{"text": "wait"}`); got != 504 || time.Since(start) != 1500*time.Millisecond {
-				t.Errorf("timeout_ms: %d after %v", got, time.Since(start))
+			late := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "wait"}`))
+			if late.Status != 504 || time.Since(start) != 1500*time.Millisecond || late.problem(t).Clause != "constraints.timeout_ms" {
+				t.Errorf("timeout_ms: %d after %v: %s", late.Status, time.Since(start), late.Body)
+			}
+			hurried := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "wait"}`, "Prefer", "wait=1"))
+			if hurried.Status != 504 || hurried.problem(t).Clause != "" {
+				t.Errorf("a caller who waits for a second is answered %d %s, want no clause", hurried.Status, hurried.Body)
 			}
 			for body, want := range map[string]int{
 				`{"text": "a", "times": 1}`:                             200,
@@ -198,7 +203,7 @@ func TestBoundsOfTheContract(t *testing.T) {
 			call(`{"text": 1}`)
 		})
 		want := map[string]float64{
-			"caio.bridge.outcome=admitted http.route=/shout":                                                          4,
+			"caio.bridge.outcome=admitted http.route=/shout":                                                          5,
 			"caio.bridge.contract_clause=constraints.max_request_bytes caio.bridge.outcome=refused http.route=/shout": 2,
 			"caio.bridge.contract_clause=api.endpoints.input_schema caio.bridge.outcome=refused http.route=/shout":    1,
 		}

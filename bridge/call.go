@@ -13,11 +13,10 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// Why the context of a call ended. That a caller left shows as a plain context.Canceled.
+// Why the context of a call ended, beside a [deadline]. That a caller left shows as a plain context.Canceled.
 var (
 	errClientGone = errors.New("the caller is gone")
 	errStopping   = errors.New("the bridge is stopping")
-	errDeadline   = errors.New("the call took longer than its route allows")
 	errSilent     = errors.New("the handler sent nothing")
 )
 
@@ -134,11 +133,13 @@ func blame(ctx context.Context, err error) *Error {
 	if _, ok := errors.AsType[*panicError](err); ok {
 		return classify(err) // whatever else happened: it is a fault to be mended
 	}
-	switch cause := context.Cause(ctx); {
+	cause := context.Cause(ctx)
+	if late, ok := errors.AsType[*deadline](cause); ok {
+		return &Error{Code: CodeTimeout, Detail: "The call took longer than this operation allows, or than the caller said to wait.", Clause: late.clause, Cause: err}
+	}
+	switch {
 	case errors.Is(cause, errStopping):
 		return &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down; the call was cut off. Try again.", Cause: err}
-	case errors.Is(cause, errDeadline):
-		return &Error{Code: CodeTimeout, Detail: "The call took longer than this operation allows, or than the caller said to wait.", Cause: err}
 	case errors.Is(cause, errSilent):
 		return &Error{Code: CodeTimeout, Detail: "The wrapped service sent nothing for longer than this operation allows.", Cause: fmt.Errorf("%w: %w", cause, err)}
 	case cause != nil, errors.Is(err, errClientGone):

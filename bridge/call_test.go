@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -270,6 +271,9 @@ func TestHandlersThatFail(t *testing.T) {
 			p := got.problem(t)
 			if got.Status != test.status || got.Header.Get("Retry-After") != test.retry {
 				t.Errorf("status %d, Retry-After %q, want %d, %q", got.Status, got.Header.Get("Retry-After"), test.status, test.retry)
+			}
+			if p.RetryAfter > 0 && strconv.Itoa(p.RetryAfter) != test.retry || test.retry != "" && p.RetryAfter == 0 {
+				t.Errorf("retry_after = %d, want %q", p.RetryAfter, test.retry)
 			}
 			if diff := cmp.Diff(test.want, problem{Code: p.Code, Detail: p.Detail, Retryable: p.Retryable, Clause: p.Clause}); diff != "" {
 				t.Errorf("problem (-want +got):\n%s", diff)

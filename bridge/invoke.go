@@ -28,7 +28,7 @@ type runner func(ctx context.Context, x *exchange, to answer, handle func() (any
 // even if the handler ignores its context; such a call keeps its slot until the handler returns, because until then it is in
 // progress.
 func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to answer, run runner) error {
-	ctx, stop := context.WithTimeoutCause(x.r.Context(), bound.total, errDeadline)
+	ctx, stop := context.WithTimeoutCause(x.r.Context(), bound.total, bound.deadline)
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -33,7 +33,7 @@ func hurried(r *http.Request, bound *binding) *binding {
 		return bound
 	}
 	short := *bound
-	short.total = wait
+	short.total, short.deadline = wait, &deadline{}
 	return &short
 }
 

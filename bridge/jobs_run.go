@@ -45,7 +45,9 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 	job := &exchange{bridge: b, service: x.service, start: time.Now(), id: x.id, principal: x.principal, route: x.route, span: x.span}
 	job.r = x.r.WithContext(context.WithValue(ctx, exchangeKey{}, job))
 	long, returned := bound.tracked()
-	long.total = max(bound.total, b.opts.JobTimeout)
+	if b.opts.JobTimeout > bound.total {
+		long.total, long.deadline = b.opts.JobTimeout, &deadline{}
+	}
 	b.ledger.own(e, cancel)
 	x.service.provider.acquire()
 	ended := b.telemetry.job(ctx, x.route)

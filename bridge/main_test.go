@@ -130,6 +130,7 @@ type problem struct {
 	Status                              int
 	RequestID                           string `json:"request_id"`
 	Retryable                           bool
+	RetryAfter                          int `json:"retry_after"`
 	Errors                              []contract.Violation
 	Clause                              string `json:"contract_clause"`
 	Error                               struct {

@@ -302,9 +302,10 @@ var problemSchema = object{
 	"required":    []string{"type", "title", "status", "instance", "code", "request_id", "retryable", "error"},
 	"properties": object{
 		"type": text, "title": text, "status": object{"type": "integer"}, "detail": text, "instance": text,
-		"code":       object{"type": "string", "description": "Stable, in snake case."},
-		"request_id": object{"type": "string", "description": "Also in the header X-Request-Id and in the service's log."},
-		"retryable":  object{"type": "boolean", "description": "Whether the same request may succeed later."},
+		"code":        object{"type": "string", "description": "Stable, in snake case."},
+		"request_id":  object{"type": "string", "description": "Also in the header X-Request-Id and in the service's log."},
+		"retryable":   object{"type": "boolean", "description": "Whether the same request may succeed later."},
+		"retry_after": object{"type": "integer", "description": "When, in seconds, if that is known. In an answer of its own it is the header Retry-After, too."},
 		"errors": object{"type": "array", "items": object{"type": "object", "required": []string{"pointer", "detail"}, "properties": object{
 			"pointer": object{"type": "string", "description": "Where in the request (RFC 6901)."}, "detail": text,
 		}}},

@@ -19,6 +19,7 @@ type problem struct {
 	Code      string               `json:"code"`
 	RequestID string               `json:"request_id"`
 	Retryable bool                 `json:"retryable"`
+	RetryIn   int                  `json:"retry_after,omitempty"` // seconds, for those who do not see the header: of streams and jobs
 	Errors    []contract.Violation `json:"errors,omitempty"`
 	Clause    string               `json:"contract_clause,omitempty"`
 	CAIO      caioError            `json:"error"`
@@ -49,6 +50,7 @@ func newProblem(e *Error, instance, requestID string) problem {
 		Code:      e.code(),
 		RequestID: requestID,
 		Retryable: e.retryable(),
+		RetryIn:   ceilSeconds(e.RetryAfter),
 		Errors:    e.Fields,
 		Clause:    e.Clause,
 		CAIO:      caioError{Code: strings.ToUpper(e.code()), Message: message, Details: details},

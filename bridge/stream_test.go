@@ -96,7 +96,8 @@ func TestStreamsThatFail(t *testing.T) {
 		handle func(send func(word) error) (any, error)
 		status int
 		code   string
-		events int // before the error
+		retry  string // in the error
+		events int    // before the error
 	}{
 		"before the first event": {
 			handle: func(func(word) error) (any, error) {
@@ -109,6 +110,12 @@ func TestStreamsThatFail(t *testing.T) {
 				return nil, errors.Join(send(word{"A"}), &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "No voice."})
 			},
 			status: 200, code: "upstream_failed", events: 1,
+		},
+		"after an event, for a while": {
+			handle: func(send func(word) error) (any, error) {
+				return nil, errors.Join(send(word{"A"}), &bridge.Error{Code: bridge.CodeRateLimited, Detail: "Hoarse.", RetryAfter: 1500 * time.Millisecond})
+			},
+			status: 200, code: "rate_limited", retry: `"retry_after":2,`, events: 1,
 		},
 		"panic after an event": {
 			handle: func(send func(word) error) (any, error) {
@@ -145,7 +152,7 @@ func TestStreamsThatFail(t *testing.T) {
 			if n := strings.Count(got.Body, "event: word\n"); n != test.events {
 				t.Errorf("%d events before the error, want %d:\n%s", n, test.events, got.Body)
 			}
-			if strings.Count(got.Body, "event: error\n") != 1 || strings.Contains(got.Body, "event: result\n") || !strings.Contains(got.Body, `"code":"`+test.code+`"`) {
+			if strings.Count(got.Body, "event: error\n") != 1 || strings.Contains(got.Body, "event: result\n") || !strings.Contains(got.Body, `"code":"`+test.code+`"`) || !strings.Contains(got.Body, test.retry) {
 				t.Errorf("want exactly one terminal event, error with code %s:\n%s", test.code, got.Body)
 			}
 		})
