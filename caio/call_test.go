@@ -182,7 +182,7 @@ func TestHostileServices(t *testing.T) {
 				test.handler(w, r)
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			if slow := strings.Contains(test.want, "time") || strings.Contains(test.want, "deadline"); slow {
+			if slow := strings.Contains(test.want, "in time") || strings.Contains(test.want, "deadline"); slow {
 				ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 			}
 			defer cancel()
