@@ -113,13 +113,21 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 	return nil, &Error{Code: CodeInvalidRequest, Detail: "The body is not sent as HTTP has it.", Cause: err}
 }
 
-// whenStopping calls f if the bridge stops and cuts off its calls, until forget is called.
-func (x *exchange) whenStopping(f func()) (forget func() bool) {
-	return context.AfterFunc(x.r.Context(), func() {
+// whenStopping calls f if the bridge stops and cuts off its calls, until forget is called, which waits for f to end: over HTTP/2
+// nothing of a response may be touched after its handler has returned.
+func (x *exchange) whenStopping(f func()) (forget func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(x.r.Context(), func() {
+		defer close(done)
 		if x.isCutOff() {
 			f()
 		}
 	})
+	return func() {
+		if !stop() {
+			<-done
+		}
+	}
 }
 
 func (x *exchange) isCutOff() bool { return errors.Is(context.Cause(x.r.Context()), errStopping) }

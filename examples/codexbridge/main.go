@@ -27,7 +27,7 @@ import (
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // a bridge holds a few megabytes: collecting less often costs little memory and saves a fifth of the CPU time
+		debug.SetGCPercent(400) // a bridge holds a few megabytes: collecting less often costs little memory and saves a tenth of the CPU time
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second signal ends the program at once
