@@ -23,15 +23,7 @@ func serveOnLoopback(t *testing.T, b *bridge.Bridge) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- b.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Errorf("Serve = %v", err)
-		}
-	})
+	serveOn(t, b, ln)
 	return ln.Addr().String()
 }
 

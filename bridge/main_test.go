@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -115,6 +116,19 @@ func serve(t testing.TB, b http.Handler) *httptest.Server {
 		srv.Close()
 	})
 	return srv
+}
+
+// serveOn has b serve itself until the test ends.
+func serveOn(t *testing.T, b *bridge.Bridge, ln net.Listener) {
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- b.Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+	})
 }
 
 type reply struct {

@@ -88,15 +88,7 @@ func serveTLS(t *testing.T, b *bridge.Bridge, config *tls.Config) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- b.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Errorf("Serve = %v", err)
-		}
-	})
+	serveOn(t, b, ln)
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	return "https://localhost:" + port
 }
