@@ -16,14 +16,14 @@ var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.Allo
 // An answer is a response object of the Responses API, as far as a bridge needs it. The SDK's own type is not used: its
 // decoder accepts members of wrong types silently, and takes several times as long.
 type answer struct {
-	ID         string         `json:"id"`
-	Model      string         `json:"model"`
-	Status     string         `json:"status"`
-	Error      *apiError      `json:"error"`
-	Incomplete incomplete     `json:"incomplete_details"`
-	Output     []outputItem   `json:"output"`
-	Usage      jsontext.Value `json:"usage"`
-	requestID  string         // of the bridge's call
+	ID         string       `json:"id"`
+	Model      string       `json:"model"`
+	Status     string       `json:"status"`
+	Error      *apiError    `json:"error"`
+	Incomplete incomplete   `json:"incomplete_details"`
+	Output     []outputItem `json:"output"`
+	Usage      usageReport  `json:"usage"`
+	requestID  string       // of the bridge's call
 }
 
 type incomplete struct {
@@ -95,11 +95,14 @@ func (a *answer) text(remedy string) (string, error) {
 const phaseCommentary = "commentary"
 
 func (a *answer) provenance() provenance {
-	return provenance{Model: a.Model, Usage: a.usage(), RequestID: a.requestID, ResponseID: a.ID}
+	return provenance{Model: a.Model, Usage: a.Usage.usage, RequestID: a.requestID, ResponseID: a.ID}
 }
 
-// usage returns nil if the server did not say what the call cost, or said what cannot be.
-func (a *answer) usage() *usage {
+// A usageReport is what a server said of the cost of an answer: nil if it said nothing, or what cannot be.
+type usageReport struct{ *usage }
+
+// UnmarshalJSON never fails: an answer counts, whatever is said of its cost.
+func (r *usageReport) UnmarshalJSON(data []byte) error {
 	var said *struct {
 		Input        int64 `json:"input_tokens"`
 		InputDetails struct {
@@ -111,14 +114,16 @@ func (a *answer) usage() *usage {
 		} `json:"output_tokens_details"`
 		Total int64 `json:"total_tokens"`
 	}
-	if json.Unmarshal(a.Usage, &said, lenient) != nil || said == nil {
+	r.usage = nil
+	if json.Unmarshal(data, &said, lenient) != nil || said == nil {
 		return nil
 	}
 	cached, reasoning := said.InputDetails.Cached, said.OutputDetails.Reasoning
 	if cached < 0 || said.Input < cached || reasoning < 0 || said.Output < reasoning || said.Total < 0 {
 		return nil
 	}
-	return &usage{said.Input, cached, said.Output, reasoning, said.Total}
+	r.usage = &usage{said.Input, cached, said.Output, reasoning, said.Total}
+	return nil
 }
 
 // misshapen is the error for an answer that is not what was asked for.

@@ -21,9 +21,9 @@ type (
 )
 
 func (p Prompt) Instructions() string { return p.instructions }
-func (p Prompt) Input() string        { return layOut(p.parts) }
+func (p Prompt) Input() string        { return string(p.layOut()) }
 func (p Prompt) MaxTokens() int       { return p.maxTokens }
-func (p Prompt) Schema() string       { return p.format.schema }
+func (p Prompt) Schema() string       { return p.schema }
 
 // Ask calls the model for an answer in one piece, Stream for one in pieces.
 func (p *Provider) Ask(ctx context.Context, asked Prompt) (*Answer, error) {

@@ -43,23 +43,22 @@ Answer with JSON:
 If there is no code to write, leave "code" empty and say why in "explanation".
 ` + aboutParts
 
-var generateFormat = &format{"code_generation", `{"type":"object","additionalProperties":false,"required":["code","explanation","language"],"properties":{
-"code":{"type":"string"},"explanation":{"type":"string"},"language":{"type":"string"}}}`}
+var generateTask = newTask("code_generation", generateInstructions, `{"type":"object","additionalProperties":false,"required":["code","explanation","language"],"properties":{
+"code":{"type":"string"},"explanation":{"type":"string"},"language":{"type":"string"}}}`)
 
 // generation transforms requests and responses of POST /generate.
 type generation struct{}
 
 func (generation) TransformRequest(req generateRequest) (prompt, error) {
-	parts := req.Context.parts()
-	task := req.Prompt
+	request := part{name: "request", text: req.Prompt}
 	if req.MaxTokens > 0 {
-		task += "\n\nKeep the whole answer under " + strconv.Itoa(req.MaxTokens) + " tokens."
+		request.note = "\n\nKeep the whole answer under " + strconv.Itoa(req.MaxTokens) + " tokens."
 	}
 	return prompt{
-		instructions: generateInstructions,
-		parts:        append(parts, part{"request", task}),
-		format:       generateFormat,
-		maxTokens:    min(cmp.Or(req.MaxTokens, maxAnswerTokens), maxAnswerTokens) + reasoningAllowance,
+		task:      generateTask,
+		context:   req.Context,
+		parts:     []part{request},
+		maxTokens: min(cmp.Or(req.MaxTokens, maxAnswerTokens), maxAnswerTokens) + reasoningAllowance,
 	}, nil
 }
 

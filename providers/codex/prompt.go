@@ -18,17 +18,28 @@ const (
 	reasoningAllowance = 4096
 )
 
-// A prompt is what one call asks of the model.
-type prompt struct {
-	instructions string // the same for every call of an operation
-	parts        []part // what the caller sent
-	format       *format
-	maxTokens    int // of the answer and of reasoning together
+// A task is an operation as the model sees it: the same for every call.
+type task struct {
+	instructions string
+	schema       string // JSON Schema in the subset of strict structured output: closed objects, all members required
+	head, tail   string // members of a request that tell the model so, as JSON
 }
 
-func (p prompt) tokens() int {
-	bytes := len(p.instructions) + laidOut(p.parts) + len(p.format.schema)
-	return (bytes + 2) / 3
+func newTask(name, instructions, schema string) *task {
+	return &task{
+		instructions: instructions,
+		schema:       schema,
+		head:         `"instructions":` + quoted(instructions),
+		tail:         `"text":{"format":{"type":"json_schema","strict":true,"name":` + quoted(name) + `,"schema":` + schema + `}}`,
+	}
+}
+
+// A prompt is what one call asks of the model. It refers to what the caller sent, and is laid out when it is sent.
+type prompt struct {
+	*task
+	context   callContext
+	parts     []part
+	maxTokens int // of the answer and of reasoning together
 }
 
 // A callContext is what a caller says beside the task: a language, files, and whatever else the model should know. The
@@ -44,72 +55,136 @@ type file struct {
 	Content string `json:"content"`
 }
 
-// parts returns the context as parts of a prompt.
-func (c callContext) parts() []part {
-	parts := make([]part, 0, len(c.Files)+2) // callers append one
-	if c.Language != "" || len(c.Other) > 0 {
-		parts = append(parts, part{"context", c.about()})
-	}
-	for _, f := range c.Files {
-		parts = append(parts, part{"file " + strconv.Quote(f.Path), f.Content})
-	}
-	return parts
+// A part is a piece of a prompt that came from outside.
+type part struct {
+	name, text string
+	note       string // to be read at the end of the text
+	numbered   bool   // that a line's number and a tab go before each line of the text: models count lines badly
 }
 
-// about returns the context as JSON, without its files.
-func (c callContext) about() string {
-	text := make([]byte, 1, 256)
-	text[0] = '{'
+func (c callContext) saysMore() bool { return c.Language != "" || len(c.Other) > 0 }
+
+// appendAbout writes the context as JSON, without its files.
+func (c callContext) appendAbout(text []byte) []byte {
+	text = append(text, '{')
+	empty := len(text)
 	if c.Language != "" {
 		text = appendQuoted(append(text, `"language":`...), c.Language)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Other)) {
-		if len(text) > 1 {
+		if len(text) > empty {
 			text = append(text, ',')
 		}
 		text = append(append(appendQuoted(text, name), ':'), c.Other[name]...)
 	}
-	return string(append(text, '}'))
+	return append(text, '}')
 }
 
-func appendQuoted(to []byte, text string) []byte {
-	to, _ = jsontext.AppendQuote(to, text) // an error would say that text was not UTF-8 and had to be mended
+func appendQuoted[text ~string | ~[]byte](to []byte, s text) []byte {
+	to, _ = jsontext.AppendQuote(to, s) // an error would say that text was not UTF-8 and had to be mended
 	return to
 }
 
-// A part is a piece of a prompt that came from outside.
-type part struct{ name, text string }
+func quoted(s string) string { return string(appendQuoted(nil, s)) }
 
-// layOut puts each part between marker lines. The markers hold a digest of all parts, so a part cannot forge an end
-// marker: it would have to contain a digest of itself.
-func layOut(parts []part) string {
-	size := laidOut(parts)
-	all := make([]byte, 0, size)
-	for _, p := range parts {
-		all = append(append(all, p.name...), p.text...)
+const (
+	begin = "=== BEGIN "
+	end   = "=== END "
+	mark  = "0123456789abcdef" // where the marks go
+)
+
+// layOut puts the context, its files and the parts each between marker lines. The markers hold a digest of all that, so a
+// part cannot forge an end marker: it would have to contain a digest of itself.
+func (p prompt) layOut() []byte {
+	l := layout{text: make([]byte, 0, p.size()), marks: make([]int, 0, 16)}
+	if p.context.saysMore() {
+		l.begin("context")
+		l.text = p.context.appendAbout(l.text)
+		l.end()
 	}
-	digest := sha256.Sum256(all)
-	mark := hex.EncodeToString(digest[:8])
-	var b strings.Builder
-	b.Grow(size)
-	for _, p := range parts {
-		b.WriteString("=== BEGIN " + mark + " " + p.name + " ===\n")
-		b.WriteString(p.text)
-		if !strings.HasSuffix(p.text, "\n") {
-			b.WriteByte('\n')
-		}
-		b.WriteString("=== END " + mark + " ===\n")
+	for _, f := range p.context.Files {
+		l.begin("file ", f.Path)
+		l.text = append(l.text, f.Content...)
+		l.end()
 	}
-	return b.String()
+	for _, part := range p.parts {
+		l.begin(part.name)
+		l.write(part)
+		l.end()
+	}
+	digest := sha256.Sum256(l.text)
+	for _, at := range l.marks {
+		hex.Encode(l.text[at:], digest[:len(mark)/2])
+	}
+	return l.text
 }
 
-// laidOut returns the size of what layOut makes, or one byte more for each part that ends its last line.
-func laidOut(parts []part) (size int) {
-	const markers = len("=== BEGIN 0123456789abcdef  ===\n\n=== END 0123456789abcdef ===\n")
-	for _, p := range parts {
-		size += markers + len(p.name) + len(p.text)
+// A layout is a text, and where in it the marks are.
+type layout struct {
+	text  []byte
+	marks []int
+}
+
+func (l *layout) begin(name string, paths ...string) {
+	l.mark(begin)
+	l.text = append(append(l.text, ' '), name...)
+	for _, path := range paths {
+		l.text = strconv.AppendQuote(l.text, path)
+	}
+	l.text = append(l.text, " ===\n"...)
+}
+
+func (l *layout) write(p part) {
+	if !p.numbered {
+		l.text = append(append(l.text, p.text...), p.note...)
+		return
+	}
+	n := int64(0)
+	for line := range strings.Lines(p.text) {
+		n++
+		l.text = append(append(strconv.AppendInt(l.text, n, 10), '\t'), line...)
+	}
+	l.text = append(l.text, p.note...)
+}
+
+func (l *layout) end() {
+	if l.text[len(l.text)-1] != '\n' {
+		l.text = append(l.text, '\n')
+	}
+	l.mark(end)
+	l.text = append(l.text, " ===\n"...)
+}
+
+func (l *layout) mark(before string) {
+	l.text = append(l.text, before...)
+	l.marks = append(l.marks, len(l.text))
+	l.text = append(l.text, mark...)
+}
+
+// size is about how long the layout gets: quotes and escapes of names are not counted.
+func (p prompt) size() (size int) {
+	const markers = len(begin+mark+" "+" ===\n"+"\n"+end+mark+" ===\n") + 8
+	if p.context.saysMore() {
+		size += markers + len(`context{"language":""}`) + len(p.context.Language)
+		for name, value := range p.context.Other {
+			size += len(`,"":`) + len(name) + len(value)
+		}
+	}
+	for _, f := range p.context.Files {
+		size += markers + len(f.Path) + len(f.Content)
+	}
+	for _, part := range p.parts {
+		size += markers + len(part.name) + len(part.text) + len(part.note)
+		if part.numbered {
+			size += 5 * (1 + strings.Count(part.text, "\n")) // digits and a tab
+		}
 	}
 	return size
+}
+
+// tokens estimates what the model is sent.
+func (p prompt) tokens() int {
+	return (len(p.instructions) + len(p.schema) + p.size() + 2) / 3
 }
 
 const aboutParts = `The input consists of parts, each between a line "=== BEGIN mark name ===" and a line "=== END mark ===" with the same mark.

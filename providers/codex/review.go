@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 )
@@ -50,46 +49,33 @@ Answer with JSON:
 "overall_correctness" is "patch is incorrect" if a finding must be fixed before the code can be used, else "patch is correct"; "overall_explanation" says why in one to three sentences.
 ` + aboutParts
 
-// reviewFormat has the shape that Codex's own reviews have, which its models know.
-var reviewFormat = &format{"code_review", `{"type":"object","additionalProperties":false,"required":["findings","overall_correctness","overall_explanation","overall_confidence_score"],"properties":{
+// reviewTask wants the shape that Codex's own reviews have, which its models know.
+var reviewTask = newTask("code_review", reviewInstructions, `{"type":"object","additionalProperties":false,"required":["findings","overall_correctness","overall_explanation","overall_confidence_score"],"properties":{
 "findings":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["title","body","confidence_score","priority","code_location"],"properties":{
 "title":{"type":"string"},"body":{"type":"string"},"confidence_score":{"type":"number","minimum":0,"maximum":1},
 "priority":{"type":["integer","null"],"enum":[0,1,2,3,null]},
 "code_location":{"type":"object","additionalProperties":false,"required":["file","line_range"],"properties":{"file":{"type":"string"},
 "line_range":{"type":"object","additionalProperties":false,"required":["start","end"],"properties":{"start":{"type":"integer"},"end":{"type":"integer"}}}}}}}},
 "overall_correctness":{"type":"string","enum":["patch is correct","patch is incorrect"]},
-"overall_explanation":{"type":"string"},"overall_confidence_score":{"type":"number","minimum":0,"maximum":1}}}`}
+"overall_explanation":{"type":"string"},"overall_confidence_score":{"type":"number","minimum":0,"maximum":1}}}`)
 
 // review transforms requests and responses of POST /review.
 type review struct{}
 
 func (review) TransformRequest(req reviewRequest) (prompt, error) {
-	parts := req.Context.parts()
+	subject := part{name: "code", text: req.Code, numbered: true}
 	if req.Diff != "" {
-		parts = append(parts, part{"diff", req.Diff})
-	} else {
-		parts = append(parts, part{"code", numbered(req.Code)})
+		subject = part{name: "diff", text: req.Diff}
 	}
 	return prompt{
-		instructions: reviewInstructions,
-		parts:        append(parts, part{"request", "Review it."}),
-		format:       reviewFormat,
-		maxTokens:    maxAnswerTokens + reasoningAllowance,
+		task:      reviewTask,
+		context:   req.Context,
+		parts:     []part{subject, {name: "request", text: "Review it."}},
+		maxTokens: maxAnswerTokens + reasoningAllowance,
 	}, nil
 }
 
-// numbered puts a line's number and a tab before each line: models count lines badly.
-func numbered(code string) string {
-	var b strings.Builder
-	n := 0
-	for line := range strings.Lines(code) {
-		n++
-		fmt.Fprintf(&b, "%d\t%s", n, line)
-	}
-	return b.String()
-}
-
-// A modelReview is a review as the model writes it, in reviewFormat.
+// A modelReview is a review as the model writes it, as reviewTask wants it.
 type modelReview struct {
 	Findings []struct {
 		Title      string   `json:"title"`

@@ -88,7 +88,7 @@ func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) 
 func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ *answer, err error) {
 	defer func() {
 		if err != nil {
-			conceal(err, layOut(p.parts))
+			conceal(err, string(p.layOut()))
 		}
 	}()
 	res, err := u.open(ctx, p, send != nil)
@@ -158,7 +158,7 @@ func (u *upstream) decode(ctx context.Context, body []byte) (*answer, error) {
 		a.Model = u.model
 	}
 	a.requestID = bridge.RequestID(ctx)
-	if used := a.usage(); used != nil {
+	if used := a.Usage.usage; used != nil {
 		bridge.ReportUsage(ctx, bridge.Usage{
 			Provider: "openai", Operation: "chat", Model: a.Model, RequestModel: u.model,
 			InputTokens: used.InputTokens, OutputTokens: used.OutputTokens,
