@@ -208,7 +208,9 @@ func (x *exchange) log(call *Call) {
 		message = "job"
 		attrs = append(attrs, slog.String("job", call.Job))
 	}
-	x.bridge.log.LogAttrs(x.r.Context(), level, message, attrs...)
+	record := slog.NewRecord(time.Now(), level, message, 0) // without its place in the source, which is always this one and is costly to find
+	record.AddAttrs(attrs...)
+	_ = x.bridge.log.Handler().Handle(x.r.Context(), record) // as Logger does with it
 }
 
 func (x *exchange) level() slog.Level {

@@ -1,43 +1,44 @@
 package bridge
 
 import (
-	"slices"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
 
-const (
-	maxLabels    = 6
-	maxLabelSets = 4096
-)
+const maxLabelSets = 1024 // of one kind
 
-// labelSets remembers the sets of attributes of measurements: there are few, and to make one costs more than to measure.
-type labelSets struct {
-	mu   sync.RWMutex
-	sets map[[maxLabels]attribute.KeyValue]metric.MeasurementOption
+// labels remembers the attributes of measurements by what these are about: there are few, and to make them costs more than
+// to measure. It is safe for concurrent use.
+type labels[K comparable] struct {
+	mu    sync.RWMutex
+	known map[K]*label
 }
 
-// of returns the option that gives a measurement these attributes, at most maxLabels of them, in an order that is always
-// the same.
-func (l *labelSets) of(attrs ...attribute.KeyValue) metric.MeasurementOption {
-	var key [maxLabels]attribute.KeyValue
-	copy(key[:], attrs)
+// A label is a set of attributes as instruments want it, which spares them a slice for each measurement.
+type label struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
+}
+
+// of returns the label of a key, whose attributes make returns if it is new.
+func (l *labels[K]) of(key K, make func() []attribute.KeyValue) *label {
 	l.mu.RLock()
-	option, ok := l.sets[key]
+	known := l.known[key]
 	l.mu.RUnlock()
-	if ok {
-		return option
+	if known != nil {
+		return known
 	}
-	option = metric.WithAttributeSet(attribute.NewSet(slices.Clone(attrs)...))
+	option := metric.WithAttributeSet(attribute.NewSet(make()...))
+	fresh := &label{[]metric.AddOption{option}, []metric.RecordOption{option}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.sets == nil {
-		l.sets = map[[maxLabels]attribute.KeyValue]metric.MeasurementOption{}
+	if l.known == nil {
+		l.known = map[K]*label{}
 	}
-	if len(l.sets) < maxLabelSets { // names of models come from outside
-		l.sets[key] = option
+	if len(l.known) < maxLabelSets { // names of models come from outside
+		l.known[key] = fresh
 	}
-	return option
+	return fresh
 }

@@ -61,8 +61,13 @@ var (
 type telemetry struct {
 	tracer    trace.Tracer
 	meter     metric.Meter
-	labels    labelSets
 	propagate propagation.TraceContext // W3C trace context; baggage of callers is not passed on
+
+	ofRequests   labels[requestKind]
+	ofAdmissions labels[[3]string] // route, outcome, clause
+	ofRoutes     labels[string]
+	ofTokens     labels[tokenKind]
+	ofOutcomes   labels[[3]string] // route, outcome, error code
 
 	requests   metric.Float64Histogram
 	active     metric.Int64UpDownCounter
@@ -134,10 +139,10 @@ func (t *telemetry) begin(r *http.Request, requestID, serviceID string) (context
 		if methodName(r) == otherMethod {
 			span.SetAttributes(keyOriginal.String(shorten(r.Method)))
 		}
-		span.SetAttributes(keyMethod.String(methodName(r)), scheme(r), keyPath.String(shorten(r.URL.Path)), keyRequestID.String(requestID), keyService.String(serviceID))
+		span.SetAttributes(keyMethod.String(methodName(r)), keyScheme.String(schemeOf(r)), keyPath.String(shorten(r.URL.Path)), keyRequestID.String(requestID), keyService.String(serviceID))
 	}
 	if t.active.Enabled(ctx) {
-		t.active.Add(ctx, 1, t.labels.of(keyMethod.String(methodName(r)), scheme(r)))
+		t.active.Add(ctx, 1, t.ofRequest(r, "", 0, "").add...)
 	}
 	return ctx, span
 }
@@ -163,18 +168,34 @@ func (t *telemetry) end(ctx context.Context, span trace.Span, x *exchange, statu
 	}
 	span.End()
 	if t.active.Enabled(ctx) {
-		t.active.Add(ctx, -1, t.labels.of(keyMethod.String(methodName(x.r)), scheme(x.r)))
+		t.active.Add(ctx, -1, t.ofRequest(x.r, "", 0, "").add...)
 	}
 	if t.requests.Enabled(ctx) {
-		attrs := append(make([]attribute.KeyValue, 0, 5), keyMethod.String(methodName(x.r)), scheme(x.r), keyStatus.Int(status))
-		if x.route != "" {
-			attrs = append(attrs, keyRoute.String(x.route))
+		t.requests.Record(ctx, time.Since(x.start).Seconds(), t.ofRequest(x.r, x.route, status, code).record...)
+	}
+}
+
+// A requestKind is what measurements tell of a request: method and scheme of one in progress, and how it ended.
+type requestKind struct {
+	method, scheme, route, code string
+	status                      int // 0: in progress
+}
+
+func (t *telemetry) ofRequest(r *http.Request, route string, status int, code string) *label {
+	kind := requestKind{methodName(r), schemeOf(r), route, code, status}
+	return t.ofRequests.of(kind, func() []attribute.KeyValue {
+		attrs := []attribute.KeyValue{keyMethod.String(kind.method), keyScheme.String(kind.scheme)}
+		if status != 0 {
+			attrs = append(attrs, keyStatus.Int(status))
+		}
+		if route != "" {
+			attrs = append(attrs, keyRoute.String(route))
 		}
 		if code != "" {
 			attrs = append(attrs, keyErrorType.String(code))
 		}
-		t.requests.Record(ctx, time.Since(x.start).Seconds(), t.labels.of(attrs...))
-	}
+		return attrs
+	})
 }
 
 // admitted counts a call that the limits let through, or one that they, or another clause of the contract, refused.
@@ -182,11 +203,21 @@ func (t *telemetry) admitted(ctx context.Context, route string, refused *Error) 
 	if !t.admissions.Enabled(ctx) {
 		return
 	}
-	attrs := []attribute.KeyValue{keyRoute.String(route), keyOutcome.String("admitted")}
+	kind := [3]string{route, "admitted"}
 	if refused != nil {
-		attrs = []attribute.KeyValue{keyRoute.String(route), keyOutcome.String("refused"), keyClause.String(refused.Clause)}
+		kind[1], kind[2] = "refused", refused.Clause
 	}
-	t.admissions.Add(ctx, 1, t.labels.of(attrs...))
+	t.admissions.Add(ctx, 1, t.ofAdmissions.of(kind, func() []attribute.KeyValue {
+		attrs := []attribute.KeyValue{keyRoute.String(route), keyOutcome.String(kind[1])}
+		if refused != nil {
+			attrs = append(attrs, keyClause.String(kind[2]))
+		}
+		return attrs
+	}).add...)
+}
+
+func (t *telemetry) ofRoute(route string) *label {
+	return t.ofRoutes.of(route, func() []attribute.KeyValue { return []attribute.KeyValue{keyRoute.String(route)} })
 }
 
 // call starts the client span of a call to the wrapped service. [ReportUsage] gives it its GenAI name.
@@ -201,7 +232,7 @@ func (t *telemetry) call(ctx context.Context, route string) (context.Context, fu
 		}
 		span.End()
 		if t.provider.Enabled(ctx) {
-			t.provider.Record(ctx, time.Since(start).Seconds(), t.labels.of(keyRoute.String(route)))
+			t.provider.Record(ctx, time.Since(start).Seconds(), t.ofRoute(route).record...)
 		}
 	}
 }
@@ -209,28 +240,42 @@ func (t *telemetry) call(ctx context.Context, route string) (context.Context, fu
 // began records that the first event of a stream went out.
 func (t *telemetry) began(ctx context.Context, x *exchange) {
 	if t.firstEvent.Enabled(ctx) {
-		t.firstEvent.Record(ctx, time.Since(x.start).Seconds(), t.labels.of(keyRoute.String(x.route)))
+		t.firstEvent.Record(ctx, time.Since(x.start).Seconds(), t.ofRoute(x.route).record...)
 	}
 }
 
 // used records what a call of a model took.
 func (t *telemetry) used(ctx context.Context, u Usage, cost *contract.Cost) {
-	about := append(make([]attribute.KeyValue, 0, maxLabels), keyGenAIOperation.String(u.Operation), keyGenAIProvider.String(u.Provider), keyGenAIModel.String(u.Model))
-	if u.RequestModel != "" {
-		about = append(about, keyGenAIAsked.String(u.RequestModel))
-	}
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetName(u.Operation + " " + cmp.Or(u.RequestModel, u.Model))
-		span.SetAttributes(about...)
+		span.SetAttributes(u.attributes()...)
 		span.SetAttributes(keyGenAIInput.Int64(u.InputTokens), keyGenAIOutput.Int64(u.OutputTokens))
 	}
 	if t.tokens.Enabled(ctx) {
-		t.tokens.Record(ctx, u.InputTokens, t.labels.of(append(about, keyGenAITokenType.String("input"))...))
-		t.tokens.Record(ctx, u.OutputTokens, t.labels.of(append(about, keyGenAITokenType.String("output"))...))
+		t.tokens.Record(ctx, u.InputTokens, t.ofModel(u, keyGenAITokenType, "input").record...)
+		t.tokens.Record(ctx, u.OutputTokens, t.ofModel(u, keyGenAITokenType, "output").record...)
 	}
 	if spent, ok := price(u, cost); ok && t.spent.Enabled(ctx) {
-		t.spent.Add(ctx, spent, t.labels.of(append(about, keyCurrency.String(cost.Currency))...))
+		t.spent.Add(ctx, spent, t.ofModel(u, keyCurrency, cost.Currency).add...)
 	}
+}
+
+// attributes name the model, and who runs it.
+func (u Usage) attributes() []attribute.KeyValue {
+	about := []attribute.KeyValue{keyGenAIOperation.String(u.Operation), keyGenAIProvider.String(u.Provider), keyGenAIModel.String(u.Model)}
+	if u.RequestModel != "" {
+		about = append(about, keyGenAIAsked.String(u.RequestModel))
+	}
+	return about
+}
+
+// A tokenKind is what measurements of a model's use are about.
+type tokenKind struct{ operation, provider, model, asked, detail string }
+
+func (t *telemetry) ofModel(u Usage, key attribute.Key, detail string) *label {
+	return t.ofTokens.of(tokenKind{u.Operation, u.Provider, u.Model, u.RequestModel, detail}, func() []attribute.KeyValue {
+		return append(u.attributes(), key.String(detail))
+	})
 }
 
 // price returns what a call costs by the contract, if the contract says.
@@ -249,15 +294,11 @@ func price(u Usage, cost *contract.Cost) (amount float64, stated bool) {
 
 // job measures a job, of which ended tells what became of it.
 func (t *telemetry) job(ctx context.Context, route string) (ended func(keptState)) {
-	start, where := time.Now(), keyRoute.String(route)
-	t.activeJobs.Add(ctx, 1, t.labels.of(where))
+	start := time.Now()
+	t.activeJobs.Add(ctx, 1, t.ofRoute(route).add...)
 	return func(s keptState) {
-		t.activeJobs.Add(ctx, -1, t.labels.of(where))
-		attrs := []attribute.KeyValue{where, keyOutcome.String(string(s.Status))}
-		if s.Code != "" {
-			attrs = append(attrs, keyErrorType.String(s.Code))
-		}
-		t.jobs.Record(ctx, time.Since(start).Seconds(), t.labels.of(attrs...))
+		t.activeJobs.Add(ctx, -1, t.ofRoute(route).add...)
+		t.jobs.Record(ctx, time.Since(start).Seconds(), t.ofOutcome(route, string(s.Status), s.Code).record...)
 	}
 }
 
@@ -267,14 +308,24 @@ func (t *telemetry) repeats(ctx context.Context, route string, err error) {
 	if err != nil {
 		outcome = classify(err).code()
 	}
-	t.repeated.Add(ctx, 1, t.labels.of(keyRoute.String(route), keyOutcome.String(outcome)))
+	t.repeated.Add(ctx, 1, t.ofOutcome(route, outcome, "").add...)
 }
 
-func scheme(r *http.Request) attribute.KeyValue {
+func (t *telemetry) ofOutcome(route, outcome, code string) *label {
+	return t.ofOutcomes.of([3]string{route, outcome, code}, func() []attribute.KeyValue {
+		attrs := []attribute.KeyValue{keyRoute.String(route), keyOutcome.String(outcome)}
+		if code != "" {
+			attrs = append(attrs, keyErrorType.String(code))
+		}
+		return attrs
+	})
+}
+
+func schemeOf(r *http.Request) string {
 	if r.TLS != nil {
-		return keyScheme.String("https")
+		return "https"
 	}
-	return keyScheme.String("http")
+	return "http"
 }
 
 const otherMethod = "_OTHER"

@@ -11,9 +11,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/packages/param"
 	"github.com/openai/openai-go/v3/packages/ssestream"
@@ -24,8 +24,9 @@ import (
 )
 
 const (
-	maxAnswerBytes = 16 << 20 // of one answer, all its events included
-	maxErrorBytes  = 64 << 10 // of an error's body; the rest is cut off
+	maxAnswerBytes = 16 << 20  // of one answer, all its events included
+	maxErrorBytes  = 64 << 10  // of an error's body; the rest is cut off
+	maxKeptBuffer  = 128 << 10 // larger ones are not used again
 	drainTime      = 50 * time.Millisecond
 )
 
@@ -36,6 +37,7 @@ type upstream struct {
 	model   string
 	effort  string
 	redact  func(string) string // takes the key out of a text
+	buffers sync.Pool           // of *bytes.Buffer, for answers
 }
 
 // noParams is encoded in no time; [option.WithRequestBody] replaces it.
@@ -54,7 +56,7 @@ func newUpstream(o *Options) *upstream {
 		opts = append(opts, option.WithAPIKey(key))
 		redact = func(s string) string { return strings.ReplaceAll(s, key, "[key]") }
 	}
-	return &upstream{responses.NewResponseService(opts...), o.Model, o.ReasoningEffort, redact}
+	return &upstream{service: responses.NewResponseService(opts...), model: o.Model, effort: o.ReasoningEffort, redact: redact}
 }
 
 // boundBody keeps a server from filling the memory: the SDK reads errors whole.
@@ -133,8 +135,17 @@ func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Respo
 
 // read reads an answer in one piece.
 func (u *upstream) read(ctx context.Context, res *http.Response) (*answer, error) {
-	var body bytes.Buffer
-	body.Grow(int(min(max(res.ContentLength, 0), 64<<10)) + bytes.MinRead) // at once, mostly
+	body, _ := u.buffers.Get().(*bytes.Buffer)
+	if body == nil {
+		body = new(bytes.Buffer)
+	}
+	defer func() {
+		if body.Cap() <= maxKeptBuffer {
+			body.Reset()
+			u.buffers.Put(body)
+		}
+	}()
+	body.Grow(int(min(max(res.ContentLength, 0), maxKeptBuffer/2)) + bytes.MinRead) // at once, mostly
 	if _, err := body.ReadFrom(res.Body); err != nil {
 		return nil, u.broken(ctx, err)
 	}
@@ -143,7 +154,7 @@ func (u *upstream) read(ctx context.Context, res *http.Response) (*answer, error
 
 func (u *upstream) decode(ctx context.Context, body []byte) (*answer, error) {
 	var a *answer
-	if err := json.Unmarshal(body, &a, lenient); err != nil {
+	if err := unmarshal(body, &a); err != nil {
 		return nil, invalid(err)
 	}
 	switch {
@@ -221,7 +232,7 @@ func (u *upstream) refusal(res *http.Response) error {
 		Detail string    `json:"detail"` // of servers built with FastAPI
 	}
 	var e apiError
-	if data, err := io.ReadAll(res.Body); err == nil && json.Unmarshal(data, &body, lenient) == nil {
+	if data, err := io.ReadAll(res.Body); err == nil && unmarshal(data, &body) == nil {
 		e.Message = body.Detail
 		if body.Error != nil {
 			e = *body.Error
