@@ -76,13 +76,12 @@ func integer(value any) (int64, bool) {
 	return 0, false
 }
 
-// watch returns what a handler sends events with; nil if it shall send none. It ends a call with errSilent when nothing is
-// sent for too long, for then the wrapped service has stalled. While an event is on its way to the caller, who has
-// Options.WriteTimeout, the clock stands.
+// sends reports whether the handler shall send events: a route that can do without does, if nobody listens.
+func (bound *binding) sends(to answer) bool { return bound.streams && (!bound.once || to.listens()) }
+
+// watch returns what a handler sends events with. It ends a call with errSilent when nothing is sent for too long, for then
+// the wrapped service has stalled. While an event is on its way to the caller, who has Options.WriteTimeout, the clock stands.
 func (bound *binding) watch(ctx context.Context, to answer, end context.CancelCauseFunc) (send func(any) error, stop func() bool) {
-	if !bound.streams || bound.once && !to.listens() {
-		return nil, func() bool { return true }
-	}
 	allowed := cmp.Or(bound.firstEvent, 2*bound.total) // without one the deadline comes first
 	clock := time.AfterFunc(allowed, func() { end(fmt.Errorf("%w for %v", errSilent, allowed)) })
 	return func(event any) error {

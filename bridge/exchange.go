@@ -27,6 +27,7 @@ type exchange struct {
 	quiet     bool   // a health check: they come every few seconds
 	failure   *Error // why the call failed, whether or not the caller could be told
 	span      trace.Span
+	traced    bool // that the span is recorded, also when it has ended and a job goes on
 	bounded   bool // that there is a deadline for writes
 	unread    bool // that some of the body may still come
 	ended     bool
@@ -40,7 +41,7 @@ type exchangeKey struct{}
 func newExchange(b *Bridge, w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{bridge: b, service: b.acquire(), w: &responseWriter{ResponseWriter: w}, start: time.Now(), id: requestID(r), unread: r.ContentLength != 0}
 	ctx, span := b.telemetry.begin(r, x.id, x.service.contract.ID)
-	x.span = span
+	x.span, x.traced = span, span.IsRecording()
 	x.r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	return x
 }

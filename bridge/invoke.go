@@ -30,17 +30,22 @@ type runner func(ctx context.Context, x *exchange, to answer, handle func() (any
 func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to answer, run runner) error {
 	ctx, stop := context.WithTimeoutCause(x.r.Context(), bound.total, bound.deadline)
 	defer stop()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	send, stopWatch := bound.watch(ctx, to, cancel)
-	defer stopWatch()
-	to.attach(cancel)
+	var send func(any) error
+	if bound.sends(to) {
+		var end context.CancelCauseFunc
+		ctx, end = context.WithCancelCause(ctx)
+		defer end(nil)
+		to.attach(end)
+		var unwatch func() bool
+		send, unwatch = bound.watch(ctx, to, end)
+		defer unwatch()
+	}
 	defer to.close()
 
 	result, err := run(ctx, x, to, func() (any, error) {
 		return guarded(func() (result any, err error) { // telemetry may be the operator's
 			defer release() // before the caller is answered, who may call again at once
-			ctx, ended := b.telemetry.call(ctx, x.route)
+			ctx, ended := b.telemetry.call(ctx, x)
 			err = errGoroutine
 			defer func() { ended(err) }()
 			result, err = guarded(func() (any, error) { return bound.handle(ctx, req, send) })

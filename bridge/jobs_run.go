@@ -42,7 +42,7 @@ func (b *Bridge) accept(x *exchange, e *entry) error {
 // start runs the handler as a job: its context is the caller's request no longer, but its own.
 func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *entry) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(x.r.Context()))
-	job := &exchange{bridge: b, service: x.service, start: time.Now(), id: x.id, principal: x.principal, route: x.route, span: x.span}
+	job := &exchange{bridge: b, service: x.service, start: time.Now(), id: x.id, principal: x.principal, route: x.route, span: x.span, traced: x.traced}
 	job.r = x.r.WithContext(context.WithValue(ctx, exchangeKey{}, job))
 	long, returned := bound.tracked()
 	if b.opts.JobTimeout > bound.total {

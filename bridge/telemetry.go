@@ -55,6 +55,8 @@ var (
 var (
 	serverSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 	clientSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
+
+	noSpan trace.Span = tracenoop.Span{}
 )
 
 // telemetry holds what is measured of calls. Without a MeterProvider and a TracerProvider everything in it does nothing.
@@ -220,10 +222,14 @@ func (t *telemetry) ofRoute(route string) *label {
 	return t.ofRoutes.of(route, func() []attribute.KeyValue { return []attribute.KeyValue{keyRoute.String(route)} })
 }
 
-// call starts the client span of a call to the wrapped service. [ReportUsage] gives it its GenAI name.
-func (t *telemetry) call(ctx context.Context, route string) (context.Context, func(error)) {
+// call starts the client span of a call to the wrapped service, if the request's own span is kept. [ReportUsage] gives it its
+// GenAI name.
+func (t *telemetry) call(ctx context.Context, x *exchange) (context.Context, func(error)) {
 	start := time.Now()
-	ctx, span := t.tracer.Start(ctx, "call provider", clientSpan...)
+	span := noSpan
+	if x.traced {
+		ctx, span = t.tracer.Start(ctx, "call provider", clientSpan...)
+	}
 	return ctx, func(err error) {
 		if err != nil && span.IsRecording() {
 			code := classify(err).code()
@@ -232,7 +238,7 @@ func (t *telemetry) call(ctx context.Context, route string) (context.Context, fu
 		}
 		span.End()
 		if t.provider.Enabled(ctx) {
-			t.provider.Record(ctx, time.Since(start).Seconds(), t.ofRoute(route).record...)
+			t.provider.Record(ctx, time.Since(start).Seconds(), t.ofRoute(x.route).record...)
 		}
 	}
 }

@@ -47,9 +47,9 @@ func (l *Local) Admit(_ context.Context, caller string) (Admission, error) {
 			s.take(now)
 		}
 	}
-	var a Admission
+	a := Admission{Quotas: make([]Quota, 0, 2*len(scopes))}
 	for _, s := range scopes {
-		a.Quotas = append(a.Quotas, s.quotas(now)...)
+		a.Quotas = s.appendQuotas(a.Quotas, now)
 	}
 	if refused != nil {
 		return a, refused
@@ -169,12 +169,11 @@ func (s *scope) take(now time.Duration) {
 	}
 }
 
-func (s *scope) quotas(now time.Duration) []Quota {
-	quotas := make([]Quota, len(s.windows))
-	for i, w := range s.windows {
-		quotas[i] = Quota{Name: s.prefix + w.name, Limit: w.quota, Window: w.length, Remaining: w.left(now), Reset: w.untilNextFree(now)}
+func (s *scope) appendQuotas(to []Quota, now time.Duration) []Quota {
+	for _, w := range s.windows {
+		to = append(to, Quota{Name: s.prefix + w.name, Limit: w.quota, Window: w.length, Remaining: w.left(now), Reset: w.untilNextFree(now)})
 	}
-	return quotas
+	return to
 }
 
 // idle reports whether forgetting the scope would change nothing.
