@@ -78,9 +78,9 @@ func (b *Bridge) runApart(ctx context.Context, x *exchange, _ answer, handle fun
 	done := make(chan outcome, 1)
 	x.service.provider.acquire()
 	b.calls.Go(func() {
-		defer b.release(x.service)
 		o := outcome{err: errGoroutine}
 		defer func() { done <- o }()
+		defer b.release(x.service)
 		o.result, o.err = handle()
 	})
 	select {

@@ -52,7 +52,8 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 	x.service.provider.acquire()
 	ended := b.telemetry.job(ctx, x.route)
 	b.calls.Go(func() {
-		defer b.release(x.service)
+		leave := sync.OnceFunc(func() { b.release(x.service) })
+		defer leave()
 		defer cancel(nil)
 		to := &jobAnswer{ledger: b.ledger, entry: e, limit: bound.maxResponse}
 		err := b.invoke(job, long, req, release, to, b.runApart)
@@ -68,6 +69,7 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 				defer b.ledger.occupy(e.Key, returned)()
 			}
 		}
+		leave() // before anybody sees the end: it may be that of the provider's last call
 		b.ledger.finish(e, record)
 		ended(record.keptState)
 		call := job.call(record.HTTP)

@@ -1,13 +1,11 @@
 package bridge
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -24,6 +22,9 @@ type eventStream struct {
 	maxEvent int64                   // bytes
 	cancel   context.CancelCauseFunc // of the call, nil if there is none
 
+	sending sync.Mutex // for the field below; taken before mu. Encoding is the handler's own code and may take its time
+	frame   frame      // of the event being sent
+
 	mu     sync.Mutex
 	last   int         // id of the last event; 0 until the response has begun
 	beat   *time.Timer // of the next heartbeat, nil until the response has begun
@@ -38,13 +39,26 @@ func newEventStream(x *exchange, maxEvent int64) *eventStream {
 func (s *eventStream) listens() bool { return true }
 
 func (s *eventStream) send(_ context.Context, event any) error {
-	name, data, err := encodeEvent(event, s.maxEvent)
+	name, err := eventName(event)
+	if err != nil {
+		return err
+	}
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	text, err := s.frame.encode(s.next(), name, event, s.maxEvent)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.write(name, data)
+	return s.write(text)
+}
+
+// next returns the id of the next event.
+func (s *eventStream) next() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last + 1
 }
 
 func (s *eventStream) attach(end context.CancelCauseFunc) { s.cancel = end }
@@ -67,7 +81,7 @@ func (s *eventStream) heartbeat() {
 func (s *eventStream) finish(result []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.write("result", result)
+	return s.terminate("result", result)
 }
 
 func (s *eventStream) fail(err error) {
@@ -77,8 +91,15 @@ func (s *eventStream) fail(err error) {
 		return
 	}
 	if body, err := encode(newProblem(classify(err), instanceOf(s.x.r), s.x.id)); err == nil {
-		_ = s.write("error", body) // nothing more can be said if this fails
+		_ = s.terminate("error", body) // nothing more can be said if this fails
 	}
+}
+
+// terminate sends the last event.
+func (s *eventStream) terminate(name string, data []byte) error {
+	err := s.write(new(frame).of(strconv.Itoa(s.last+1), name, data))
+	s.closed = true
+	return err
 }
 
 func (s *eventStream) close() {
@@ -90,25 +111,8 @@ func (s *eventStream) close() {
 	}
 }
 
-// encodeEvent returns the name of a handler's event and its JSON.
-func encodeEvent(event any, limit int64) (name string, data []byte, err error) {
-	if typed, ok := event.(interface{ EventType() string }); ok {
-		name = typed.EventType()
-	}
-	if name == "result" || name == "error" || name == "gap" || strings.ContainsAny(name, "\r\n\x00") {
-		return "", nil, fmt.Errorf("event type %q: it must be one line, and not result, error or gap, which are the bridge's own", name)
-	}
-	if data, err = encode(event); err != nil {
-		return "", nil, fmt.Errorf("encode event: %w", err)
-	}
-	if int64(len(data)) > limit {
-		return "", nil, fmt.Errorf("event of %d bytes, at most %d are allowed (Options.MaxResponseBytes, or max_response_bytes of the contract)", len(data), limit)
-	}
-	return name, data, nil
-}
-
-// write sends one event.
-func (s *eventStream) write(name string, data []byte) error {
+// write sends the next event.
+func (s *eventStream) write(frame []byte) error {
 	if s.closed {
 		return errors.New("the stream has ended")
 	}
@@ -117,23 +121,7 @@ func (s *eventStream) write(name string, data []byte) error {
 		s.x.bridge.telemetry.began(s.x.r.Context(), s.x)
 	}
 	s.last++
-	return s.put(frame(strconv.Itoa(s.last), name, data))
-}
-
-// frame writes an event out. encode leaves no line breaks in data. Without an id the reader keeps the last one.
-func frame(id, name string, data []byte) []byte {
-	var b bytes.Buffer
-	b.Grow(len(data) + len(name) + len(id) + 24)
-	if id != "" {
-		b.WriteString("id: " + id + "\n")
-	}
-	if name != "" {
-		b.WriteString("event: " + name + "\n")
-	}
-	b.WriteString("data: ")
-	b.Write(data)
-	b.WriteString("\n\n")
-	return b.Bytes()
+	return s.put(frame)
 }
 
 func (s *eventStream) begin() {
