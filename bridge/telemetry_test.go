@@ -378,6 +378,40 @@ func TestTimeToFirstEvent(t *testing.T) {
 	}
 }
 
+// The span of a job's call is kept though the one of its request has mostly ended; where that one is not kept, there is no other.
+func TestProviderSpans(t *testing.T) {
+	t.Parallel()
+	i := instrument(t)
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &i.opts))
+	job := post(t, srv, "/shout", `{"text": "a"}`, "Prefer", "respond-async")
+	get(t, srv, job.Header.Get("Location"), wantEvents...)
+	if spans := i.spans.Ended(); !slices.ContainsFunc(spans, func(s sdktrace.ReadOnlySpan) bool { return s.SpanKind() == trace.SpanKindClient }) {
+		t.Errorf("the job has no span of its call among %d", len(spans))
+	}
+
+	i = instrument(t)
+	var seen dropped
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSampler(&seen))
+	t.Cleanup(func() { _ = tracers.Shutdown(context.Background()) })
+	i.opts.TracerProvider = tracers
+	post(t, serve(t, newBridge(t, loadContract(t), shouter(shout), &i.opts)), "/shout", `{"text": "a"}`)
+	if diff := gocmp.Diff([]string{"POST"}, seen.names); diff != "" {
+		t.Errorf("spans begun (-want +got):\n%s", diff)
+	}
+	if diff := gocmp.Diff(map[string]float64{"http.route=/shout": 1}, i.sums(t, "caio.bridge.provider.duration")); diff != "" {
+		t.Errorf("the call was not measured (-want +got):\n%s", diff)
+	}
+}
+
+// dropped is a sampler that keeps no span.
+type dropped struct{ names []string }
+
+func (d *dropped) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	d.names = append(d.names, p.Name)
+	return sdktrace.SamplingResult{Decision: sdktrace.Drop}
+}
+func (*dropped) Description() string { return "none" }
+
 // The trace goes on to the wrapped service; what else the caller sent does not.
 func TestTracePropagation(t *testing.T) {
 	t.Parallel()

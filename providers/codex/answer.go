@@ -1,7 +1,6 @@
 package codex
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -13,15 +12,6 @@ import (
 
 // lenient reads and writes JSON as servers and models do: names may repeat, and texts may hold what is not UTF-8.
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-
-// unmarshal decodes what a server or a model wrote. Its errors do not repeat what did not fit: logs hold no bodies.
-func unmarshal(data []byte, into any) error {
-	err := json.Unmarshal(data, into, lenient)
-	if mismatch, ok := errors.AsType[*json.SemanticError](err); ok {
-		mismatch.JSONValue = nil
-	}
-	return err
-}
 
 // An answer is a response object of the Responses API, as far as a bridge needs it. The SDK's own type is not used: its
 // decoder accepts members of wrong types silently, and takes several times as long.
@@ -125,7 +115,7 @@ func (r *usageReport) UnmarshalJSON(data []byte) error {
 		Total int64 `json:"total_tokens"`
 	}
 	r.usage = nil
-	if unmarshal(data, &said) != nil || said == nil {
+	if json.Unmarshal(data, &said, lenient) != nil || said == nil {
 		return nil
 	}
 	cached, reasoning := said.InputDetails.Cached, said.OutputDetails.Reasoning

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -30,7 +31,7 @@ func decodeEvent(name string, data []byte) (*event, error) {
 		var kind struct {
 			Type string `json:"type"`
 		}
-		if err := unmarshal(data, &kind); err != nil {
+		if err := json.Unmarshal(data, &kind, lenient); err != nil {
 			return nil, err
 		}
 		name = kind.Type
@@ -39,16 +40,16 @@ func decodeEvent(name string, data []byte) (*event, error) {
 	var err error
 	switch name {
 	case "response.output_item.added", "response.output_text.delta", "response.completed", "response.incomplete", "response.failed":
-		err = unmarshal(data, &e)
+		err = json.Unmarshal(data, &e, lenient)
 	case "error": // documented as flat, seen as nested
 		var nested struct {
 			Error *apiError `json:"error"`
 		}
-		if err = unmarshal(data, &nested); err == nil && nested.Error != nil {
+		if err = json.Unmarshal(data, &nested, lenient); err == nil && nested.Error != nil {
 			e.failure = *nested.Error
 			break
 		}
-		err = unmarshal(data, &e.failure)
+		err = json.Unmarshal(data, &e.failure, lenient)
 		e.failure.Type = "" // which is "error"
 	}
 	e.Type = name

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/smarthaus/caio-bridge-go/bridge"
 )
 
@@ -70,7 +72,7 @@ func (generation) TransformResponse(_ generateRequest, a *answer) (generateRespo
 		Language    *string `json:"language"`
 		Explanation *string `json:"explanation"`
 	}
-	if err := unmarshal([]byte(text), &written); err != nil {
+	if err := json.Unmarshal([]byte(text), &written, lenient); err != nil {
 		return generateResponse{}, misshapen(err)
 	}
 	if written.Code == nil || written.Language == nil || written.Explanation == nil {

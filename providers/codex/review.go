@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/go-json-experiment/json"
 )
 
 // Requests and responses of POST /review, as schemas/codex_review_*.json describe them.
@@ -104,7 +106,7 @@ func (review) TransformResponse(_ reviewRequest, a *answer) (reviewResponse, err
 		return reviewResponse{}, err
 	}
 	var written modelReview
-	if err := unmarshal([]byte(text), &written); err != nil {
+	if err := json.Unmarshal([]byte(text), &written, lenient); err != nil {
 		return reviewResponse{}, misshapen(err)
 	}
 	verdict, ok := verdicts[written.Correctness]

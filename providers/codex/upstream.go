@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/packages/param"
 	"github.com/openai/openai-go/v3/packages/ssestream"
@@ -154,7 +155,7 @@ func (u *upstream) read(ctx context.Context, res *http.Response) (*answer, error
 
 func (u *upstream) decode(ctx context.Context, body []byte) (*answer, error) {
 	var a *answer
-	if err := unmarshal(body, &a); err != nil {
+	if err := json.Unmarshal(body, &a, lenient); err != nil {
 		return nil, invalid(err)
 	}
 	switch {
@@ -232,7 +233,7 @@ func (u *upstream) refusal(res *http.Response) error {
 		Detail string    `json:"detail"` // of servers built with FastAPI
 	}
 	var e apiError
-	if data, err := io.ReadAll(res.Body); err == nil && unmarshal(data, &body) == nil {
+	if data, err := io.ReadAll(res.Body); err == nil && json.Unmarshal(data, &body, lenient) == nil {
 		e.Message = body.Detail
 		if body.Error != nil {
 			e = *body.Error
