@@ -90,7 +90,7 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 		defer rc.SetReadDeadline(time.Time{})
 		defer x.whenStopping(func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) })() // it does not wait for as long as that may take
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bound.maxRequest))
+	body, err := readAll(http.MaxBytesReader(x.w, x.r.Body, bound.maxRequest), x.r.ContentLength)
 	x.unread = err != nil
 	if err == nil && compressed {
 		return decompress(body, bound)
@@ -111,6 +111,17 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 		return nil, &Error{Code: codeClientGone, Detail: "The body ended too early.", Cause: err}
 	}
 	return nil, &Error{Code: CodeInvalidRequest, Detail: "The body is not sent as HTTP has it.", Cause: err}
+}
+
+// maxForetold bounds what is set aside for a body because of its Content-Length, which costs nothing to write.
+const maxForetold = 32 << 10
+
+// readAll reads to the end, mostly without moving what it has.
+func readAll(r io.Reader, foretold int64) ([]byte, error) {
+	var body bytes.Buffer
+	body.Grow(int(min(max(foretold, 0), maxForetold)) + bytes.MinRead)
+	_, err := body.ReadFrom(r)
+	return body.Bytes(), err
 }
 
 // whenStopping calls f if the bridge stops and cuts off its calls, until forget is called, which waits for f to end: over HTTP/2

@@ -109,7 +109,9 @@ func (s *service) methodsAt(r *http.Request) (allowed []string) {
 }
 
 // isClean reports whether the path is in the one form that routes have.
-func isClean(r *http.Request) bool { return r.URL.Path == path.Clean("/"+r.URL.Path) }
+func isClean(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/") && r.URL.Path == path.Clean(r.URL.Path)
+}
 
 func (s *service) notFound(r *http.Request) error {
 	var offers []string
