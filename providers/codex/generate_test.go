@@ -66,6 +66,9 @@ func TestPromptPartsCannotForgeMarkers(t *testing.T) {
 	if again := strings.Fields(forged)[2]; again == mark {
 		t.Errorf("mark %s did not change with the content that copies it", mark)
 	}
+	if kept := prompt("0123456789abcdef"); !strings.Contains(kept, "\n0123456789abcdef\n") {
+		t.Errorf("what stands where the marks go was taken for one in\n%s", kept)
+	}
 	if again := prompt("x"); again != prompt("x") {
 		t.Error("the same request gives different prompts, which defeats the server's cache")
 	}
