@@ -54,7 +54,7 @@ func refusalOf(ctx context.Context, err error) error {
 	if refusal, ok := errors.AsType[*limits.Refusal](err); ok {
 		return &Error{Code: CodeRateLimited, Detail: refusal.Detail, Clause: refusal.Clause, RetryAfter: refusal.RetryAfter}
 	}
-	if _, ok := errors.AsType[*Error](err); ok {
+	if _, ok := asError(err); ok {
 		return err
 	}
 	if ctx.Err() != nil { // the caller left meanwhile

@@ -35,6 +35,9 @@ func bind(c *contract.Contract, p Provider, opts *Options) ([]binding, error) {
 			continue
 		}
 		if slices.Contains(ownPaths, e.Path) {
+			if e.InputFile != "" || e.OutputFile != "" || e.InputSchema != nil || e.OutputSchema != nil {
+				faults.addf("endpoint %s: the bridge itself serves %s, and has a shape of its own for it: remove input_schema and output_schema", e, e.Path)
+			}
 			if e.Method != http.MethodGet {
 				faults.addf("endpoint %s: the bridge itself serves %s, with GET: write GET in the contract, or choose another path", e, e.Path)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
@@ -82,7 +83,7 @@ func (bound *binding) sends(to answer) bool { return bound.streams && (!bound.on
 // watch returns what a handler sends events with. It ends a call with errSilent when nothing is sent for too long, for then
 // the wrapped service has stalled. While an event is on its way to the caller, who has Options.WriteTimeout, the clock stands.
 func (bound *binding) watch(ctx context.Context, to answer, end context.CancelCauseFunc) (send func(any) error, stop func() bool) {
-	allowed := cmp.Or(bound.firstEvent, 2*bound.total) // without one the deadline comes first
+	allowed := cmp.Or(bound.firstEvent, math.MaxInt64)
 	clock := time.AfterFunc(allowed, func() { end(fmt.Errorf("%w for %v", errSilent, allowed)) })
 	return func(event any) error {
 		if !clock.Stop() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,8 @@ type Bridge struct {
 	since     time.Time               // it was made
 	service   atomic.Pointer[service] // that new calls go to
 
-	reloading      sync.Mutex         // held by Reload, and for the field below
+	reloading      sync.Mutex         // held by Reload, and for the fields below
+	addr           net.Addr           // that Serve listens at, nil before
 	stopAnnouncing context.CancelFunc // ends the current announcement so that the next contract's can begin; nil if there is none
 
 	draining   atomic.Bool

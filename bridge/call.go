@@ -17,8 +17,14 @@ import (
 var (
 	errClientGone = errors.New("the caller is gone")
 	errStopping   = errors.New("the bridge is stopping")
-	errSilent     = errors.New("the handler sent nothing")
+	errSilent     = silence{}
 )
+
+// silence is a kind of timeout, also to [upstream], which learns from it that a host has stalled.
+type silence struct{}
+
+func (silence) Error() string        { return "the handler sent nothing" }
+func (silence) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // call takes a request through all that stands between it and the provider, and its result back. An error it returns is
 // still to be told to the caller.

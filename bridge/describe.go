@@ -9,14 +9,10 @@ import (
 )
 
 // routeDescription serves the documents about the bridge, which are made once. Who may not call may not read them either.
-// The contract is shown with baseURL, where callers reach the bridge, if the options have one.
-func (s *service) routeDescription(bindings []binding, baseURL string) error {
-	c := s.contract
-	if baseURL != "" {
-		var err error
-		if c, err = c.WithBaseURL(baseURL); err != nil {
-			return fmt.Errorf("bridge: Options.BaseURL: %w", err)
-		}
+func (b *Bridge) routeDescription(s *service, bindings []binding) error {
+	c, err := b.shown(s.contract)
+	if err != nil {
+		return err
 	}
 	asJSON, err := c.MarshalJSON()
 	if err != nil {
@@ -80,7 +76,7 @@ func (s *service) describe(path string, choose func(*http.Request) document) {
 		h.Set("ETag", d.tag)
 		h.Set("Cache-Control", "private, no-cache") // ask each time whether it has changed
 		h.Add("Vary", "Accept")
-		if strings.Contains(x.r.Header.Get("If-None-Match"), d.tag) {
+		if known := x.r.Header.Get("If-None-Match"); known == "*" || strings.Contains(known, d.tag) {
 			x.w.WriteHeader(http.StatusNotModified)
 			return
 		}

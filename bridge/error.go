@@ -64,6 +64,9 @@ type Error struct {
 
 // Error returns all there is to know, the cause included: it is for the log.
 func (e *Error) Error() string {
+	if e == nil { // somebody returned a nil *Error as an error
+		return "a nil *bridge.Error"
+	}
 	parts := []string{e.code()}
 	if e.Detail != "" {
 		parts = append(parts, e.Detail)
@@ -75,7 +78,18 @@ func (e *Error) Error() string {
 }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Cause }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Cause
+}
+
+// asError finds the [Error] in err, if there is one.
+func asError(err error) (*Error, bool) {
+	e, ok := errors.AsType[*Error](err)
+	return e, ok && e != nil
+}
 
 func (e *Error) code() string {
 	if e.Code == "" {
@@ -106,7 +120,7 @@ func (e *Error) retryable() bool {
 
 // classify finds the public face of err. An error nobody classified keeps its text to itself.
 func classify(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := asError(err); ok {
 		return e
 	}
 	if errors.Is(err, errClientGone) {

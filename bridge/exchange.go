@@ -40,7 +40,14 @@ type exchangeKey struct{}
 
 func newExchange(b *Bridge, w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{bridge: b, service: b.acquire(), w: &responseWriter{ResponseWriter: w}, start: time.Now(), id: requestID(r), unread: r.ContentLength != 0}
+	begun := false
+	defer func() {
+		if !begun { // telemetry, which is the operator's, panics
+			b.release(x.service)
+		}
+	}()
 	ctx, span := b.telemetry.begin(r, x.id, x.service.contract.ID)
+	begun = true
 	x.span, x.traced = span, span.IsRecording()
 	x.r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	return x
@@ -126,6 +133,9 @@ func (x *exchange) setWriteDeadline(t time.Time) {
 func (x *exchange) addUsage(u Usage) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if u.Model == "" && x.usage.Model != "" {
+		return // the names of a call that failed do not take the place of those of one that did not
+	}
 	u.InputTokens += x.usage.InputTokens
 	u.OutputTokens += x.usage.OutputTokens
 	x.usage = u

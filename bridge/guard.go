@@ -101,13 +101,14 @@ func (g *guard) checkCaller(r *http.Request) (principal string, err error) {
 		return "", nil
 	}
 	principal, err = g.authenticate(r)
+	err = settled(err)
 	if err == nil && principal == "" { // whose jobs would be everybody's of that kind
 		err = errors.New("Options.Authenticate gave the caller no name")
 	}
 	if err == nil {
 		return principal, nil
 	}
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := asError(err); ok {
 		return "", e
 	}
 	return "", &Error{Code: CodeUnauthenticated, Detail: "This bridge does not know the caller: send the credentials that its operator gave you, mostly as Authorization: Bearer TOKEN.", Cause: err}

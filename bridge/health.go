@@ -122,7 +122,7 @@ func (h *health) checks(x *exchange) []check {
 	err := h.checkProvider(x.r.Context())
 	provider := check{Name: "provider", Status: state(err == nil)}
 	if _, refused := h.service.guard.checkCaller(x.r); refused == nil && h.service.guard.authenticate != nil {
-		if public, ok := errors.AsType[*Error](err); ok {
+		if public, ok := asError(err); ok {
 			provider.Detail = public.Detail
 		}
 	}
@@ -168,7 +168,6 @@ func (h *health) judge(x *exchange, good, bad string) (status int, word string) 
 		return http.StatusOK, good
 	}
 	x.failure = &Error{Code: CodeUnavailable, Cause: err}
-	x.quiet = errors.Is(err, errStopping)
 	return http.StatusServiceUnavailable, bad
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -45,7 +44,7 @@ func (b *Bridge) keep(x *exchange, bound *binding, body []byte, to answer) (e *e
 
 // keyIsTaken tells a key that was known from a ledger that is full or closed.
 func keyIsTaken(err error) bool {
-	e, ok := errors.AsType[*Error](err)
+	e, ok := asError(err)
 	return ok && (e.Code == codeKeyInUse || e.Code == codeKeyReused)
 }
 

@@ -56,7 +56,7 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 		defer leave()
 		defer cancel(nil)
 		to := &jobAnswer{ledger: b.ledger, entry: e, limit: bound.maxResponse}
-		err := b.invoke(job, long, req, release, to, b.runApart)
+		_, err := guarded(func() (any, error) { return nil, b.invoke(job, long, req, release, to, b.runApart) })
 		record := e.succeed(to.result)
 		if err != nil {
 			job.failure = blameForJob(ctx, err)
@@ -71,10 +71,16 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 		}
 		leave() // before anybody sees the end: it may be that of the provider's last call
 		b.ledger.finish(e, record)
-		ended(record.keptState)
-		call := job.call(record.HTTP)
-		call.Job = e.ID
-		job.tell(&call)
+		_, _ = guarded(func() (any, error) { // meters and loggers are the operator's, and nobody is left to tell of their panics
+			ended(record.keptState)
+			return nil, nil
+		})
+		_, _ = guarded(func() (any, error) {
+			call := job.call(record.HTTP)
+			call.Job = e.ID
+			job.tell(&call)
+			return nil, nil
+		})
 	})
 }
 

@@ -283,6 +283,7 @@ func (doc *openAPI) failures(body bool) object {
 	for status, reason := range reasons {
 		responses[status] = problemResponse(reason)
 	}
+	responses["default"] = problemResponse("The wrapped service's own reasons; code names them.")
 	for _, status := range []string{"429", "503"} {
 		responses[status].(object)["headers"] = object{"Retry-After": retryAfterHeader}
 	}

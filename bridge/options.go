@@ -109,6 +109,7 @@ func (o *Options) withDefaults() Options {
 	setDefault(&opts.Heartbeat, 15*time.Second)
 	setDefault(&opts.DrainTimeout, 30*time.Second)
 	setDefault(&opts.IdleTimeout, 5*time.Minute)
+	opts.FirstEventTimeout = max(0, opts.FirstEventTimeout)
 	return opts
 }
 

@@ -16,14 +16,31 @@ func newPanicError(value any) *panicError { return &panicError{value, string(deb
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-// guarded calls f and turns a panic into an error.
+// guarded calls f and turns a panic into an error, of its error's methods, too: on other goroutines than a request's own, a
+// panic would end the process.
 func guarded[T any](f func() (T, error)) (v T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = newPanicError(p)
 		}
 	}()
-	return f()
+	v, err = f()
+	return v, settled(err)
+}
+
+// settled returns err, or an error for the panic of one that cannot be read.
+func settled(err error) (readable error) {
+	if err == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			readable = newPanicError(p)
+		}
+	}()
+	_ = err.Error()
+	_ = classify(err).Error()
+	return err
 }
 
 // recovered is deferred. It answers for a panic on the request's own goroutine; of a response that has begun it makes sure

@@ -15,7 +15,8 @@ import (
 // bridge takes on a new version of its contract, or a provider that was made with a new key. No call is dropped: those
 // in progress end with what they began with, and count for the new limits. The provider that is replaced is closed, if it
 // is an [io.Closer], when its last call has ended. The service is announced anew if the contract has changed, for which
-// the orchestrator is without it for the time of two requests.
+// the orchestrator is without it for the time of two requests. If the orchestrator refuses the new contract for good, the log
+// says so, and the bridge serves without being announced until it is reloaded again.
 //
 // Reload returns an error, and changes nothing, if contract and provider do not fit (see [New]), or if the contract
 // breaks its word: it may keep its version only if it promises and demands the same, and otherwise must make the step

@@ -257,6 +257,48 @@ func TestReloadAnnouncesAgain(t *testing.T) {
 	}
 }
 
+// stubborn is an orchestrator that finds fault with version 2.0.0.
+type stubborn struct{ recorder }
+
+func (s *stubborn) Announce(ctx context.Context, c *contract.Contract) error {
+	if c.Version == "2.0.0" {
+		s.note("refused " + c.Version)
+		return errors.New("INVALID_CONTRACT")
+	}
+	return s.recorder.Announce(ctx, c)
+}
+
+// A new contract that the orchestrator refuses ended the bridge, and cut off the calls in progress. It is announced no longer, and
+// goes on.
+func TestReloadOutlastsRefusal(t *testing.T) {
+	t.Parallel()
+	var s stubborn
+	var log logBuffer
+	synctest.Test(t, func(t *testing.T) {
+		b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Announcer: &s, Logger: log.logger(), BaseURL: "http://shouter.internal:9"})
+		inBubble(t, b, func(client *http.Client) {
+			for _, version := range []string{"2.0.0", "2.1.0"} {
+				synctest.Wait()
+				if err := b.Reload(loadContract(t, "1.2.0", version), nil); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Hour)
+				if got := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`)); got.Status != 200 {
+					t.Errorf("a call of %s: %d %s", version, got.Status, got.Body)
+				}
+			}
+		})
+	})
+	const at = " at http://shouter.internal:9"
+	want := []string{"announced 1.2.0" + at, "withdrew 1.2.0", "refused 2.0.0", "announced 2.1.0" + at, "withdrew 2.1.0"}
+	if diff := cmp.Diff(want, s.notes); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if !strings.Contains(log.String(), "level=ERROR msg=\"the reloaded contract cannot be announced") || !strings.Contains(log.String(), "cause=INVALID_CONTRACT") {
+		t.Errorf("the log does not say so:\n%s", log.String())
+	}
+}
+
 // A job goes on with its provider, which is closed when the job has ended.
 func TestReloadKeepsJobs(t *testing.T) {
 	t.Parallel()

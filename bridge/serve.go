@@ -23,11 +23,11 @@ const (
 	maxHeaderBytes = 64 << 10         // of it, the request line included
 )
 
-// Run listens on addr, such as "127.0.0.1:8082", and calls [Bridge.Serve].
+// Run listens on addr, such as "127.0.0.1:8082", and calls [Bridge.Serve]. If it cannot listen there, it closes the bridge too.
 func (b *Bridge) Run(ctx context.Context, addr string) error {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return fmt.Errorf("bridge: %w", err)
+		return errors.Join(fmt.Errorf("bridge: %w", err), b.Close())
 	}
 	return b.Serve(ctx, ln)
 }
@@ -41,14 +41,14 @@ func (b *Bridge) Run(ctx context.Context, addr string) error {
 // Header sections of requests may have 64 KiB and must arrive within 10 seconds; what breaks these bounds, or is not HTTP, is
 // refused by [net/http] before the bridge sees it, with 431 or 400 and without a record in the log.
 //
-// Serve returns an error if it must not listen there (see [Options.Authenticate]), if listening or announcing fails for
-// good, or if the provider does not close. It closes ln and the bridge in any case. Call Serve once.
+// Serve returns an error if it must not listen there (see [Options.Authenticate]), if listening fails or the contract that it
+// begins with cannot be announced, for good, or if the provider does not close within 10 seconds. It closes ln and the bridge in any case. Call Serve once.
 func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 	defer ln.Close()
 	if err := b.service.Load().guard.checkExposure(ln.Addr(), b.opts.AllowUnauthenticated); err != nil {
 		return errors.Join(err, b.Close())
 	}
-	if _, err := b.announced(ln.Addr()); err != nil {
+	if err := b.listensAt(ln.Addr()); err != nil {
 		return errors.Join(err, b.Close())
 	}
 	calls, cut := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -66,7 +66,7 @@ func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 	b.log.Info("serving", "service_id", b.service.Load().contract.ID, "addr", ln.Addr().String())
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
-	withdraw, announceFailed := b.announce(ctx, ln.Addr())
+	withdraw, announceFailed := b.announce(ctx)
 
 	select {
 	case <-ctx.Done():
@@ -91,14 +91,31 @@ func (b *Bridge) Close() error {
 	return b.closed()
 }
 
-// announced returns the contract as the orchestrator shall see it: with the address at which callers reach the bridge.
-func (b *Bridge) announced(addr net.Addr) (*contract.Contract, error) {
-	c := b.service.Load().contract
+// listensAt has /contract show where the bridge listens.
+func (b *Bridge) listensAt(addr net.Addr) error {
+	b.reloading.Lock()
+	defer b.reloading.Unlock()
+	b.addr = addr
+	old := b.service.Load()
+	s, err := b.newService(old.contract, old.provider)
+	if err == nil {
+		b.service.Store(s)
+	}
+	return err
+}
+
+// shown returns the contract as callers and the orchestrator shall see it: with the address at which they reach the bridge.
+// The lock of reloading is held, or the bridge is being made.
+func (b *Bridge) shown(c *contract.Contract) (*contract.Contract, error) {
 	if b.opts.BaseURL != "" {
-		return c.WithBaseURL(b.opts.BaseURL)
+		shown, err := c.WithBaseURL(b.opts.BaseURL)
+		if err != nil {
+			return nil, fmt.Errorf("bridge: Options.BaseURL: %w", err)
+		}
+		return shown, nil
 	}
 	base, err := url.Parse(c.API.BaseURL)
-	tcp, ok := addr.(*net.TCPAddr)
+	tcp, ok := b.addr.(*net.TCPAddr)
 	if err != nil || !ok || !isLoopbackName(base.Hostname()) || base.Port() == strconv.Itoa(tcp.Port) {
 		return c, nil
 	}
@@ -107,7 +124,7 @@ func (b *Bridge) announced(addr net.Addr) (*contract.Contract, error) {
 }
 
 // announce keeps the service announced until withdraw is called, which waits for the withdrawal.
-func (b *Bridge) announce(ctx context.Context, addr net.Addr) (withdraw func(), failed <-chan error) {
+func (b *Bridge) announce(ctx context.Context) (withdraw func(), failed <-chan error) {
 	if b.opts.Announcer == nil {
 		return func() {}, nil
 	}
@@ -121,7 +138,7 @@ func (b *Bridge) announce(ctx context.Context, addr net.Addr) (withdraw func(), 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := b.keepAnnounced(ctx, addr); err != nil {
+		if err := b.keepAnnounced(ctx); err != nil {
 			failure <- err
 		}
 	}()
@@ -136,25 +153,31 @@ func (b *Bridge) announce(ctx context.Context, addr net.Addr) (withdraw func(), 
 	}, failure
 }
 
-// keepAnnounced announces the contract that is served, again after every reload, until ctx ends or announcing fails.
-func (b *Bridge) keepAnnounced(ctx context.Context, addr net.Addr) error {
-	for {
+// keepAnnounced announces the contract that is served, again after every reload, until ctx ends or announcing fails for good. That
+// ends a bridge that begins, but not one that serves and was reloaded: what was in progress must not pay for the new contract.
+func (b *Bridge) keepAnnounced(ctx context.Context) error {
+	for begins := true; ; begins = false {
 		turn, end := context.WithCancel(ctx)
-		c, err := b.nextAnnouncement(addr, end)
+		c, err := b.nextAnnouncement(end)
 		if err == nil && b.untilReady(turn) {
 			_, err = guarded(func() (any, error) { return nil, b.opts.Announcer.Announce(turn, c) })
 		}
 		over := turn.Err() != nil
-		end()
 		switch {
 		case over && err != nil:
 			b.log.Warn("the service may still be announced", "cause", err)
 		case !over && err == nil:
 			err = errors.New("the announcer gave up without a reason")
 		}
-		if !over {
+		if !over && begins {
+			end()
 			return fmt.Errorf("announce %s: %w", b.service.Load().contract.ID, err)
 		}
+		if !over {
+			b.log.Error("the reloaded contract cannot be announced: the service is not announced until another reload", "cause", err)
+			<-turn.Done()
+		}
+		end()
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -182,11 +205,11 @@ func (b *Bridge) untilReady(ctx context.Context) bool {
 }
 
 // nextAnnouncement returns what to announce until end is called by a reload.
-func (b *Bridge) nextAnnouncement(addr net.Addr, end context.CancelFunc) (*contract.Contract, error) {
+func (b *Bridge) nextAnnouncement(end context.CancelFunc) (*contract.Contract, error) {
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
 	b.stopAnnouncing = end
-	return b.announced(addr)
+	return b.shown(b.service.Load().contract)
 }
 
 // drain lets calls finish, for a bounded time, and then ends their contexts. As long as there are any it goes on to listen:

@@ -33,7 +33,7 @@ func (b *Bridge) newService(c *contract.Contract, p *tenure) (*service, error) {
 	s.routeOwn("/livez", s.health.live)
 	s.routeOwn("/readyz", s.health.ready)
 	s.routeOwn("/health", s.health.report)
-	if err := s.routeDescription(bindings, b.opts.BaseURL); err != nil {
+	if err := b.routeDescription(s, bindings); err != nil {
 		return nil, err
 	}
 	for _, bound := range bindings {

@@ -231,14 +231,15 @@ func (t *telemetry) call(ctx context.Context, x *exchange) (context.Context, fun
 		ctx, span = t.tracer.Start(ctx, "call provider", clientSpan...)
 	}
 	return ctx, func(err error) {
-		if err != nil && span.IsRecording() {
-			code := classify(err).code()
+		code := ""
+		if err != nil {
+			code = classify(err).code()
 			span.SetAttributes(keyErrorType.String(code))
 			span.SetStatus(codes.Error, code)
 		}
 		span.End()
 		if t.provider.Enabled(ctx) {
-			t.provider.Record(ctx, time.Since(start).Seconds(), t.ofRoute(x.route).record...)
+			t.provider.Record(ctx, time.Since(start).Seconds(), t.ofOutcome(x.route, "", code).record...)
 		}
 	}
 }
@@ -255,7 +256,12 @@ func (t *telemetry) used(ctx context.Context, u Usage, cost *contract.Cost) {
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetName(u.Operation + " " + cmp.Or(u.RequestModel, u.Model))
 		span.SetAttributes(u.attributes()...)
-		span.SetAttributes(keyGenAIInput.Int64(u.InputTokens), keyGenAIOutput.Int64(u.OutputTokens))
+		if u.Model != "" {
+			span.SetAttributes(keyGenAIInput.Int64(u.InputTokens), keyGenAIOutput.Int64(u.OutputTokens))
+		}
+	}
+	if u.Model == "" {
+		return // none answered
 	}
 	if t.tokens.Enabled(ctx) {
 		t.tokens.Record(ctx, u.InputTokens, t.ofModel(u, keyGenAITokenType, "input").record...)
@@ -268,7 +274,10 @@ func (t *telemetry) used(ctx context.Context, u Usage, cost *contract.Cost) {
 
 // attributes name the model, and who runs it.
 func (u Usage) attributes() []attribute.KeyValue {
-	about := []attribute.KeyValue{keyGenAIOperation.String(u.Operation), keyGenAIProvider.String(u.Provider), keyGenAIModel.String(u.Model)}
+	about := []attribute.KeyValue{keyGenAIOperation.String(u.Operation), keyGenAIProvider.String(u.Provider)}
+	if u.Model != "" {
+		about = append(about, keyGenAIModel.String(u.Model))
+	}
 	if u.RequestModel != "" {
 		about = append(about, keyGenAIAsked.String(u.RequestModel))
 	}
@@ -319,7 +328,10 @@ func (t *telemetry) repeats(ctx context.Context, route string, err error) {
 
 func (t *telemetry) ofOutcome(route, outcome, code string) *label {
 	return t.ofOutcomes.of([3]string{route, outcome, code}, func() []attribute.KeyValue {
-		attrs := []attribute.KeyValue{keyRoute.String(route), keyOutcome.String(outcome)}
+		attrs := []attribute.KeyValue{keyRoute.String(route)}
+		if outcome != "" {
+			attrs = append(attrs, keyOutcome.String(outcome))
+		}
 		if code != "" {
 			attrs = append(attrs, keyErrorType.String(code))
 		}
@@ -359,15 +371,15 @@ func spanName(r *http.Request) string {
 type Usage struct {
 	Provider     string // gen_ai.provider.name, such as "openai"
 	Operation    string // gen_ai.operation.name, such as "chat"
-	Model        string // that answered: gen_ai.response.model
+	Model        string // that answered: gen_ai.response.model; "" if none did
 	RequestModel string // that was asked for, if known: gen_ai.request.model
 	InputTokens  int64  // cached ones included
 	OutputTokens int64  // those of reasoning included
 }
 
 // ReportUsage tells the bridge what a call of a model took, for traces, metrics, the log and [Options.Audit]. A handler
-// calls it once for each such call, with its own ctx. Outside of a handler it does nothing. Negative counts count as 0, and
-// long names are cut.
+// calls it once for each such call, with its own ctx. Of a call that failed it tells who was asked, without Model: then its span
+// has its name, and no tokens are counted. Outside of a handler it does nothing. Negative counts count as 0, and long names are cut.
 func ReportUsage(ctx context.Context, u Usage) {
 	x := exchangeOf(ctx)
 	if x == nil {

@@ -138,7 +138,7 @@ func TestTelemetryOfCalls(t *testing.T) {
 			"error.type=rate_limited http.request.method=POST http.response.status_code=429 http.route=/shout url.scheme=http":    1,
 		},
 		"http.server.active_requests":   {"http.request.method=POST url.scheme=http": 0},
-		"caio.bridge.provider.duration": {"http.route=/shout": 2},
+		"caio.bridge.provider.duration": {"http.route=/shout": 1, "error.type=upstream_failed http.route=/shout": 1},
 		"caio.bridge.admissions": {
 			"caio.bridge.outcome=admitted http.route=/shout":                                                            2,
 			"caio.bridge.contract_clause=constraints.rate_limit.per_hour caio.bridge.outcome=refused http.route=/shout": 1,
@@ -400,6 +400,41 @@ func TestProviderSpans(t *testing.T) {
 	}
 	if diff := gocmp.Diff(map[string]float64{"http.route=/shout": 1}, i.sums(t, "caio.bridge.provider.duration")); diff != "" {
 		t.Errorf("the call was not measured (-want +got):\n%s", diff)
+	}
+}
+
+// Who was asked is known of a call that failed, too; it is no call of a model by its tokens, nor by its price.
+func TestTelemetryOfFailedModels(t *testing.T) {
+	t.Parallel()
+	i := instrument(t)
+	c := loadContract(t, "  constraints:", "  cost: {model: per_request, base_cost: 1, currency: USD}\n  constraints:")
+	srv := serve(t, newBridge(t, c, shouter(func(ctx context.Context, req shoutRequest, _ func(word) error) (shoutResponse, error) {
+		if req.Text == "second" {
+			bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", Model: "m-0", InputTokens: 1})
+		}
+		bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", RequestModel: "m-1"})
+		return shoutResponse{}, &bridge.Error{Code: bridge.CodeUpstreamFailed}
+	}), &i.opts))
+	post(t, srv, "/shout", `{"text": "first"}`)
+	if got := i.sums(t, "gen_ai.client.token.usage"); len(got) != 0 {
+		t.Errorf("tokens of a call that failed: %v", got)
+	}
+	post(t, srv, "/shout", `{"text": "second"}`)
+	srv.Close()
+	if diff := gocmp.Diff(map[string]float64{"caio.bridge.currency=USD gen_ai.operation.name=chat gen_ai.provider.name=openai gen_ai.response.model=m-0": 1}, i.sums(t, "caio.bridge.cost")); diff != "" {
+		t.Errorf("cost (-want +got):\n%s", diff)
+	}
+	var names []string
+	for _, s := range i.spans.Ended() {
+		if s.SpanKind() == trace.SpanKindClient {
+			names = append(names, fmt.Sprint(s.Name(), " ", words(attribute.NewSet(s.Attributes()...))))
+		}
+	}
+	if len(names) != 2 || names[0] != "chat m-1 error.type=upstream_failed gen_ai.operation.name=chat gen_ai.provider.name=openai gen_ai.request.model=m-1" {
+		t.Errorf("spans of the calls: %q", names)
+	}
+	if got := []string{i.calls[0].Usage.RequestModel, i.calls[1].Usage.Model}; got[0] != "m-1" || got[1] != "m-0" {
+		t.Errorf("the audit was told of %v", got)
 	}
 }
 

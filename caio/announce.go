@@ -43,12 +43,14 @@ const minLease = 10 * time.Second
 // any other is waited out.
 //
 // When ctx ends, Announce withdraws what it registered itself, and nothing else, within 5 seconds, and returns nil; an
-// error then means that the registration may have remained. Before that it returns only with [ErrInvalidContract], at once.
+// error then means that the registration may have remained. Before that it returns only with [ErrInvalidContract], at once, if CAIO
+// has never taken the contract; one that it took before is in use, and tried again.
 func (c *Client) Announce(ctx context.Context, ct *contract.Contract) error {
 	a := newAnnouncement(c, ct)
 	for {
 		err := a.step(ctx)
-		if errors.Is(err, ErrInvalidContract) {
+		if errors.Is(err, ErrInvalidContract) && !a.confirmed {
+			a.enter("refused", err)
 			return err
 		}
 		if ctx.Err() != nil {

@@ -31,6 +31,30 @@ func TestAnnounceReturnsInvalidContractAtOnce(t *testing.T) {
 	})
 }
 
+// A CAIO that forgot the service, and finds fault with a contract that it took before, ends nothing that is in use.
+func TestAnnounceOutlastsALaterRefusal(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		a := announce(t, s, ct)
+		synctest.Wait()
+		s.set(func(s *stage) { s.status = http.StatusUnprocessableEntity })
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if got := a.client.Announcement("mine"); got != "refused" {
+			t.Errorf("the announcement is %q", got)
+		}
+		s.set(func(s *stage) { s.status = 0 })
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if got := a.client.Announcement("mine"); got != "registered" {
+			t.Errorf("the announcement is %q in the end", got)
+		}
+		a.stop()
+	})
+}
+
 // CAIO took the registration but its answer was lost, and then the announcement ends: it must be withdrawn all the same.
 func TestAnnounceWithdrawsAnUnconfirmedRegistration(t *testing.T) {
 	t.Parallel()

@@ -21,14 +21,11 @@ const (
 // An OpenError says that a request was not sent because its host kept failing ([Options.BreakAfter]).
 type OpenError struct {
 	Host       string        // and port, as in the URL
-	RetryAfter time.Duration // until the host is tried again; 0 if that is happening now
+	RetryAfter time.Duration // until the host is tried again, or, if that is happening now, once more
 }
 
 // Error implements the error interface.
 func (e *OpenError) Error() string {
-	if e.RetryAfter == 0 {
-		return fmt.Sprintf("upstream: %s keeps failing; one request is trying it now, others are not sent", e.Host)
-	}
 	return fmt.Sprintf("upstream: %s keeps failing and is left alone for another %v", e.Host, e.RetryAfter.Round(time.Millisecond))
 }
 
@@ -77,8 +74,10 @@ func (os *origins) of(u *url.URL) *origin {
 // A breaker is a circuit breaker that knows how long it stays open.
 type breaker struct {
 	host     string
+	rest     time.Duration
 	circuit  *gobreaker.TwoStepCircuitBreaker[struct{}]
 	openTill atomic.Pointer[time.Time]
+	answered atomic.Bool // well, but late, since the host is tried again
 }
 
 // What an attempt says about its host, if not nil for "well".
@@ -88,13 +87,14 @@ var (
 )
 
 func newBreaker(host string, after int, rest time.Duration) *breaker {
-	b := &breaker{host: host}
+	b := &breaker{host: host, rest: rest}
 	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
 		Timeout:     rest,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(after) },
 		IsExcluded:  func(err error) bool { return err == errUncounted },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
+			b.answered.Store(false)
 			if to == gobreaker.StateOpen {
 				till := time.Now().Add(rest)
 				b.openTill.Store(&till)
@@ -104,17 +104,53 @@ func newBreaker(host string, after int, rest time.Duration) *breaker {
 	return b
 }
 
+// isDeadline reports whether time was up, be it for whoever cancelled ctx and said so in its cause.
+func isDeadline(ctx context.Context) bool {
+	return errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded)
+}
+
 // allow returns what to call with the attempt's verdict, or an [*OpenError].
 func (b *breaker) allow() (done func(verdict error), err error) {
 	done, err = b.circuit.Allow()
 	if err == nil {
-		return done, nil
+		return b.bounded(done), nil
 	}
-	e := &OpenError{Host: b.host}
+	e := &OpenError{Host: b.host, RetryAfter: b.rest}
 	if till := b.openTill.Load(); errors.Is(err, gobreaker.ErrOpenState) && till != nil {
 		e.RetryAfter = max(time.Until(*till), time.Millisecond)
 	}
 	return nil, e
+}
+
+// bounded keeps a request that tries a host again from holding up all others for as long as its answer takes: after a rest
+// another one may try. The first good answer counts, whenever it comes.
+func (b *breaker) bounded(done func(error)) func(verdict error) {
+	if b.circuit.State() != gobreaker.StateHalfOpen {
+		return done
+	}
+	var once sync.Once
+	judge := func(verdict error) (first bool) {
+		once.Do(func() { first = true; done(verdict) })
+		return first
+	}
+	late := time.AfterFunc(b.rest, func() {
+		verdict := errUncounted
+		if b.answered.Load() {
+			verdict = nil
+		}
+		judge(verdict)
+	})
+	return func(verdict error) {
+		late.Stop()
+		if judge(verdict) || verdict != nil {
+			return
+		}
+		if done, err := b.circuit.Allow(); err == nil {
+			done(nil)
+			return
+		}
+		b.answered.Store(true) // for the one that tries now
+	}
 }
 
 func (b *breaker) isOpen() bool { return b.circuit.State() == gobreaker.StateOpen }
@@ -128,7 +164,7 @@ func (o outcome) verdict(ctx context.Context) error {
 		return errFailed
 	case !o.tried || isEgress(o.err):
 		return errUncounted
-	case errors.Is(ctx.Err(), context.DeadlineExceeded) && o.sent && o.lasted >= patience:
+	case isDeadline(ctx) && o.sent && o.lasted >= patience:
 		return errFailed
 	case ctx.Err() != nil:
 		return errUncounted

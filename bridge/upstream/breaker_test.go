@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -178,8 +179,8 @@ func TestProbeIsSingleAndCanBeGivenUp(t *testing.T) {
 		synctest.Wait()
 
 		asked, err := p.get(t, t.Context())
-		if open, ok := errors.AsType[*upstream.OpenError](err); !ok || asked || open.RetryAfter != 0 {
-			t.Errorf("during the probe: asked %v, error %v; want an OpenError that names no time", asked, err)
+		if open, ok := errors.AsType[*upstream.OpenError](err); !ok || asked || open.RetryAfter != 10*time.Second {
+			t.Errorf("during the probe: asked %v, error %v; want an OpenError that names the time until the next one", asked, err)
 		}
 
 		giveUp()
@@ -189,6 +190,47 @@ func TestProbeIsSingleAndCanBeGivenUp(t *testing.T) {
 		p.answer.Store(200)
 		if asked, err := p.get(t, t.Context()); !asked || err != nil {
 			t.Errorf("after the probe was given up: asked %v, error %v; want the next one", asked, err)
+		}
+	})
+}
+
+// A probe that takes long, as answers of models do, held up all calls until it was done.
+func TestSlowProbe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ill atomic.Bool
+		ill.Store(true)
+		opts := upstream.Options{Attempts: 1, BreakAfter: 2, BreakFor: 9500 * time.Millisecond}
+		client := inMemory(t, opts, func(w http.ResponseWriter, r *http.Request) {
+			if ill.Load() {
+				status(w, 503, "")
+				return
+			}
+			time.Sleep(25 * time.Second)
+		})
+		get := func() error {
+			_, _, err := send(client, newRequest(t, t.Context(), "GET", "http://x.test", ""))
+			return err
+		}
+		_, _ = get(), get()
+		ill.Store(false)
+		var sent, refused atomic.Int32
+		var calls sync.WaitGroup
+		for second := range 50 { // the first ten of which the host is left alone
+			calls.Go(func() {
+				time.Sleep(time.Duration(second)*time.Second + 500*time.Millisecond)
+				before := time.Now()
+				switch _, open := errors.AsType[*upstream.OpenError](get()); {
+				case open && second >= 10:
+					refused.Add(1)
+				case time.Since(before) > 0:
+					sent.Add(1)
+				}
+			})
+		}
+		calls.Wait()
+		if sent.Load() != 13 || refused.Load() != 27 {
+			t.Errorf("%d calls were sent and %d refused after the rest; want those of seconds 10, 20 and 30 as probes, and all from second 40 on, when the first answer counts", sent.Load(), refused.Load())
 		}
 	})
 }

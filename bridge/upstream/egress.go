@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 )
 
 // An EgressError says that a request was not sent, or a redirect not followed, because of where it leads.
@@ -112,6 +113,9 @@ func (g *guard) checkName(u *url.URL) error {
 	}
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	switch {
+	case strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }):
+		// net/http maps such names after this check, and digits and letters of other widths to plain ones.
+		return &EgressError{Host: hostPort(u), Reason: "through a proxy a name must be written in ASCII (xn--...)"}
 	case last == "localhost":
 		return g.check(hostPort(u), netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 	case last != "" && last[0] >= '0' && last[0] <= '9':

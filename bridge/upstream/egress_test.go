@@ -253,6 +253,10 @@ func TestProxy(t *testing.T) {
 		"http://0x7f000001/":              false,
 		"http://2130706433/":              false,
 		"http://0251.0376.0251.0376./any": false,
+		"https://169.254.169.２５４/":        false, // which net/http asks for in plain digits
+		"https://①⑥⑨.254.169.②54/":        false,
+		"https://ｌocalhost/":              false,
+		"https://xn--bcher-kva.example/":  true,
 	} {
 		asked.Store(nil)
 		_, _, err := send(client, newRequest(t, t.Context(), "GET", target, ""))

@@ -41,9 +41,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			at.budget.refill(max(spent, refillFirst))
 		}
 		wait, cost := t.pause(req, at, number, o)
-		if t.observe != nil {
-			t.observe(ctx, o.report(req, number, wait))
-		}
+		t.report(ctx, o, req, number, wait)
 		if wait == 0 {
 			return o.res, o.err
 		}
@@ -132,6 +130,21 @@ func withTrace(req *http.Request) http.Header {
 	maps.Copy(traced, req.Header) // of the values none is changed
 	propagation.TraceContext{}.Inject(req.Context(), propagation.HeaderCarrier(traced))
 	return traced
+}
+
+// report tells the observer, which may panic: then nobody gets the response.
+func (t *transport) report(ctx context.Context, o outcome, req *http.Request, number int, wait time.Duration) {
+	if t.observe == nil {
+		return
+	}
+	told := false
+	defer func() {
+		if !told && o.res != nil {
+			o.res.Body.Close()
+		}
+	}()
+	t.observe(ctx, o.report(req, number, wait))
+	told = true
 }
 
 func (o outcome) report(req *http.Request, number int, wait time.Duration) Attempt {

@@ -5,8 +5,8 @@
 // The client is a plain [http.Client] for any SDK that takes one. It adds what a call to a billed API over an unreliable
 // network needs:
 //
-//   - Connections are pooled, over HTTP/2 and HTTP/1.1 alike, and every phase of a call is bounded but the reading of the
-//     body, which may be a stream of any length and is bounded by the request's context.
+//   - Connections are pooled, over HTTP/2 and HTTP/1.1 alike, and every phase of a call is bounded but the sending of the
+//     request and the reading of the body, which may be of any length and are bounded by the request's context.
 //   - A request is sent again only where that is safe: its method is idempotent (RFC 9110 section 9.2.2), it carries an
 //     Idempotency-Key, or nothing of it was sent. Pauses grow and are jittered, Retry-After is honoured, and a budget
 //     keeps retries from doubling the load of a server in trouble. What has been handed to the caller is never retried.
@@ -82,7 +82,8 @@ type Options struct {
 	// it, or allowed it less than 10 seconds. Default: 10.
 	BreakAfter int
 
-	// BreakFor is how long the host is then left alone, before a single request tries it. Default: 5 seconds.
+	// BreakFor is how long the host is then left alone, before a single request tries it. If that one's header takes longer
+	// than BreakFor again, another one may try, too. Default: 5 seconds.
 	BreakFor time.Duration
 
 	// Observe, if set, is told of every attempt when its header has been read or it failed, for metrics and traces. It is

@@ -91,6 +91,7 @@ func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) 
 func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ *answer, err error) {
 	defer func() {
 		if err != nil {
+			bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", RequestModel: u.model})
 			conceal(err, string(p.layOut()))
 		}
 	}()
