@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -218,4 +219,51 @@ func TestBoundsOfTheContract(t *testing.T) {
 			t.Errorf("New with %s %s = %v", name, value, err)
 		}
 	}
+}
+
+// Time without end, or less than none, ended calls of streaming routes at once.
+func TestTimeoutsWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for _, opts := range []bridge.Options{
+		{Timeout: math.MaxInt64, JobTimeout: math.MaxInt64},
+		{FirstEventTimeout: -1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBridge(t, loadContract(t), shouter(func(ctx context.Context, req shoutRequest, send func(word) error) (shoutResponse, error) {
+				time.Sleep(time.Minute)
+				return shout(ctx, req, send)
+			}), &opts)
+			inBubble(t, b, func(client *http.Client) {
+				for _, header := range [][]string{nil, wantEvents} {
+					if got := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`, header...)); got.Status != 200 || !strings.Contains(got.Body, `{"loud":"A"}`) {
+						t.Errorf("%+v, %v: %d %s", opts, header, got.Status, got.Body)
+					}
+				}
+				url := begin(t, client, origin, "a")
+				time.Sleep(2 * time.Minute)
+				if got := fetchURL(t, client, "GET", url).job(t); got.Status != "succeeded" {
+					t.Errorf("%+v: the job is %+v", opts, got)
+				}
+			})
+		})
+	}
+}
+
+// A wrapped service's client can tell a stall from a caller who left: package upstream counts the one, and not the other.
+func TestStallIsATimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		causes := make(chan error, 1)
+		b := newBridge(t, loadContract(t), shouter(func(ctx context.Context, _ shoutRequest, _ func(word) error) (shoutResponse, error) {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+			return shoutResponse{}, ctx.Err()
+		}), &bridge.Options{FirstEventTimeout: time.Second})
+		inBubble(t, b, func(client *http.Client) {
+			send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`))
+			if cause := <-causes; !errors.Is(cause, context.DeadlineExceeded) {
+				t.Errorf("the context's cause is %v", cause)
+			}
+		})
+	})
 }

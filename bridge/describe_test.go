@@ -3,6 +3,9 @@ package bridge_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -49,6 +52,37 @@ func TestChangedContractIsServedAnew(t *testing.T) {
 	}
 }
 
+// "*" stands for whatever there is (RFC 9110 section 13.1.2).
+func TestContractThatIsKnownAnyway(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), nil))
+	if got := get(t, srv, "/contract", "If-None-Match", "*"); got.Status != 304 {
+		t.Errorf("/contract = %d", got.Status)
+	}
+}
+
+// The contract was shown with another port than the one that is listened at, and announced.
+func TestContractIsServedWithItsPort(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBridge(t, loadContract(t), shouter(shout), nil)
+	serveOn(t, b, ln)
+	at := "http://" + ln.Addr().String()
+	want := fmt.Sprintf(`"base_url":"http://localhost:%d"`, ln.Addr().(*net.TCPAddr).Port)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for range 2 {
+		if got := send(t, client, newRequest(t, "GET", at+"/contract", "")); !strings.Contains(got.Body, want) {
+			t.Errorf("/contract has no %s: %s", want, got.Body)
+		}
+		if err := b.Reload(loadContract(t, "1.2.0", "1.2.1"), nil); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Who reads the contract there learns where callers reach the bridge; an address that the contract cannot have stops New.
 func TestContractIsServedWithItsAddress(t *testing.T) {
 	t.Parallel()
@@ -74,6 +108,23 @@ func TestDescriptionsAreForWhomMayCall(t *testing.T) {
 		if got := get(t, srv, path, "Authorization", "Bearer t0ken"); got.Status != 200 {
 			t.Errorf("GET %s with a token = %d", path, got.Status)
 		}
+	}
+}
+
+// A provider may answer with statuses of its own.
+func TestOpenAPIOfOtherErrors(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), nil))
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Responses map[string]struct{ Content map[string]any }
+		}
+	}
+	if err := json.Unmarshal([]byte(get(t, srv, "/openapi.json").Body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if other := doc.Paths["/shout"]["post"].Responses["default"]; other.Content["application/problem+json"] == nil {
+		t.Errorf("other answers are %+v", other)
 	}
 }
 

@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -96,4 +97,21 @@ func TestHealthCheckThatPanics(t *testing.T) {
 			t.Errorf("the log does not say what panicked, and where:\n%s", log.String())
 		}
 	})
+}
+
+// The audit is told of no health check, also not of one that failed.
+func TestHealthIsNotAudited(t *testing.T) {
+	t.Parallel()
+	var log logBuffer
+	p := checked{shouter(shout), func(context.Context) error { return errors.New("ill") }}
+	srv := serve(t, newBridge(t, loadContract(t), p, &bridge.Options{Logger: log.logger(), Audit: func(_ context.Context, c bridge.Call) {
+		t.Errorf("the audit was told of %+v", c)
+	}}))
+	for _, path := range []string{"/livez", "/readyz", "/health"} {
+		get(t, srv, path)
+	}
+	srv.Close()
+	if n := strings.Count(log.String(), "level=WARN msg=request"); n != 2 {
+		t.Errorf("%d failed checks are in the log, want 2:\n%s", n, log.String())
+	}
 }

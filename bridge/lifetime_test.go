@@ -3,9 +3,11 @@ package bridge_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -248,6 +250,38 @@ func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 		if err := <-served; err != nil {
 			t.Errorf("Serve = %v", err)
 		}
+	})
+}
+
+// A bridge that could not listen kept its provider open, and its store locked.
+func TestRunThatCannotListen(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	p := newTenant(t, "old", nil)
+	err = newBridge(t, loadContract(t), p, nil).Run(t.Context(), ln.Addr().String())
+	if !errors.Is(err, syscall.EADDRINUSE) || p.closed.Load() != 1 {
+		t.Errorf("Run = %v; the provider was closed %d times", err, p.closed.Load())
+	}
+}
+
+// hanging does not close.
+type hanging struct{ bridge.Provider }
+
+func (hanging) Close() error { time.Sleep(time.Hour); return nil }
+
+func TestProviderThatDoesNotClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		err := newBridge(t, loadContract(t), hanging{shouter(shout)}, nil).Close()
+		if took := time.Since(begin); took != 10*time.Second || err == nil || !strings.Contains(err.Error(), "close provider: it takes longer than 10s") {
+			t.Errorf("Close = %v after %v", err, took)
+		}
+		time.Sleep(time.Hour)
 	})
 }
 

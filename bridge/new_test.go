@@ -18,6 +18,7 @@ func TestNewReportsEverythingThatDoesNotFit(t *testing.T) {
 	nothing := bridge.HandlerFunc(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
 	c := loadContract(t,
 		"- type: shouting", "- type: shouting\n    - type: whispering",
+		"method: GET", "method: GET\n        output_schema: schemas/response.json",
 		"max_concurrent_requests: 2", "context_length: {max_tokens: 10}\n    moon_phase: full")
 	p := routes{
 		bridge.Unary("POST /sing", nothing, bridge.Serves("singing")),
@@ -37,6 +38,7 @@ func TestNewReportsEverythingThatDoesNotFit(t *testing.T) {
 		"capability whispering is served by no route",
 		`route pattern "no pattern"`,
 		"route GET /health: the bridge itself serves /health",
+		"endpoint GET /health: the bridge itself serves /health, and has a shape of its own for it",
 		"route PUT /things/{id}: a path with parameters",
 		"a route is the zero Route",
 		"constraints.context_length.max_tokens is 10, but the provider cannot count tokens",

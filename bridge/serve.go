@@ -17,6 +17,7 @@ import (
 
 const (
 	withdrawTimeout = 10 * time.Second // for the announcer, when the bridge stops
+	closeTimeout    = 10 * time.Second // for the provider
 	cutTimeout      = 5 * time.Second  // for calls whose context was ended because draining took too long
 
 	headerTimeout  = 10 * time.Second // for a request's header to arrive
@@ -267,8 +268,18 @@ func closeProvider(p Provider) error {
 	if !ok {
 		return nil
 	}
-	if _, err := guarded(func() (any, error) { return nil, closer.Close() }); err != nil {
-		return fmt.Errorf("bridge: close provider: %w", err)
+	closed := make(chan error, 1)
+	go func() {
+		_, err := guarded(func() (any, error) { return nil, closer.Close() })
+		closed <- err
+	}()
+	select {
+	case err := <-closed:
+		if err != nil {
+			return fmt.Errorf("bridge: close provider: %w", err)
+		}
+		return nil
+	case <-time.After(closeTimeout):
+		return fmt.Errorf("bridge: close provider: it takes longer than %v", closeTimeout)
 	}
-	return nil
 }

@@ -123,6 +123,14 @@ func TestWhatCountsAsFailure(t *testing.T) {
 				_, _ = p.get(t, ctx)
 			}
 		}},
+		{name: "callers who found a stall", do: func(t *testing.T, p *patient) {
+			p.answer.Store(0)
+			for range 4 {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(11*time.Second, func() { cancel(fmt.Errorf("silence: %w", context.DeadlineExceeded)) })
+				_, _ = p.get(t, ctx)
+			}
+		}, opens: true},
 		{name: "callers in a hurry", do: deadlines(9 * time.Second)},
 		{name: "callers who waited long", do: deadlines(10 * time.Second), opens: true},
 		// A value from outside that ends up in a header must not close the way to the upstream for everybody.
@@ -321,6 +329,27 @@ func TestHostsAreApart(t *testing.T) {
 			t.Errorf("%d hosts are remembered", got)
 		}
 	})
+}
+
+// An observer that panics kept the connection of the response that nobody got.
+func TestObserverThatPanics(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	client := newClient(t, upstream.Options{MaxConnsPerHost: 1, Attempts: 1, Observe: func(context.Context, upstream.Attempt) { panic("seen too much") }}, srv.URL)
+	for range 3 {
+		func() {
+			defer func() { _ = recover() }()
+			res, err := client.Do(newRequest(t, t.Context(), "GET", srv.URL, ""))
+			if err == nil {
+				res.Body.Close()
+			}
+			t.Errorf("no panic, but %v", err)
+		}()
+	}
 }
 
 func TestObserve(t *testing.T) {

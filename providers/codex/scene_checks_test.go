@@ -10,13 +10,37 @@ import (
 	"runtime/pprof"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 )
 
-// waitForSlots waits until no call holds one. It asks the bridge itself, which may listen no more.
+// slots is a limiter that counts the places that calls hold.
+type slots struct {
+	limits.Limiter
+	taken, held atomic.Int32
+}
+
+func (s *slots) Admit(ctx context.Context, caller string) (limits.Admission, error) {
+	a, err := s.Limiter.Admit(ctx, caller)
+	if err != nil {
+		return a, err
+	}
+	s.taken.Add(1)
+	s.held.Add(1)
+	release := a.Release
+	a.Release = func() {
+		s.held.Add(-1)
+		release()
+	}
+	return a, nil
+}
+
+// waitForSlots waits until no call holds one, as the limiter has it, and the bridge itself, which may listen no more. A call that
+// came as far as the model held one.
 func (s *scene) waitForSlots() {
 	s.t.Helper()
 	var health struct {
@@ -28,12 +52,15 @@ func (s *scene) waitForSlots() {
 		if err := json.Unmarshal(w.Body.Bytes(), &health); err != nil {
 			s.t.Fatal(err)
 		}
-		if health.InProgress == 0 {
+		if health.InProgress == 0 && s.slots.held.Load() == 0 {
+			if taken, asked := s.slots.taken.Load(), s.asked.Load(); taken > 1 || taken < asked {
+				s.t.Errorf("one call, which asked the model %d times, took %d slots", asked, taken)
+			}
 			return
 		}
 		time.Sleep(time.Millisecond)
 	}
-	s.t.Errorf("%d slots do not come back", health.InProgress)
+	s.t.Errorf("%d of the limiter's slots do not come back, and %d calls are in progress", s.slots.held.Load(), health.InProgress)
 }
 
 // checkLog wants one record of the call, and one of its job if it became one, with the code that the caller saw.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/bridge/upstream"
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
@@ -33,6 +34,7 @@ type scene struct {
 	client *http.Client // of the provider
 	bridge *bridge.Bridge
 	url    string
+	slots  *slots
 	log    lockedBuffer
 	stop   func() // as SIGTERM does; returns when the bridge has stopped
 
@@ -86,6 +88,8 @@ func (s *scene) serve(provider bridge.Provider) {
 	}
 	opts := s.options()
 	opts.Logger = slog.New(slog.NewTextHandler(&s.log, nil))
+	s.slots = &slots{Limiter: limits.NewLocal(limits.Limits{MaxConcurrentRequests: c.Constraints.MaxConcurrentRequests, RateLimit: c.Constraints.RateLimit}, limits.Limits{})}
+	opts.Limiter = s.slots
 	if s.way.name == wantsTwice.name {
 		opts.StoreFile = s.store
 	}

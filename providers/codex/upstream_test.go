@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
@@ -360,5 +363,37 @@ func TestTheKeyStaysInside(t *testing.T) {
 	}
 	if !strings.Contains(fmt.Sprint(err), "Incorrect key: [key]") {
 		t.Errorf("error = %v, want the message without the key", err)
+	}
+}
+
+// Calls that fail are those one looks for: their spans are named by the model that was asked, as the GenAI conventions have it.
+func TestSpansOfFailedCalls(t *testing.T) {
+	t.Parallel()
+	p, _ := newProvider(t, writeJSON(500, `{}`))
+	c, err := codex.Contract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spans := tracetest.NewSpanRecorder()
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	t.Cleanup(func() { _ = tracers.Shutdown(context.Background()) })
+	b, err := bridge.New(c, p, &bridge.Options{TracerProvider: tracers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, accept := range []string{"application/json", "text/event-stream"} {
+		r := httptest.NewRequest("POST", "/generate", strings.NewReader(`{"prompt":"p"}`))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Accept", accept)
+		b.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	var names []string
+	for _, s := range spans.Ended() {
+		if s.SpanKind() == trace.SpanKindClient {
+			names = append(names, s.Name())
+		}
+	}
+	if diff := cmp.Diff([]string{"chat " + codex.DefaultModel, "chat " + codex.DefaultModel}, names); diff != "" {
+		t.Errorf("spans (-want +got):\n%s", diff)
 	}
 }
