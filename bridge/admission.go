@@ -97,5 +97,9 @@ func appendItem(b []byte, name, p string, m int, q string, n int) []byte {
 }
 
 func ceilSeconds(d time.Duration) int {
-	return int((d + time.Second - 1) / time.Second)
+	seconds := d / time.Second
+	if d%time.Second > 0 {
+		seconds++
+	}
+	return int(seconds)
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,8 +20,8 @@ func BearerTokens(tokens map[string]string) func(*http.Request) (string, error) 
 		digest    [sha256.Size]byte
 	}
 	var entries []entry
-	for principal, token := range tokens {
-		if token != "" {
+	for _, principal := range slices.Sorted(maps.Keys(tokens)) { // whoever shares a token is always taken for the same one
+		if token := tokens[principal]; token != "" {
 			entries = append(entries, entry{principal, sha256.Sum256([]byte(token))})
 		}
 	}

@@ -33,6 +33,9 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if x.principal, err = x.service.guard.checkCaller(x.r); err != nil {
 		return err
 	}
+	if err := x.service.guard.checkFetch(x.r); err != nil {
+		return err
+	}
 	if b.draining.Load() {
 		return shuttingDown()
 	}
@@ -59,7 +62,7 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	}
 	release, err := guarded(func() (func(), error) { return b.admit(x) }) // the limiter may be the operator's
 	if err != nil {
-		b.ledger.forget(kept)
+		_ = b.ledger.forget(kept) // which is in the log
 		return err
 	}
 	if kept != nil {
@@ -83,7 +86,7 @@ func (b *Bridge) refuse(x *exchange, err error) error {
 // checkRequest returns the decoded request if the contract allows it.
 func (x *exchange) checkRequest(body []byte, bound *binding) (any, error) {
 	if schema := bound.endpoint.InputSchema; schema != nil {
-		if err := schema.Validate(body); err != nil {
+		if err := schema.ValidateRequest(body); err != nil {
 			return nil, invalidRequest(err)
 		}
 	}

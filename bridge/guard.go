@@ -16,10 +16,11 @@ type guard struct {
 	hosts        []string // that callers on loopback may name, besides loopback itself
 	origins      []string
 	authenticate func(*http.Request) (string, error)
+	open         bool // without authentication to callers on other machines, too
 }
 
 func newGuard(opts *Options, baseURL string) *guard {
-	g := &guard{origins: opts.AllowedOrigins, authenticate: opts.Authenticate}
+	g := &guard{origins: opts.AllowedOrigins, authenticate: opts.Authenticate, open: opts.AllowUnauthenticated}
 	g.hosts = slices.Clone(opts.AllowedHosts)
 	for _, raw := range []string{baseURL, opts.BaseURL} {
 		if u, err := url.Parse(raw); err == nil && u.Host != "" {
@@ -39,11 +40,20 @@ func (o *Options) checkNames() error {
 	}
 	for _, origin := range o.AllowedOrigins {
 		u, err := url.Parse(origin)
-		if err != nil || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) || strings.Contains(origin, "*") {
+		if err != nil || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) || strings.Contains(origin, "*") || !isAsSent(u) {
 			errs = append(errs, fmt.Errorf("bridge: Options.AllowedOrigins: %q: write an origin as browsers send it, without a path or wildcard, such as \"https://app.example.com\"", origin))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isAsSent reports whether a browser writes host and port so: in ASCII, and without a port that goes without saying.
+func isAsSent(origin *url.URL) bool {
+	if strings.ContainsFunc(origin.Host, func(r rune) bool { return r > '~' }) || strings.HasSuffix(origin.Host, ":") {
+		return false
+	}
+	port := origin.Port()
+	return port == "" || port != map[string]string{"http": "80", "https": "443"}[origin.Scheme]
 }
 
 // checkHost refuses, on loopback, names that are not the bridge's: a web page whose name was made to resolve to
@@ -98,7 +108,7 @@ func (g *guard) checkOrigin(h http.Header, r *http.Request) (preflight bool, err
 // checkCaller names the caller.
 func (g *guard) checkCaller(r *http.Request) (principal string, err error) {
 	if g.authenticate == nil {
-		return "", nil
+		return "", g.checkMachine(r)
 	}
 	principal, err = g.authenticate(r)
 	err = settled(err)
@@ -114,11 +124,34 @@ func (g *guard) checkCaller(r *http.Request) (principal string, err error) {
 	return "", &Error{Code: CodeUnauthenticated, Detail: "This bridge does not know the caller: send the credentials that its operator gave you, mostly as Authorization: Bearer TOKEN.", Cause: err}
 }
 
+// checkMachine fails closed where the bridge is the handler of another server: see checkExposure.
+func (g *guard) checkMachine(r *http.Request) error {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok || g.open || isLoopback(local) {
+		return nil
+	}
+	return &Error{Code: CodeForbidden, Detail: "This bridge is not open to other machines. Its operator finds what to do in the log.", Cause: exposed(local)}
+}
+
+// checkFetch refuses pages of other sites that have a browser call what needs no Origin, such as GET for an image: they learn
+// nothing, but the call would be made (https://www.w3.org/TR/fetch-metadata/).
+func (g *guard) checkFetch(r *http.Request) error {
+	site := r.Header.Get("Sec-Fetch-Site")
+	if r.Header.Get("Origin") != "" || site != "cross-site" && site != "same-site" {
+		return nil
+	}
+	return &Error{Code: CodeForbidden, Detail: "Web pages of other sites may not call this bridge.", Cause: fmt.Errorf("Sec-Fetch-Site is %s", site)}
+}
+
 // checkExposure fails closed: without authentication the bridge is for this machine only.
 func (g *guard) checkExposure(addr net.Addr, allowed bool) error {
 	if g.authenticate != nil || allowed || isLoopback(addr) {
 		return nil
 	}
+	return exposed(addr)
+}
+
+func exposed(addr net.Addr) error {
 	return fmt.Errorf("bridge: %s can be reached from other machines, but nothing authenticates callers: "+
 		"set Options.Authenticate, listen on 127.0.0.1, or set Options.AllowUnauthenticated if something in front authenticates", addr)
 }

@@ -2,14 +2,18 @@ package bridge_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/memnet"
+	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
 func TestHostAndOriginOnLoopback(t *testing.T) {
@@ -167,6 +171,85 @@ func TestGuardStandsBeforeEveryPath(t *testing.T) {
 			if got := send(t, srv.Client(), req); got.Status != 403 {
 				t.Errorf("%s %s = %d, want 403", method, path, got.Status)
 			}
+		}
+	}
+}
+
+// A page of another site has browsers send GET without an Origin, for an image: nothing is done for it.
+func TestPagesOfOtherSitesCallNothing(t *testing.T) {
+	t.Parallel()
+	c := loadContract(t, "      - path: /health\n        method: GET", "      - path: /things\n        method: GET")
+	things := bridge.HandlerFunc(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
+	srv := serve(t, newBridge(t, c, append(shouter(shout).(routes), bridge.Unary("GET /things", things)), nil))
+	for site, want := range map[string]int{"": 200, "none": 200, "same-origin": 200, "same-site": 403, "cross-site": 403} {
+		if got := get(t, srv, "/things", "Sec-Fetch-Site", site); got.Status != want {
+			t.Errorf("Sec-Fetch-Site %q: %d %s, want %d", site, got.Status, got.Body, want)
+		}
+	}
+}
+
+// As the handler of another server, too, a bridge without authentication is for this machine only.
+func TestHandlerFailsClosed(t *testing.T) {
+	t.Parallel()
+	for _, open := range []bool{false, true} {
+		var log logBuffer
+		b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{AllowUnauthenticated: open, Logger: log.logger()})
+		for ip, want := range map[string]int{"127.0.0.1": 200, "192.0.2.1": 403} {
+			local := &net.TCPAddr{IP: net.ParseIP(ip), Port: 80}
+			r := newRequest(t, "POST", "http://localhost/shout", `{"text": "a"}`)
+			w := httptest.NewRecorder()
+			b.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local)))
+			if open {
+				want = 200
+			}
+			if w.Code != want {
+				t.Errorf("reached at %s, open %v: %d %s, want %d", ip, open, w.Code, w.Body, want)
+			}
+		}
+		if says := strings.Contains(log.String(), "Options.AllowUnauthenticated"); says == open {
+			t.Errorf("open %v: the log says\n%s", open, log.String())
+		}
+	}
+}
+
+// Callers who share a token are always taken for the same one, or their jobs would be gone after a restart.
+func TestSharedToken(t *testing.T) {
+	t.Parallel()
+	r := newRequest(t, "GET", "http://localhost/", "", "Authorization", "Bearer t")
+	for range 50 {
+		if name, err := bridge.BearerTokens(map[string]string{"ann": "t", "bob": "t", "eve": "u"})(r); name != "bob" || err != nil {
+			t.Fatal(name, err)
+		}
+	}
+}
+
+// SDK types decode themselves, and mostly with encoding/json, to which "TEXT" is "text".
+type foldingRequest struct{ Text string }
+
+func (f *foldingRequest) UnmarshalJSON(data []byte) error {
+	type plain foldingRequest
+	return json.Unmarshal(data, (*plain)(f))
+}
+
+// Where the schema is open, a member in another case went past it, unchecked, into a request that decodes itself.
+func TestNamesInAnotherCase(t *testing.T) {
+	t.Parallel()
+	c, err := contract.Load(fstest.MapFS{
+		"contract.yaml":         {Data: []byte(shouterContract)},
+		"schemas/request.json":  {Data: []byte(`{"type": "object", "properties": {"text": {"type": "string", "maxLength": 3}}}`)},
+		"schemas/response.json": {Data: []byte(shouterResponse)},
+	}, "contract.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo := bridge.HandlerFunc(func(_ context.Context, req foldingRequest) (shoutResponse, error) {
+		return shoutResponse{req.Text}, nil
+	})
+	srv := serve(t, newBridge(t, c, routes{bridge.Unary("POST /shout", echo, bridge.Serves("shouting"))}, nil))
+	for body, want := range map[string]int{`{"text": "a", "other": 1}`: 200, `{"text": "a", "TEXT": "not checked"}`: 422, `{"Text": "not checked"}`: 422, `{"te\u0058t": "not checked"}`: 422} {
+		got := post(t, srv, "/shout", body)
+		if got.Status != want || want == 422 && !strings.Contains(got.Body, `the member is \"text\": write it so`) {
+			t.Errorf("%s: %d %s, want %d", body, got.Status, got.Body, want)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func (b *Bridge) keep(x *exchange, bound *binding, body []byte, to answer) (e *e
 	}
 	e, found, err := b.ledger.reserve(c)
 	if found {
-		err = b.replay(x, e, async, to)
+		err = b.replay(x, bound, e, async, to)
 	}
 	if found || keyIsTaken(err) {
 		b.telemetry.repeats(x.r.Context(), x.route, err)
@@ -49,7 +49,7 @@ func keyIsTaken(err error) bool {
 }
 
 // replay answers with what a call under the same key has come to, or has not yet.
-func (b *Bridge) replay(x *exchange, e *entry, async bool, to answer) error {
+func (b *Bridge) replay(x *exchange, bound *binding, e *entry, async bool, to answer) error {
 	c, _ := b.ledger.look(e)
 	header := x.w.Header()
 	switch {
@@ -63,6 +63,9 @@ func (b *Bridge) replay(x *exchange, e *entry, async bool, to answer) error {
 	outcome, err := b.ledger.outcome(e)
 	if err != nil {
 		return err
+	}
+	if schema := bound.endpoint.OutputSchema; outcome.Problem == nil && schema != nil && schema.Validate(outcome.Result) != nil {
+		return &Error{Code: codeKeyReused, Detail: "The first call with this Idempotency-Key was answered when the contract promised answers of another shape. Use a new key to call again.", Clause: "api.endpoints.output_schema"}
 	}
 	x.replayed = true
 	header.Set("Idempotency-Replayed", "true")
@@ -95,24 +98,30 @@ func (bound binding) tracked() (_ *binding, returned <-chan struct{}) {
 func (b *Bridge) invokeOnce(x *exchange, bound *binding, req any, release func(), to answer, e *entry) error {
 	tracked, returned := bound.tracked()
 	record := &recordedAnswer{answer: to, ledger: b.ledger, entry: e}
+	defer func() { // also if what writes the answer panics
+		if !record.done {
+			b.forgetAfter(returned, e)
+		}
+	}()
 	err := b.invoke(x, tracked, req, release, record, b.runApart)
-	if record.done {
-		return err
-	}
-	if failure := classify(err); isFinal(failure) {
+	if failure := classify(err); !record.done && isFinal(failure) {
 		b.ledger.finish(e, e.fail(failure, instanceOf(x.r)))
-		return err
+		record.done = true
 	}
+	return err
+}
+
+// forgetAfter frees the key of a call that came to nothing, when its handler has returned.
+func (b *Bridge) forgetAfter(returned <-chan struct{}, e *entry) {
 	select {
 	case <-returned:
-		b.ledger.forget(e)
+		_ = b.ledger.forget(e) // which is in the log
 	default:
 		b.calls.Go(func() {
 			<-returned
-			b.ledger.forget(e)
+			_ = b.ledger.forget(e)
 		})
 	}
-	return err
 }
 
 // A recordedAnswer puts a result on record before the caller sees it, so that no crash between the two can make the

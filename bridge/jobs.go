@@ -40,8 +40,8 @@ func hurried(r *http.Request, bound *binding) *binding {
 // preference returns what the caller says of a preference (RFC 7240), the first time if it does so twice.
 func preference(r *http.Request, token string) (value string, stated bool) {
 	for _, line := range r.Header.Values("Prefer") {
-		for preference := range strings.SplitSeq(line, ",") {
-			preference, _, _ = strings.Cut(preference, ";") // without its parameters
+		for _, preference := range splitUnquoted(line, ',') {
+			preference = splitUnquoted(preference, ';')[0] // without its parameters
 			name, value, _ := strings.Cut(preference, "=")
 			if strings.EqualFold(strings.TrimSpace(name), token) {
 				return strings.TrimSpace(value), true
@@ -49,6 +49,23 @@ func preference(r *http.Request, token string) (value string, stated bool) {
 		}
 	}
 	return "", false
+}
+
+// splitUnquoted splits a header at a separator outside of quoted strings (RFC 9110 section 5.6.4).
+func splitUnquoted(s string, separator byte) (parts []string) {
+	quoted, from := false, 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && c == separator:
+			parts = append(parts, s[from:i])
+			from = i + 1
+		}
+	}
+	return append(parts, s[from:])
 }
 
 // forOwner hands the job that the path names to f, if it is the caller's.
@@ -87,7 +104,9 @@ func (b *Bridge) endJob(x *exchange, e *entry) error {
 	if b.ledger.cancel(e) {
 		return b.writeJob(x, e, http.StatusAccepted)
 	}
-	b.ledger.forget(e)
+	if err := b.ledger.forget(e); err != nil {
+		return storeFailed("The job is not shown any more, but its record could not be deleted, which is tried again.", err)
+	}
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

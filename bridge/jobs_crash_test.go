@@ -18,6 +18,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
@@ -271,4 +272,48 @@ func TestStoreFileThatCannotBeUsed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "Options.StoreFile") || !strings.Contains(err.Error(), store) {
 		t.Errorf("New = %v, want an error that names option and file", err)
 	}
+}
+
+// A job that could not be deleted is not said to be: after a restart it would be back.
+func TestDeletionThatFails(t *testing.T) {
+	t.Parallel()
+	store, client := filepath.Join(t.TempDir(), "jobs.db"), newClient(t)
+	url, kill := startProcess(t, store)
+	path := strings.TrimPrefix(begin(t, client, url, "a"), url)
+	ended(t, client, url+path)
+	kill()
+	url, kill = startProcess(t, store, limitVariable+"=0")
+	if got := fetchURL(t, client, "DELETE", url+path); got.Status != 503 || got.Header.Get("Retry-After") == "" {
+		t.Errorf("DELETE on a full disk = %d %s", got.Status, got.Body)
+	}
+	if got := fetchURL(t, client, "GET", url+"/readyz?verbose"); !strings.Contains(got.Body, `{"name":"store","status":"failed"}`) {
+		t.Errorf("/readyz does not tell: %s", got.Body)
+	}
+	kill()
+	url, _ = startProcess(t, store)
+	if got := fetchURL(t, client, "DELETE", url+path); got.Status != 204 {
+		t.Errorf("DELETE after a restart = %d %s", got.Status, got.Body)
+	}
+}
+
+// What a bridge whose clock was ahead has left kept all that came later from expiring.
+func TestRecordsOfTheFuture(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "jobs.db")
+	serveAt := func(ahead time.Duration, use func(t *testing.T, client *http.Client)) {
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(ahead)
+			b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{StoreFile: file, KeepFor: time.Hour})
+			inBubble(t, b, func(client *http.Client) { use(t, client) })
+		})
+	}
+	serveAt(30*24*time.Hour, func(t *testing.T, client *http.Client) { ended(t, client, begin(t, client, origin, "early")) })
+	serveAt(0, func(t *testing.T, client *http.Client) {
+		url := begin(t, client, origin, "late")
+		ended(t, client, url)
+		time.Sleep(2 * time.Hour)
+		if got := fetchURL(t, client, "GET", url); got.Status != 404 {
+			t.Errorf("after two hours of one: %d %s", got.Status, got.Body)
+		}
+	})
 }

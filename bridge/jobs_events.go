@@ -96,7 +96,7 @@ func parseEventID(id string) (seen int, ended bool, err error) {
 		return 0, id == lastEventID, nil
 	}
 	seen, err = strconv.Atoi(id)
-	if err != nil || seen < 0 {
+	if err != nil || seen < 0 || strconv.Itoa(seen) != id {
 		return 0, false, &Error{Code: CodeInvalidRequest, Detail: "Last-Event-ID is not one that this bridge sent. Leave it out to get all events that are kept."}
 	}
 	return seen, false, nil

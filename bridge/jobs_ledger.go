@@ -25,7 +25,7 @@ type ledger struct {
 	keep       time.Duration
 	maxEntries int
 	maxBytes   int64
-	failing    atomic.Bool // that the store did not take the last record
+	failing    atomic.Bool // that the store did not take the last record, or did not delete one since
 
 	mu       sync.Mutex // unlocked with unlock
 	byID     map[string]*entry
@@ -159,15 +159,15 @@ func (l *ledger) finish(e *entry, r keptRecord) {
 }
 
 // forget removes a call as if it had not been.
-func (l *ledger) forget(e *entry) {
+func (l *ledger) forget(e *entry) error {
 	if e == nil {
-		return
+		return nil
 	}
 	l.mu.Lock()
-	defer l.unlock()
 	if l.byID[e.ID] == e {
 		l.remove(e)
 	}
+	return l.unlock()
 }
 
 // occupy keeps a key in use, whatever becomes of its job, until returned is closed.
@@ -210,17 +210,24 @@ func (l *ledger) outcome(e *entry) (keptOutcome, error) {
 	return r.keptOutcome, nil
 }
 
-// unlock deletes from the store, too, what was removed under the lock.
-func (l *ledger) unlock() {
+// unlock deletes from the store, too, what was removed under the lock. What cannot be deleted is tried again next time.
+func (l *ledger) unlock() error {
 	ids := l.dropped
 	l.dropped = nil
 	l.mu.Unlock()
 	if len(ids) == 0 {
-		return
+		return nil
 	}
-	if err := l.store.Delete(ids...); err != nil && !errors.Is(err, jobstore.ErrClosed) {
-		l.log.Error("finished calls could not be deleted from the store", "count", len(ids), "cause", err)
+	err := l.store.Delete(ids...)
+	if err == nil || errors.Is(err, jobstore.ErrClosed) {
+		return nil
 	}
+	l.failing.Store(true)
+	l.log.Error("finished calls could not be deleted from the store", "count", len(ids), "cause", err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dropped = append(ids, l.dropped...)
+	return err
 }
 
 func (l *ledger) remove(e *entry) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobstore"
 )
@@ -49,7 +50,14 @@ func (l *ledger) load() error {
 	if err != nil {
 		return err
 	}
+	now := time.Now()
 	for _, e := range found {
+		if e.Created.After(now) { // by a clock that was wrong: what finishes later would wait for it to expire
+			e.Created = now
+		}
+		if e.Finished.After(now) {
+			e.Finished = now
+		}
 		if err := l.interrupt(e); err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ func (b *Bridge) followJob(x *exchange, e *entry) error {
 		if err := s.putView(v); err != nil {
 			return err
 		}
-		seen = max(seen, v.first+len(v.events)-1)
+		seen = v.first + len(v.events) - 1
 		if v.Status != jobRunning {
 			return s.end(b.ledger, e)
 		}

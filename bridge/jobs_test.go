@@ -109,6 +109,8 @@ func TestPrefer(t *testing.T) {
 		"return=minimal, respond-async;q=1": 202,
 		"wait=10":                           200,
 		"respond-asynchronously":            200,
+		`note="x, respond-async, y"`:        200,
+		`note="\", x", respond-async`:       202,
 		"":                                  200,
 	} {
 		got := post(t, srv, "/shout", `{"text": "a"}`, "Prefer", prefer)

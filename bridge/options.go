@@ -17,8 +17,8 @@ type Options struct {
 	// Logger gets one record per request and every cause of a failure. Default: nothing is logged.
 	Logger *slog.Logger
 
-	// Authenticate names the caller of a request, or refuses it. Default: none, which [Bridge.Serve] accepts on loopback
-	// only. /livez, /readyz and /health are always open. See [BearerTokens] and [ClientCertificate]; the examples have a
+	// Authenticate names the caller of a request, or refuses it; a function that asks somebody else for that bounds how long it
+	// waits. Default: none, which is accepted on loopback only. /livez, /readyz and /health are always open. See [BearerTokens] and [ClientCertificate]; the examples have a
 	// verifier of tokens, and both ways at once. An [*Error] is answered as it is, such as one with [CodeForbidden], and any
 	// other with 401; its text is logged, so it must not repeat credentials. A caller without a name is refused.
 	Authenticate func(*http.Request) (principal string, err error)
@@ -97,6 +97,7 @@ func (o *Options) withDefaults() Options {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	opts.Logger = slog.New(steadyHandler{opts.Logger.Handler()})
 	setDefault(&opts.MaxBodyBytes, 1<<20)
 	setDefault(&opts.MaxResponseBytes, 8<<20)
 	setDefault(&opts.KeepFor, time.Hour)

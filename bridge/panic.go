@@ -1,7 +1,9 @@
 package bridge
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 )
@@ -58,4 +60,30 @@ func (x *exchange) recovered() {
 	if begun {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// A steadyHandler loses the records at which the handler panics: net/http tells of panics in the log, and where it does, another
+// one would end the process.
+type steadyHandler struct{ slog.Handler }
+
+// Enabled implements [slog.Handler].
+func (h steadyHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	enabled, _ := guarded(func() (bool, error) { return h.Handler.Enabled(ctx, level), nil })
+	return enabled
+}
+
+// Handle implements [slog.Handler].
+func (h steadyHandler) Handle(ctx context.Context, r slog.Record) error {
+	_, err := guarded(func() (any, error) { return nil, h.Handler.Handle(ctx, r) })
+	return err
+}
+
+// WithAttrs implements [slog.Handler].
+func (h steadyHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return steadyHandler{h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements [slog.Handler].
+func (h steadyHandler) WithGroup(name string) slog.Handler {
+	return steadyHandler{h.Handler.WithGroup(name)}
 }

@@ -33,7 +33,7 @@ func negotiate(r *http.Request, bound *binding) (stream bool, err error) {
 	var json, events float64
 	for mediaType, q := range mediaRanges(accept) {
 		switch mediaType {
-		case eventStreamType:
+		case eventStreamType, "text/*":
 			events = max(events, q)
 		case "application/json", "application/*", "*/*", "application/problem+json":
 			json = max(json, q)

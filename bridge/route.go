@@ -122,7 +122,7 @@ func plainIntegers(body []byte) []byte {
 			return plain.Bytes()
 		}
 		if token.Kind() == '0' && strings.ContainsAny(token.String(), ".eE") {
-			if f, err := token.Float(); err == nil && f == math.Trunc(f) && math.Abs(f) <= 1<<53 {
+			if f, err := token.Float(); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
 				token = jsontext.Int(int64(f))
 			}
 		}

@@ -23,7 +23,14 @@ func newSchema(compiled *jsonschema.Schema) *Schema {
 // Validate checks the JSON text data. The error is a *[SyntaxError] if data is not one JSON value in UTF-8 with unique
 // names, at most 64 levels deep (fewer if the schema is recursive), and [Violations] if the schema refuses it.
 // How large data may be is for the caller to limit.
-func (s *Schema) Validate(data []byte) error {
+func (s *Schema) Validate(data []byte) error { return s.validate(data, false) }
+
+// ValidateRequest is [Schema.Validate] for data that somebody else decodes after it, and that is not trusted: where the schema
+// allows members that it does not name, it also refuses those that differ from one that it names only in case, which
+// encoding/json and its like would take for that one.
+func (s *Schema) ValidateRequest(data []byte) error { return s.validate(data, true) }
+
+func (s *Schema) validate(data []byte, exact bool) error {
 	if s.quick != nil && s.quick.Valid(data) {
 		return nil
 	}
@@ -35,6 +42,9 @@ func (s *Schema) Validate(data []byte) error {
 	if err != nil {
 		// The engine gave up. Whether the value is right is unknown, so it is refused.
 		return Violations{{Detail: "the value could not be checked"}}
+	}
+	if len(found) == 0 && exact {
+		found = s.compiled.Variants(value)
 	}
 	if len(found) == 0 {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"unsafe"
 )
 
@@ -112,7 +113,7 @@ func (n *node) object(d []byte, i, depth int) int {
 			next = at + 1
 			member = n.properties[at].schema
 		} else {
-			if member == nil || unnamed == maxOthers || slices.ContainsFunc(others[:unnamed], func(o []byte) bool { return string(o) == string(name) }) {
+			if member == nil || unnamed == maxOthers || n.resembles(name) || slices.ContainsFunc(others[:unnamed], func(o []byte) bool { return string(o) == string(name) }) {
 				return -1
 			}
 			others[unnamed] = name
@@ -164,6 +165,16 @@ func (n *node) find(name []byte, next int) int {
 		}
 	}
 	return -1
+}
+
+// resembles reports whether a name that is not the schema's differs from one only in case: not everybody wants that.
+func (n *node) resembles(name []byte) bool {
+	for at := range n.properties {
+		if strings.EqualFold(unsafe.String(unsafe.SliceData(name), len(name)), n.properties[at].name) {
+			return true
+		}
+	}
+	return false
 }
 
 // array checks what stands behind "[".
