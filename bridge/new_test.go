@@ -143,6 +143,19 @@ func TestParametersOfAMethodWithoutBody(t *testing.T) {
 	}
 }
 
+// A body that is not UTF-8 is refused, and so is a URL.
+func TestParametersThatAreNoText(t *testing.T) {
+	t.Parallel()
+	find := bridge.HandlerFunc(func(_ context.Context, req map[string]any) (map[string]any, error) { return req, nil })
+	c := loadContract(t, "      - path: /health\n        method: GET", "      - path: /things/{id}\n        method: GET")
+	srv := serve(t, newBridge(t, c, append(shouter(shout).(routes), bridge.Unary("GET /things/{id}", find)), nil))
+	for query, want := range map[string]int{"%C3%A4?a=%C3%A4": 200, "%ff": 400, "7?a=%ff": 400, "7?%ff=a": 400} {
+		if got := get(t, srv, "/things/"+query); got.Status != want {
+			t.Errorf("GET /things/%s = %d %s, want %d", query, got.Status, got.Body, want)
+		}
+	}
+}
+
 // The input_schema of a method without a body says what the texts of a URL stand for, and is held against them.
 func TestParametersByTheirSchema(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
@@ -77,6 +78,9 @@ func (p parameters) read(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, &Error{Code: CodeInvalidRequest, Detail: "The query is not written as name=value&name=value, with %XX for other characters."} // err repeats some of it
 	}
+	if !utf8.ValidString(r.URL.Path) || !isText(query) {
+		return nil, &Error{Code: CodeInvalidRequest, Detail: "Path and query are not UTF-8 once %XX is decoded."}
+	}
 	values := map[string]any{}
 	for name, texts := range query {
 		q := p[name]
@@ -96,6 +100,15 @@ func (p parameters) read(r *http.Request) ([]byte, error) {
 		}
 	}
 	return encode(values)
+}
+
+func isText(query url.Values) bool {
+	for name, texts := range query {
+		if !utf8.ValidString(name) || slices.ContainsFunc(texts, func(text string) bool { return !utf8.ValidString(text) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // value returns what a text of a URL stands for: a number or a truth value where the schema wants one, else the text.
