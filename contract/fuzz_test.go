@@ -79,6 +79,7 @@ func FuzzSchema(f *testing.F) {
 		{`{"oneOf": [{"const": 1e300}, {"multipleOf": 0.01}], "not": {"enum": [null]}}`, `1e308`},
 		{`{"if": {"required": ["a"]}, "then": {"propertyNames": {"format": "date"}}, "dependentRequired": {"a": ["b"]}}`, `{"a": 1}`},
 		{`{"$id": "?"}`, `1`},
+		{`{"properties": {"a": {"$ref": "#"}}, "additionalProperties": {"$ref": "#"}}`, `{"A": {"a": {"A": 1}}}`},
 		{`{"contains": {"type": "integer"}, "minContains": 2, "uniqueItems": true, "unevaluatedItems": false}`, `[1, 1.0, "a"]`},
 	} {
 		f.Add(seed[0], seed[1])
@@ -92,6 +93,11 @@ func FuzzSchema(f *testing.F) {
 		if err == nil && c.API.Endpoints[0].InputSchema != nil { // a text is the name of a file
 			err = c.API.Endpoints[0].InputSchema.Validate([]byte(value))
 			checkVerdict(t, err)
+			exact := c.API.Endpoints[0].InputSchema.ValidateRequest([]byte(value))
+			checkVerdict(t, exact)
+			if exact == nil && err != nil {
+				t.Fatalf("a request may be what no value may: %v", err)
+			}
 		}
 		if taken := time.Since(start); taken > 5*time.Second { // of fuzzed input; how long is what it is about
 			t.Fatalf("took %s: %v", taken, err)

@@ -35,8 +35,12 @@ func (w *variantWalk) walk(schema, value any, path []string) {
 	if w.steps++; !ok || w.steps > maxVariantSteps {
 		return
 	}
-	if ref, ok := s["$ref"].(string); ok {
-		w.walk(resolve(w.root, ref), value, path)
+	switch ref, _ := s["$ref"].(string); ref {
+	case "":
+	case "#":
+		w.walk(w.root, value, path)
+	default:
+		w.walk(find(w.root, tokens(strings.TrimPrefix(ref, "#"))), value, path)
 	}
 	for _, keyword := range []string{"if", "then", "else", "not"} {
 		w.walk(s[keyword], value, path)
@@ -88,32 +92,4 @@ func (w *variantWalk) object(s map[string]any, value map[string]any, path []stri
 			}
 		}
 	}
-}
-
-// resolve returns what a reference inside the schema leads to, or nil.
-func resolve(root any, ref string) any {
-	rest, ok := strings.CutPrefix(ref, "#")
-	if !ok {
-		return nil
-	}
-	at := root
-	for token := range strings.SplitSeq(strings.TrimPrefix(rest, "/"), "/") {
-		if token == "" {
-			break
-		}
-		token = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
-		switch node := at.(type) {
-		case map[string]any:
-			at = node[token]
-		case []any:
-			i, err := strconv.Atoi(token)
-			if err != nil || i < 0 || i >= len(node) {
-				return nil
-			}
-			at = node[i]
-		default:
-			return nil
-		}
-	}
-	return at
 }
