@@ -43,7 +43,8 @@ func (b *Bridge) Run(ctx context.Context, addr string) error {
 // refused by [net/http] before the bridge sees it, with 431 or 400 and without a record in the log.
 //
 // Serve returns an error if it must not listen there (see [Options.Authenticate]), if listening fails or the contract that it
-// begins with cannot be announced, for good, or if the provider does not close within 10 seconds. It closes ln and the bridge in any case. Call Serve once.
+// begins with cannot be announced, for good, or if the provider does not close within 10 seconds. It closes ln and the bridge in
+// any case. Call Serve once.
 func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 	defer ln.Close()
 	if err := b.service.Load().guard.checkExposure(ln.Addr(), b.opts.AllowUnauthenticated); err != nil {
