@@ -50,7 +50,7 @@ func TestErrorsThatCannotBeRead(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
-		if n := strings.Count(log.String(), says); n < 6 {
+		if n := strings.Count(log.String(), says); n < 5 { // that of the job may come later
 			t.Errorf("%s: the log says so %d times:\n%s", says, n, log.String())
 		}
 	}
