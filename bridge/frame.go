@@ -10,38 +10,41 @@ import (
 
 const maxKeptFrame = 64 << 10 // bytes of memory; what a longer event took is given back
 
-// A frame writes out events as server-sent events, one after the other in the same memory.
+// frameOf writes an event out, whose data is JSON as encode makes it, without line breaks. Without an id the reader keeps the
+// last one.
+func frameOf(id, name string, data []byte) []byte {
+	var text bytes.Buffer
+	text.Grow(len(data) + len(name) + len(id) + 24)
+	if id != "" {
+		text.WriteString("id: " + id + "\n")
+	}
+	writeName(&text, name)
+	text.WriteString("data: ")
+	text.Write(data)
+	text.WriteString("\n\n")
+	return text.Bytes()
+}
+
+func writeName(text *bytes.Buffer, name string) {
+	if name != "" {
+		text.WriteString("event: ")
+		text.WriteString(name)
+		text.WriteByte('\n')
+	}
+}
+
+// A frame writes out a handler's events, one after the other in the same memory.
 type frame struct {
 	text bytes.Buffer
 	json *json.Encoder // to text; nil until it is needed
 }
 
-// of returns an event, whose data is JSON as encode makes it, without line breaks. It is valid until the next call. Without an
-// id the reader keeps the last one.
-func (f *frame) of(id, name string, data []byte) []byte {
-	f.begin()
-	f.text.Grow(len(data) + len(name) + len(id) + 24)
-	if id != "" {
-		f.field("id", id)
-	}
-	if name != "" {
-		f.field("event", name)
-	}
-	f.text.WriteString("data: ")
-	f.text.Write(data)
-	f.text.WriteString("\n\n")
-	return f.text.Bytes()
-}
-
-// encode returns a handler's event, which may take limit bytes of JSON, valid until the next call.
+// encode returns an event, which may take limit bytes of JSON. It is valid until clear is called.
 func (f *frame) encode(id int, name string, event any, limit int64) ([]byte, error) {
-	f.begin()
 	f.text.WriteString("id: ")
 	f.text.Write(strconv.AppendInt(f.text.AvailableBuffer(), int64(id), 10))
 	f.text.WriteByte('\n')
-	if name != "" {
-		f.field("event", name)
-	}
+	writeName(&f.text, name)
 	f.text.WriteString("data: ")
 	if f.json == nil {
 		f.json = json.NewEncoder(&f.text)
@@ -58,18 +61,11 @@ func (f *frame) encode(id int, name string, event any, limit int64) ([]byte, err
 	return f.text.Bytes(), nil
 }
 
-func (f *frame) begin() {
+func (f *frame) clear() {
 	if f.text.Cap() > maxKeptFrame {
 		*f = frame{}
 	}
 	f.text.Reset()
-}
-
-func (f *frame) field(name, value string) {
-	f.text.WriteString(name)
-	f.text.WriteString(": ")
-	f.text.WriteString(value)
-	f.text.WriteByte('\n')
 }
 
 // encodeEvent returns the name of a handler's event and its JSON, to be kept.

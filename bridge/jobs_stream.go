@@ -60,12 +60,12 @@ func (b *Bridge) followJob(x *exchange, e *entry) error {
 func (s *eventStream) putView(v jobView) error {
 	if v.missed > 0 {
 		gap := fmt.Sprintf(`{"first":%d,"last":%d}`, v.first-v.missed, v.first-1)
-		if err := s.put(s.frame.of(strconv.Itoa(v.first-1), "gap", []byte(gap))); err != nil {
+		if err := s.put(frameOf(strconv.Itoa(v.first-1), "gap", []byte(gap))); err != nil {
 			return err
 		}
 	}
 	for i, event := range v.events {
-		if err := s.put(s.frame.of(strconv.Itoa(v.first+i), event.name, event.data)); err != nil {
+		if err := s.put(frameOf(strconv.Itoa(v.first+i), event.name, event.data)); err != nil {
 			return err
 		}
 	}
@@ -78,11 +78,11 @@ func (s *eventStream) end(l *ledger, e *entry) error {
 	switch {
 	case err != nil:
 		if body, err := encode(newProblem(classify(err), jobPath(e.ID), s.x.id)); err == nil {
-			_ = s.put(s.frame.of("", "error", body)) // without an id: who comes again may be luckier
+			_ = s.put(frameOf("", "error", body)) // without an id: who comes again may be luckier
 		}
 		return err
 	case outcome.Problem != nil:
-		return s.put(s.frame.of(lastEventID, "error", outcome.Problem))
+		return s.put(frameOf(lastEventID, "error", outcome.Problem))
 	}
-	return s.put(s.frame.of(lastEventID, "result", outcome.Result))
+	return s.put(frameOf(lastEventID, "result", outcome.Result))
 }

@@ -45,6 +45,7 @@ func (s *eventStream) send(_ context.Context, event any) error {
 	}
 	s.sending.Lock()
 	defer s.sending.Unlock()
+	defer s.frame.clear()
 	text, err := s.frame.encode(s.next(), name, event, s.maxEvent)
 	if err != nil {
 		return err
@@ -97,7 +98,7 @@ func (s *eventStream) fail(err error) {
 
 // terminate sends the last event.
 func (s *eventStream) terminate(name string, data []byte) error {
-	err := s.write(new(frame).of(strconv.Itoa(s.last+1), name, data))
+	err := s.write(frameOf(strconv.Itoa(s.last+1), name, data))
 	s.closed = true
 	return err
 }

@@ -3,18 +3,27 @@ package jsonschema
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
-const maxVariantSteps = 100_000 // what takes more is not looked at to its end
+// What a walk may take. The gate lets no schema through that takes so much; a value that does all the same is refused.
+const (
+	maxVariantSteps = 50_000_000
+	maxVariantDepth = 50_000
+)
 
 // Variants returns the members of value that the schema does not name, but for their case: decoders that fold case, as
 // encoding/json does, would take them for members that they are not, unchecked. The value must be as for [Schema.Check].
 func (s *Schema) Variants(value any) []Violation {
-	w := variantWalk{root: s.document, named: map[string]bool{}}
+	w := variantWalk{root: s.document, named: map[string]bool{}, folded: map[uintptr]map[string]string{}}
 	w.walk(s.document, value, nil)
+	if w.gaveUp {
+		return []Violation{{Detail: "the value could not be checked"}}
+	}
 	w.found = slices.DeleteFunc(w.found, func(v Violation) bool { return w.named[pathKey(v.Path)] })
 	slices.SortFunc(w.found, func(a, b Violation) int { return slices.CompareFunc(a.Path, b.Path, comparePart) })
 	w.found = slices.CompactFunc(w.found, func(a, b Violation) bool { return slices.Equal(a.Path, b.Path) })
@@ -22,17 +31,22 @@ func (s *Schema) Variants(value any) []Violation {
 }
 
 type variantWalk struct {
-	root  any
-	steps int
-	found []Violation
-	named map[string]bool // members that some part of the schema names, by pathKey
+	root         any
+	steps, depth int
+	gaveUp       bool
+	found        []Violation
+	named        map[string]bool               // members that some part of the schema names, by pathKey
+	folded       map[uintptr]map[string]string // names of each "properties" that was needed, by fold
 }
 
 func pathKey(path []string) string { return strings.Join(path, "\x00") }
 
 func (w *variantWalk) walk(schema, value any, path []string) {
 	s, ok := schema.(map[string]any)
-	if w.steps++; !ok || w.steps > maxVariantSteps {
+	w.steps++
+	w.depth++
+	defer func() { w.depth-- }()
+	if w.gaveUp = w.gaveUp || w.steps > maxVariantSteps || w.depth > maxVariantDepth; w.gaveUp || !ok {
 		return
 	}
 	switch ref, _ := s["$ref"].(string); ref {
@@ -51,6 +65,10 @@ func (w *variantWalk) walk(schema, value any, path []string) {
 			w.walk(branch, value, path)
 		}
 	}
+	dependent, _ := s["dependentSchemas"].(map[string]any)
+	for _, schema := range dependent {
+		w.walk(schema, value, path)
+	}
 	switch value := value.(type) {
 	case map[string]any:
 		w.object(s, value, path)
@@ -61,7 +79,9 @@ func (w *variantWalk) walk(schema, value any, path []string) {
 			if i < len(first) {
 				element = first[i]
 			}
-			w.walk(element, item, append(slices.Clip(path), strconv.Itoa(i)))
+			at := append(slices.Clip(path), strconv.Itoa(i))
+			w.walk(element, item, at)
+			w.walk(s["contains"], item, at)
 		}
 	}
 }
@@ -76,10 +96,8 @@ func (w *variantWalk) object(s map[string]any, value map[string]any, path []stri
 			w.walk(member, value[name], at)
 			continue
 		}
-		for known := range named {
-			if strings.EqualFold(name, known) {
-				w.found = append(w.found, Violation{Path: at, Keyword: "properties", Name: name, Detail: fmt.Sprintf("the member is %q: write it so", known)})
-			}
+		if known, ok := w.fold(named)[foldName(name)]; ok {
+			w.found = append(w.found, Violation{Path: at, Keyword: "properties", Name: name, Detail: fmt.Sprintf("the member is %q: write it so", known)})
 		}
 		if len(patterns) == 0 {
 			w.walk(s["additionalProperties"], value[name], at)
@@ -92,4 +110,32 @@ func (w *variantWalk) object(s map[string]any, value map[string]any, path []stri
 			}
 		}
 	}
+}
+
+// fold returns the names of members by what is the same in every case.
+func (w *variantWalk) fold(named map[string]any) map[string]string {
+	if len(named) == 0 {
+		return nil
+	}
+	key := reflect.ValueOf(named).Pointer()
+	if folds, ok := w.folded[key]; ok {
+		return folds
+	}
+	folds := make(map[string]string, len(named))
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		folds[foldName(name)] = name
+	}
+	w.folded[key] = folds
+	return folds
+}
+
+// foldName returns the same for names that strings.EqualFold takes for the same.
+func foldName(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+			least = min(least, other)
+		}
+		return least
+	}, name)
 }

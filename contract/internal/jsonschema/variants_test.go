@@ -14,6 +14,7 @@ func TestVariants(t *testing.T) {
 	t.Parallel()
 	const schema = `{
 		"properties": {"text": {}, "list": {"type": "array", "prefixItems": [{"properties": {"first": {}}}], "items": {"$ref": "#/$defs/item"}}},
+		"dependentSchemas": {"x": {"properties": {"later": {"properties": {"a": {}}}, "contained": {"contains": {"properties": {"b": {}}}}}}},
 		"additionalProperties": {"properties": {"deep": {}}},
 		"patternProperties": {},
 		"allOf": [{"properties": {"Kind": {}}}, {"properties": {"kind": {}}}],
@@ -28,6 +29,8 @@ func TestVariants(t *testing.T) {
 		`{"other": {"Deep": 1, "text": {"TEXT": 2}}}`:                         "other Deep",
 		`{"li\u017Ft": 1, "textual": 2}`:                                      "li\u017Ft",
 		`[{"TEXT": 1}]`:                                                       "",
+		`{"later": {"A": 1}, "contained": [1, {"B": 1}]}`:                     "contained 1 B, later A",
+		`{"list": [` + strings.Repeat("1,", 200_000) + `{"NAME": 1}]}`:        "list 200000 NAME", // however long it takes
 	} {
 		decoded, err := jsonschema.Decode([]byte(value), compiled.MaxDepth())
 		if err != nil {
