@@ -11,20 +11,20 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
-// loadSchemas compiles the schemas of all endpoints, each file once.
+// loadSchemas judges the schemas of all endpoints, each file once.
 func (l *loader) loadSchemas(c *Contract) {
-	l.schemas = map[string]*Schema{}
+	l.schemas, l.budget = map[string]*Schema{}, jsonschema.NewBudget()
 	for i, n := range items(l.flat.Find("api", "endpoints")) {
 		c.API.Endpoints[i].InputSchema = l.schema(n.Get("input_schema"))
 		c.API.Endpoints[i].OutputSchema = l.schema(n.Get("output_schema"))
 	}
 }
 
-// schema compiles an inline schema or the file that n names. It returns nil if there is none or it is refused.
+// schema judges an inline schema or the file that n names. It returns nil if there is none or it is refused.
 func (l *loader) schema(n *tree.Node) *Schema {
 	switch {
 	case n.Is(tree.Map), n.Is(tree.Bool):
-		return l.compile(n, l.schemaPath("contract.inline"))
+		return l.judge(n, l.schemaPath("contract.inline"))
 	case !n.Is(tree.Text):
 		return nil
 	}
@@ -39,7 +39,7 @@ func (l *loader) schema(n *tree.Node) *Schema {
 	schema, known := l.schemas[file]
 	if !known {
 		if root, problem := l.openSchema(n, file); problem == nil {
-			schema = l.compile(root, file)
+			schema = l.judge(root, file)
 		} else if problem.Code != "" {
 			l.add(problem.Node, problem.Code, problem.Fix, "%s", problem.Message)
 		}
@@ -61,18 +61,21 @@ func escapes(file string) (fix string, refused bool) {
 	return "", false
 }
 
-func (l *loader) compile(root *tree.Node, file string) *Schema {
+func (l *loader) judge(root *tree.Node, file string) *Schema {
+	if l.budget.Spent() {
+		return nil // which was reported
+	}
 	bundled, problems := jsonschema.Bundle(root, file, l.openReference)
-	var compiled *jsonschema.Schema
+	var judged *jsonschema.Schema
 	if len(problems) == 0 {
-		compiled, problems = jsonschema.Compile(bundled)
+		judged, problems = jsonschema.Inspect(bundled, l.budget)
 	}
 	l.addProblems(problems)
-	if compiled == nil {
+	if judged == nil {
 		return nil
 	}
-	l.addProblems(jsonschema.Review(bundled))
-	return newSchema(compiled)
+	l.addProblems(jsonschema.Review(bundled, l.budget))
+	return (&Schema{inner: judged}).WithMaxValues(0)
 }
 
 // addProblems reports what is wrong with a schema. Problems without a code were reported already.

@@ -85,19 +85,19 @@ func (b *bundler) rewrite(n *tree.Node, file string) *tree.Node {
 	}
 	members := make([]tree.Member, 0, len(n.Members))
 	for _, m := range n.Members {
-		where, holds := subschemas[m.Key]
+		word := keywords[m.Key]
 		switch {
 		case m.Key == "$ref" && m.Value.Kind == tree.Text:
 			m.Value = b.reference(m.Value, file)
-		case holds && where.form == oneForm:
+		case word.holds == oneForm:
 			m.Value = b.rewrite(m.Value, file)
-		case holds && where.form == mapForm && m.Value.Kind == tree.Map:
+		case word.holds == mapForm && m.Value.Kind == tree.Map:
 			inner := make([]tree.Member, 0, len(m.Value.Members))
 			for _, child := range m.Value.Members {
 				inner = append(inner, tree.Member{Key: child.Key, Value: b.rewrite(child.Value, file)})
 			}
 			m.Value = tree.NewMap(m.Value, inner...)
-		case holds && where.form == listForm && m.Value.Kind == tree.List:
+		case word.holds == listForm && m.Value.Kind == tree.List:
 			inner := make([]*tree.Node, 0, len(m.Value.Items))
 			for _, child := range m.Value.Items {
 				inner = append(inner, b.rewrite(child, file))
