@@ -11,9 +11,12 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
+// maxSchemaBytes bounds the schema files of one contract in sum.
+const maxSchemaBytes = 2 << 20
+
 // loadSchemas judges the schemas of all endpoints, each file once.
 func (l *loader) loadSchemas(c *Contract) {
-	l.schemas, l.budget = map[string]*Schema{}, jsonschema.NewBudget()
+	l.opened, l.schemas, l.budget = map[string]*tree.Node{}, map[string]*Schema{}, jsonschema.NewBudget()
 	for i, n := range items(l.flat.Find("api", "endpoints")) {
 		c.API.Endpoints[i].InputSchema = l.schema(n.Get("input_schema"))
 		c.API.Endpoints[i].OutputSchema = l.schema(n.Get("output_schema"))
@@ -115,17 +118,25 @@ func (l *loader) openSchema(ref *tree.Node, file string) (*tree.Node, *jsonschem
 		return nil, &jsonschema.Problem{Node: ref, Code: "endpoint/schema-escape", Message: fmt.Sprintf("%q leads out of the folder of the contract", tree.Shorten(ref.Scalar)),
 			Fix: "move the file below the folder of the contract"}
 	}
-	data, err := readFile(l.files, file)
-	if err != nil {
-		return nil, l.unreadable(ref, file, err)
-	}
-	source := tree.NewSource(l.display(file), data)
-	root, problems := tree.Parse(source)
-	for _, problem := range problems {
-		l.put(source, problem)
+	root, known := l.opened[file]
+	if !known {
+		data, err := readFile(l.files, file)
+		if err != nil {
+			return nil, l.unreadable(ref, file, err)
+		}
+		if l.bytes += len(data); l.bytes > maxSchemaBytes {
+			return nil, &jsonschema.Problem{Node: ref, Code: "endpoint/schema-unsafe", Fix: "leave out what no endpoint uses",
+				Message: fmt.Sprintf("the schema files of the contract have more than %d MiB in sum", maxSchemaBytes>>20)}
+		}
+		source := tree.NewSource(l.display(file), data)
+		parsed, problems := tree.Parse(source)
+		for _, problem := range problems {
+			l.put(source, problem)
+		}
+		root, l.opened[file] = parsed, parsed
 	}
 	if root == nil {
-		return nil, &jsonschema.Problem{Node: ref}
+		return nil, &jsonschema.Problem{Node: ref} // which was reported
 	}
 	return root, nil
 }

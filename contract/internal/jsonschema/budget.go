@@ -16,6 +16,7 @@ const (
 	maxPatternsSize  = 20_000  // instructions of all regular expressions
 	maxPatternKeys   = 20      // patternProperties of one object
 	maxLooks         = 200_000 // subschemas that look at one value, added up over all schemas
+	maxText          = 4 << 20 // bytes of all schemas as JSON, parts of files included
 	maxExampleValues = 1_000   // JSON values of the schemas whose examples are checked: each is compiled
 	maxReviewed      = 100     // doubts that a review reports
 )
@@ -24,20 +25,22 @@ const (
 // it is compiled. A Budget must not be used concurrently.
 type Budget struct {
 	values   int
+	text     int // bytes
 	patterns int // instructions
 	looks    int // of subschemas
 	examples int // JSON values
 	matching int // instructions times bytes
 	doubts   int
+	judged   map[string]*Schema // by text: equal schemas are judged and kept once
 }
 
 // NewBudget returns the budget of a contract.
 func NewBudget() *Budget {
-	return &Budget{values: maxValues, patterns: maxPatternsSize, looks: maxLooks, examples: maxExampleValues, matching: maxMatching, doubts: maxReviewed}
+	return &Budget{values: maxValues, text: maxText, patterns: maxPatternsSize, looks: maxLooks, examples: maxExampleValues, matching: maxMatching, doubts: maxReviewed, judged: map[string]*Schema{}}
 }
 
 // Spent reports whether a schema was refused because the budget is spent. Further schemas are refused without a look.
-func (b *Budget) Spent() bool { return b.values < 0 || b.patterns < 0 || b.looks < 0 }
+func (b *Budget) Spent() bool { return b.values < 0 || b.text < 0 || b.patterns < 0 || b.looks < 0 }
 
 // patternSize returns how many instructions the compiled expression has at most, without compiling it: Go compiles
 // (a{500}){1000} into gigabytes. Large character classes count, too, for their memory.

@@ -43,12 +43,21 @@ func Inspect(root *tree.Node, budget *Budget) (*Schema, []Problem) {
 	if budget.Spent() {
 		return nil, nil
 	}
+	text := root.AppendJSON(nil)
+	if s, known := budget.judged[string(text)]; known {
+		return s, nil
+	}
+	if budget.text -= len(text); budget.text < 0 {
+		return nil, []Problem{{Node: root, Code: "endpoint/schema-unsafe", Fix: "let fewer endpoints refer to large definitions",
+			Message: fmt.Sprintf("the schemas of the contract, with the definitions that they refer to, have more than %d MiB in sum", maxText>>20)}}
+	}
 	maxDepth, problems := inspect(root, budget)
 	if len(problems) > 0 || budget.Spent() {
 		return nil, problems
 	}
-	s := &Schema{text: root.AppendJSON(nil), maxDepth: maxDepth}
+	s := &Schema{text: text, maxDepth: maxDepth}
 	s.compiled = sync.OnceValues(s.compile)
+	budget.judged[string(text)] = s
 	return s, nil
 }
 
