@@ -28,8 +28,11 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		start := time.Now()
+		start, before := time.Now(), allocated()
 		c, err := contract.Parse("fuzz", []byte(text))
+		if bytes := allocated() - before; bytes > 64<<20 {
+			t.Fatalf("took %d MiB", bytes>>20)
+		}
 		if taken := time.Since(start); taken > 5*time.Second { // of fuzzed input; how long is what it is about
 			t.Fatalf("took %s", taken)
 		}
