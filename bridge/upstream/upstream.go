@@ -11,9 +11,9 @@
 //     Idempotency-Key, or nothing of it was sent. Pauses grow and are jittered, Retry-After is honoured, and a budget
 //     keeps retries from doubling the load of a server in trouble. What has been handed to the caller is never retried.
 //   - A host that keeps failing is left alone for a while: see [OpenError].
-//   - Addresses that are not public, or this machine's own, are refused when they are dialled, whatever name led to them, unless they were
-//     allowed: see [EgressError]. Redirects are followed within the same scheme, host and port only, so credentials go
-//     nowhere else.
+//   - Addresses that are not public, or this machine's own, are refused when they are dialled, whatever name led to them,
+//     unless they were allowed: see [EgressError]. Redirects are followed within the same scheme, host and port only, so
+//     credentials go nowhere else.
 //   - The trace context of the request's context goes along (W3C traceparent and tracestate), so that the wrapped
 //     service's spans join the caller's trace.
 //
