@@ -58,13 +58,18 @@ type Options struct {
 
 	// Tokens are the bearer tokens of administrators, who may do everything; UserTokens those of users, who may list and
 	// validate, route, and read traces; ServiceTokens those of services, who may list and validate, register and
-	// unregister. Each has at least 16 characters. Default: no token is asked for, and only requests that name this
-	// machine as their host are answered (see Hosts).
+	// unregister. Each has at least 16 characters. Default: no token is asked for, and only callers on this machine that
+	// name it as their host are answered (see AllowUnauthenticated and Hosts).
 	Tokens, UserTokens, ServiceTokens []string
 
 	// OpenIntegration answers /api/v1/integration/* without a token even if there are Tokens, as CAIO documents it.
 	// Anybody who reaches the registry may then register services. Default: closed.
 	OpenIntegration bool
+
+	// AllowUnauthenticated lets a registry without tokens answer callers on other machines: for networks where something in
+	// front authenticates. It then needs Hosts, too. Default: such a registry answers requests that arrived on a loopback
+	// address or a Unix domain socket, and those that do not say where they arrived; on other addresses /health alone.
+	AllowUnauthenticated bool
 
 	// Store keeps services and traces beyond the life of the registry: services before their registration is answered,
 	// traces, while [Registry.Run] runs, a moment after the decision. Leases start anew when they are loaded, except from a

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
 func (a *app) healthCommand() *cobra.Command {
@@ -133,7 +134,7 @@ func (a *app) serve(ctx context.Context, addr, kept string, opts *registry.Optio
 		return err
 	}
 	address := listener.Addr().(*net.TCPAddr)
-	if len(opts.Tokens)+len(opts.UserTokens)+len(opts.ServiceTokens) == 0 && !address.IP.IsLoopback() {
+	if len(opts.Tokens)+len(opts.UserTokens)+len(opts.ServiceTokens) == 0 && !access.IsLoopback(address) {
 		listener.Close()
 		return usageError{fmt.Errorf("without a token only this machine is served: listen on 127.0.0.1 instead of %s, or set CAIO_TOKEN or --token-file", addr)}
 	}
