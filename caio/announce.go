@@ -155,7 +155,7 @@ func (a *announcement) register(ctx, ended context.Context) error {
 		a.ttl = min(longest, max(minLease, 3*a.client.heartbeat.Round(time.Second)))
 	}
 	registration, err := a.client.Lease(ctx, a.contract, a.ttl)
-	if err == nil && registration.TTLSeconds == 0 {
+	if err == nil && registration.TTLSeconds == 0 && registration.MaxTTLSeconds == 0 {
 		a.ttl = 0 // a CAIO that grants none took the other's place
 	}
 	return err

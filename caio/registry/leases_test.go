@@ -14,6 +14,7 @@ import (
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/internal/sharedmem"
 )
 
 // isThere reports whether anything that can be asked still knows the service.
@@ -105,6 +106,122 @@ func TestLeaseForms(t *testing.T) {
 				t.Errorf("%d %v, want %v", status, body, test.ttl)
 			}
 		})
+	}
+}
+
+// Who may register without a token, and so not unregister, can make a registration longer and nothing else. What the answer
+// says of the lease is so. One registry has no store, one is restarted on its store, and two share one.
+func TestStrangersDoNotEndRegistrations(t *testing.T) {
+	t.Parallel()
+	const hour = 3600
+	ct := parse(t, codexContract)
+	for name, test := range map[string]struct {
+		lease    time.Duration // 0 for none
+		strange  string        // query of the stranger's registration after 20 minutes
+		ttl      any           // what the answer says; nil for no lease
+		from, to time.Duration // after that registration: still there, and no longer; 0 for never
+	}{
+		"permanent":                {0, "?ttl_seconds=1", nil, 24 * time.Hour, 0},
+		"permanent, again":         {0, "", nil, 24 * time.Hour, 0},
+		"leased, shorter":          {time.Hour, "?ttl_seconds=1", 2400.0, 2399 * time.Second, 2400 * time.Second},
+		"leased, ends as it would": {time.Hour, "?ttl_seconds=2400", 2400.0, 2399 * time.Second, 2400 * time.Second},
+		"leased, later":            {time.Hour, "?ttl_seconds=2401", 1.0 * hour, 3599 * time.Second, 3600 * time.Second},
+		"leased, the same":         {time.Hour, "?ttl_seconds=3600", 1.0 * hour, 3599 * time.Second, 3600 * time.Second},
+		"leased, longer":           {time.Hour, "?ttl_seconds=7200", 2.0 * hour, 7199 * time.Second, 7200 * time.Second},
+		"leased, for good":         {time.Hour, "", nil, 24 * time.Hour, 0},
+	} {
+		for kind, open := range map[string]func(t *testing.T, opts registry.Options) (owner, other *registry.Registry){
+			"in memory": func(t *testing.T, opts registry.Options) (owner, other *registry.Registry) {
+				reg := newRegistry(t, &opts)
+				return reg, reg
+			},
+			"stored": func(t *testing.T, opts registry.Options) (owner, other *registry.Registry) {
+				opts.Store = new(registry.MemoryStore)
+				reg := newRegistry(t, &opts)
+				return reg, reg
+			},
+			"shared": func(t *testing.T, opts registry.Options) (owner, other *registry.Registry) {
+				hub := new(sharedmem.Hub)
+				opts.Store = hub.Open()
+				owner = newRegistry(t, &opts)
+				opts.Store = hub.Open()
+				other = newRegistry(t, &opts)
+				t.Cleanup(runRegistry(t, owner))
+				t.Cleanup(runRegistry(t, other))
+				return owner, other
+			},
+		} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					owner, other := open(t, registry.Options{Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true})
+					var err error
+					if test.lease > 0 {
+						_, err = owner.Lease(t.Context(), ct, test.lease)
+					} else {
+						_, err = owner.Register(t.Context(), ct)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(20 * time.Minute)
+					e := exchange{method: "POST", path: "/api/v1/integration/register-service" + test.strange, contentType: "application/yaml", body: codexContract}
+					status, answer := e.send(t, other)
+					if status != 200 || answer["ttl_seconds"] != test.ttl {
+						t.Errorf("%d %v, want the lease %v", status, answer, test.ttl)
+					}
+					time.Sleep(test.from)
+					if !isThere(t, owner, ct.ID) || !isThere(t, other, ct.ID) {
+						t.Errorf("gone after %v", test.from)
+					}
+					if test.to == 0 {
+						return
+					}
+					time.Sleep(test.to - test.from)
+					if isThere(t, owner, ct.ID) || isThere(t, other, ct.ID) {
+						t.Errorf("there after %v", test.to)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The lease that begins anew when a stored service is loaded is not shortened either.
+func TestStrangersDoNotShortenStoredLeases(t *testing.T) {
+	t.Parallel()
+	ct := parse(t, codexContract)
+	synctest.Test(t, func(t *testing.T) {
+		opts := &registry.Options{Store: new(registry.MemoryStore), Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true}
+		reg := newRegistry(t, opts)
+		reg.Lease(t.Context(), ct, time.Hour)
+		time.Sleep(59*time.Minute + 50*time.Second)
+		e := exchange{method: "POST", path: "/api/v1/integration/register-service?ttl_seconds=20", contentType: "application/yaml", body: codexContract}
+		if status, answer := e.send(t, reg); status != 200 || answer["ttl_seconds"] != 3600.0 {
+			t.Errorf("%d %v, want the lease renewed", status, answer)
+		}
+		again := newRegistry(t, opts)
+		time.Sleep(59 * time.Minute)
+		if !isThere(t, again, ct.ID) {
+			t.Error("the lease is shorter after a restart")
+		}
+	})
+}
+
+// A token counts on the open path, too: it may shorten what it may end. One that may not register counts for none.
+func TestTokensOnTheOpenPath(t *testing.T) {
+	t.Parallel()
+	const admin, user, service = "a-token-of-some-length", "a-token-for-the-users", "a-token-for-services"
+	for token, ttl := range map[string]any{admin: 7.0, service: 7.0, user: nil, "": nil, "a-token-of-no-one": nil} {
+		reg := newRegistry(t, &registry.Options{Tokens: []string{admin}, UserTokens: []string{user}, ServiceTokens: []string{service}, OpenIntegration: true})
+		if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+			t.Fatal(err)
+		}
+		e := exchange{method: "POST", path: "/api/v1/integration/register-service?ttl_seconds=7", contentType: "application/yaml", body: codexContract,
+			header: map[string]string{"Authorization": "Bearer " + token}}
+		if status, answer := e.send(t, reg); status != 200 || answer["ttl_seconds"] != ttl {
+			t.Errorf("%q: %d %v, want the lease %v", token, status, answer, ttl)
+		}
 	}
 }
 

@@ -65,6 +65,31 @@ func (p *presence) leaseUntil(until time.Time, ttl time.Duration) {
 	p.expires.Store(min(until.UnixNano(), time.Now().Add(ttl).UnixNano()))
 }
 
+// extension returns the lease that a caller who may not unregister gets by registering again with ttl, 0 for no lease.
+// It reports whether that changes the registration: see [extendedLease].
+func (p *presence) extension(ttl time.Duration) (lease time.Duration, later bool) {
+	held, left := time.Duration(p.ttl.Load()), time.Duration(0)
+	if held > 0 {
+		left = time.Until(time.Unix(0, p.expires.Load()))
+	}
+	return extendedLease(held, left, ttl)
+}
+
+// extendedLease returns the lease that results where a registration may become longer only. The registration has a lease
+// of held, which ends in left, and ttl is asked for; 0 is for no lease. If it would end later, later is true, and the
+// longer one of the two leases begins anew: the store keeps its length. Else lease is what is left, in whole seconds.
+func extendedLease(held, left, ttl time.Duration) (lease time.Duration, later bool) {
+	switch {
+	case held == 0:
+		return 0, false
+	case ttl == 0:
+		return 0, true
+	case left >= ttl:
+		return left.Truncate(time.Second), false
+	}
+	return max(held, ttl), true
+}
+
 func (p *presence) expired(now time.Time) bool {
 	expires := p.expires.Load()
 	return expires != 0 && now.UnixNano() >= expires
