@@ -79,6 +79,13 @@ func (r *Registry) logRegistered(c *contract.Contract, ttl time.Duration) {
 	if ttl > 0 {
 		attrs = append(attrs, "ttl", ttl)
 	}
+	if r.prober != nil {
+		check := r.prober.target(c)
+		if check == "" {
+			check = "none: the contract has no path that is checked, so the lease alone decides"
+		}
+		attrs = append(attrs, "health_check", check)
+	}
 	r.log.Info("registered", attrs...)
 }
 

@@ -290,12 +290,56 @@ func TestProbesSetTheStatus(t *testing.T) {
 			t.Errorf("%d checks in ten minutes", n)
 		}
 		stop()
-		for _, line := range []string{`msg="the service is unhealthy" service_id=codex-bridge-001 error="Get`, "connection refused", `msg="the service is healthy again"`} {
+		for _, line := range []string{"health_check=http://localhost:8082/health", `msg="the service is unhealthy" service_id=codex-bridge-001 error="Get`, "connection refused", `msg="the service is healthy again"`} {
 			if !strings.Contains(log.String(), line) {
 				t.Errorf("the log lacks %s:\n%s", line, &log)
 			}
 		}
 	})
+}
+
+// A service that has no endpoint for its health is not asked anything, its lease decides, and the log and the page say so.
+func TestWithoutHealthCheckTheLeaseDecides(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string][2]string{
+		"no such endpoint":   {"path: /health", "path: /things"},
+		"another path":       {"path: /health", "path: /admin/delete-all/health"},
+		"base_url's path":    {"base_url: http://localhost:8082", "base_url: http://localhost:8082/admin/delete-all"},
+		"not by this method": {"path: /health\n        method: GET", "path: /health\n        method: POST"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ct := parse(t, strings.Replace(codexContract, change[0], change[1], 1))
+			synctest.Test(t, func(t *testing.T) {
+				service := new(fakeService)
+				var log strings.Builder
+				reg := newRegistry(t, &registry.Options{ProbeInterval: time.Second, ProbeClient: &http.Client{Transport: service},
+					Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				if _, err := reg.Lease(t.Context(), ct, time.Hour); err != nil {
+					t.Fatal(err)
+				}
+				stop := runRegistry(t, reg)
+				time.Sleep(time.Hour - time.Second)
+				if n := service.asked.Load(); n != 0 {
+					t.Errorf("asked %d times, at last %v", n, service.path.Load())
+				}
+				if !isThere(t, reg, ct.ID) {
+					t.Error("it is not routed to")
+				}
+				if body := browse(reg, "/page/services").Body.String(); !strings.Contains(body, `"lease":"leased for 1h0m0s, no health check"`) {
+					t.Errorf("the page does not say so: %s", body)
+				}
+				time.Sleep(time.Second)
+				if isThere(t, reg, ct.ID) {
+					t.Error("there after its lease")
+				}
+				stop()
+				if !strings.Contains(log.String(), `health_check="none: `) {
+					t.Errorf("the log does not say so:\n%s", &log)
+				}
+			})
+		})
+	}
 }
 
 // runRegistry runs the registry until stop is called, which waits for it.
