@@ -106,8 +106,9 @@ func (g *guard) checkOrigin(h http.Header, r *http.Request) (preflight bool, err
 	}
 }
 
-// ownsOrigin reports whether pages of a host, with port, are the bridge's own. Off loopback and without authentication,
-// the Host header proves nothing: a page whose name was made to resolve to the bridge (DNS rebinding) sends its own name.
+// ownsOrigin reports if pages of a host, with port, are the bridge's own. Off loopback and without
+// authentication the Host header proves nothing: an attacker can make a page's name resolve to the
+// bridge (DNS rebinding), and browsers then send that name.
 func (g *guard) ownsOrigin(r *http.Request, host string) bool {
 	if g.authenticate == nil && !access.IsLoopback(access.LocalAddr(r)) {
 		return g.hosts.ContainsOrLoopback(host)
@@ -134,8 +135,8 @@ func (g *guard) checkCaller(r *http.Request) (principal string, err error) {
 	return "", &Error{Code: CodeUnauthenticated, Detail: "This bridge does not know the caller: send the credentials that its operator gave you, mostly as Authorization: Bearer TOKEN.", Cause: err}
 }
 
-// checkMachine judges callers without authentication. It fails closed where the bridge is the handler of another server:
-// see checkExposure.
+// checkMachine judges callers without authentication. It fails closed in the handler of another
+// server: see checkExposure.
 func (g *guard) checkMachine(r *http.Request) error {
 	local := access.LocalAddr(r)
 	switch {
@@ -149,8 +150,8 @@ func (g *guard) checkMachine(r *http.Request) error {
 	return nil
 }
 
-// mayHideOrigin reports whether a request without Origin may come from a web page: browsers send none with GET and HEAD
-// to the page's own host. If that host is an address, its name cannot have been made to resolve to the bridge.
+// mayHideOrigin reports if a request without Origin may come from a web page: browsers send none
+// with GET and HEAD to the page's own host.
 func mayHideOrigin(r *http.Request) bool {
 	fetched := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Header.Get("Sec-Fetch-Site") != ""
 	return fetched && r.Header.Get("Origin") == ""

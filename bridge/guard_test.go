@@ -218,8 +218,9 @@ func TestHandlerFailsClosed(t *testing.T) {
 	}
 }
 
-// Off loopback and without authentication, a page whose name was made to resolve to the bridge sends a Host and an Origin
-// that agree with each other, or no Origin at all. With authentication, the credentials that it lacks protect the bridge.
+// After DNS rebinding a page sends a Host and an Origin that agree with each other, or no Origin at
+// all. Off loopback and without authentication the bridge refuses both. With authentication the
+// page lacks credentials.
 func TestReboundPagesOffLoopback(t *testing.T) {
 	t.Parallel()
 	c := loadContract(t, "      - path: /health\n        method: GET", "      - path: /things\n        method: GET")

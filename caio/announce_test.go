@@ -190,8 +190,8 @@ func TestAnnounceRegistersAndWithdraws(t *testing.T) {
 	})
 }
 
-// Without a token a service can register on the open path only, and neither read nor shorten what it registered. It
-// registers again and again, so that a registry that was restarted knows it.
+// Without a token a service can register on the open path only, and cannot read or shorten its
+// registration. It registers again and again, so that a restarted registry knows it.
 func TestAnnounceOnTheOpenPath(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")

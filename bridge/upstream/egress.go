@@ -112,7 +112,7 @@ func (g *guard) check(addr string, ip netip.Addr) error {
 	return &EgressError{Host: addr, Addr: ip, Reason: fmt.Sprintf("%s is a %s address, which AllowHosts or AllowPrivate do not allow", ip, kind)}
 }
 
-// opensByName reports whether an entry of AllowHosts opens addresses of the kind under the entry's name.
+// opensByName reports if an entry of AllowHosts opens addresses of the kind under the entry's name.
 func opensByName(kind netaddr.Kind) bool {
 	switch kind {
 	case netaddr.Loopback, netaddr.Private, netaddr.Shared, netaddr.Own:

@@ -16,8 +16,8 @@ const (
 	storeRetryAfter = 2 * time.Second
 )
 
-// claim registers the service in the store, unless a different contract holds its id there. It returns the lease that the
-// registration has then, 0 for none.
+// claim registers the service in the store, unless a different contract holds its id there. It
+// returns the lease that the registration has then, 0 for none.
 func (r *Registry) claim(ctx context.Context, e *entry, ttl time.Duration) (lease time.Duration, err error) {
 	id := e.contract.ID
 	next := Record{Kind: kindService, ID: id}
@@ -69,7 +69,8 @@ func (r *Registry) claim(ctx context.Context, e *entry, ttl time.Duration) (leas
 	return 0, r.storeFailed("register", fmt.Errorf("the record of %s changes all the time", id))
 }
 
-// sameContract returns what is held if it is that same contract, nil if it is nothing or has ended.
+// sameContract returns the held service if it has e's contract, nil if there is none or it has
+// ended.
 func sameContract(held Record, e *entry) (*stored, error) {
 	if held.Version == 0 || !held.Until.IsZero() && !time.Now().Before(held.Until) {
 		return nil, nil

@@ -25,7 +25,7 @@ const (
 	administrator role = "admin"
 	forUsers      role = "user"
 	forServices   role = "service"
-	anybody       role = "anybody"  // where there are no tokens
+	anybody       role = "anybody"  // any caller of a registry without tokens
 	stranger      role = "stranger" // without a token, on a path that is open although there are tokens
 	process       role = "process"  // that calls the registry's methods
 )
@@ -123,8 +123,10 @@ func (g *guard) check(r *http.Request) (role, error) {
 	switch {
 	case g.tokens.Len() == 0:
 		return anybody, g.checkMachine(r)
-	case g.isOpen(r.URL.Path) && known.mayAct(forServices) != nil:
+	case g.isOpen(r.URL.Path) && known == "":
 		return stranger, g.checkPage(r)
+	case g.isOpen(r.URL.Path) && known == forUsers: // the token must not take away an open path
+		return stranger, nil
 	case known != "":
 		return known, nil
 	}
@@ -132,7 +134,8 @@ func (g *guard) check(r *http.Request) (role, error) {
 		Message: "a valid token is needed: send it as \"Authorization: Bearer <token>\""}
 }
 
-// checkMachine refuses callers on other machines where there are no tokens. Health is for everybody, as with tokens.
+// checkMachine refuses callers on other machines in a registry without tokens. /health is open, as
+// with tokens.
 func (g *guard) checkMachine(r *http.Request) error {
 	if g.allowUnauthenticated || r.URL.Path == "/health" || !access.IsExposed(access.LocalAddr(r)) {
 		return nil
@@ -141,7 +144,7 @@ func (g *guard) checkMachine(r *http.Request) error {
 		"listen on 127.0.0.1, or set Options.AllowUnauthenticated if something in front authenticates")
 }
 
-// checkPage refuses web pages that name a host of their own (DNS rebinding) where no token is asked for.
+// checkPage refuses web pages of an unknown host (DNS rebinding) on paths that need no token.
 func (g *guard) checkPage(r *http.Request) error {
 	origin := r.Header.Get("Origin")
 	isPage := origin != "" || r.Header.Get("Sec-Fetch-Site") != ""

@@ -123,8 +123,8 @@ func TestRebinding(t *testing.T) {
 	}
 }
 
-// Without tokens the Host header of a caller on another machine proves nothing: any client but a browser can name this
-// machine.
+// Without tokens the Host header of a caller on another machine proves nothing: any client but a
+// browser can name this machine.
 func TestWithoutTokensOtherMachinesAreRefused(t *testing.T) {
 	t.Parallel()
 	const token = "a-token-of-some-length"
@@ -179,10 +179,10 @@ func TestWithoutTokensOtherMachinesAreRefused(t *testing.T) {
 	}
 }
 
-// On the open path, too, a page whose name was made to resolve to the registry is refused.
+// The open path, too, refuses pages after DNS rebinding.
 func TestReboundPagesDoNotRegister(t *testing.T) {
 	t.Parallel()
-	const token = "a-token-of-some-length"
+	const token, user = "a-token-of-some-length", "a-token-for-the-users"
 	for name, test := range map[string]struct {
 		hosts  []string
 		header map[string]string
@@ -193,12 +193,13 @@ func TestReboundPagesDoNotRegister(t *testing.T) {
 		"page, listed host":      {[]string{"caio.example"}, map[string]string{"Host": "caio.example", "Origin": "https://caio.example"}, 200},
 		"page, any host":         {[]string{"*"}, map[string]string{"Host": "evil.example", "Origin": "http://evil.example"}, 200},
 		"page, token":            {nil, map[string]string{"Host": "caio.example", "Origin": "http://caio.example", "Authorization": "Bearer " + token}, 200},
+		"page, user's token":     {nil, map[string]string{"Host": "caio.example", "Origin": "http://caio.example", "Authorization": "Bearer " + user}, 200},
 		"rebound":                {nil, map[string]string{"Host": "evil.example", "Origin": "http://evil.example"}, 403},
 		"rebound, other headers": {nil, map[string]string{"Host": "evil.example", "Sec-Fetch-Site": "same-origin"}, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			reg := newRegistry(t, &registry.Options{Tokens: []string{token}, OpenIntegration: true, Hosts: test.hosts})
+			reg := newRegistry(t, &registry.Options{Tokens: []string{token}, UserTokens: []string{user}, OpenIntegration: true, Hosts: test.hosts})
 			e := exchange{method: "POST", path: "/api/v1/integration/register-service", contentType: "application/yaml", body: codexContract, header: test.header}
 			if status, body := e.send(t, reg); status != test.status {
 				t.Errorf("%d %v, want %d", status, body, test.status)

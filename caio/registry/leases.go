@@ -71,7 +71,8 @@ func (r *Registry) register(ctx context.Context, s submission) (*caio.Registrati
 	return registered(s), nil
 }
 
-// mayOnlyExtend reports whether the caller may make registrations longer only: it may register but not unregister.
+// mayOnlyExtend reports if the caller may make registrations longer only: it may register but not
+// unregister.
 func mayOnlyExtend(ctx context.Context) bool { return roleOf(ctx) == stranger }
 
 func (r *Registry) logRegistered(c *contract.Contract, ttl time.Duration) {

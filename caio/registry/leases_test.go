@@ -109,8 +109,9 @@ func TestLeaseForms(t *testing.T) {
 	}
 }
 
-// Who may register without a token, and so not unregister, can make a registration longer and nothing else. What the answer
-// says of the lease is so. One registry has no store, one is restarted on its store, and two share one.
+// A caller without a token may register but not unregister. It can make a registration longer and
+// nothing else, and the answer states the resulting lease. One registry has no store, one has its
+// own, and two share one.
 func TestStrangersDoNotEndRegistrations(t *testing.T) {
 	t.Parallel()
 	const hour = 3600
@@ -118,7 +119,7 @@ func TestStrangersDoNotEndRegistrations(t *testing.T) {
 	for name, test := range map[string]struct {
 		lease    time.Duration // 0 for none
 		strange  string        // query of the stranger's registration after 20 minutes
-		ttl      any           // what the answer says; nil for no lease
+		ttl      any           // in the answer; nil for no lease
 		from, to time.Duration // after that registration: still there, and no longer; 0 for never
 	}{
 		"permanent":                {0, "?ttl_seconds=1", nil, 24 * time.Hour, 0},
@@ -208,7 +209,8 @@ func TestStrangersDoNotShortenStoredLeases(t *testing.T) {
 	})
 }
 
-// A token counts on the open path, too: it may shorten what it may end. One that may not register counts for none.
+// A token counts on the open path, too: its owner may shorten a lease. A user's token counts for
+// none.
 func TestTokensOnTheOpenPath(t *testing.T) {
 	t.Parallel()
 	const admin, user, service = "a-token-of-some-length", "a-token-for-the-users", "a-token-for-services"
@@ -298,7 +300,8 @@ func TestProbesSetTheStatus(t *testing.T) {
 	})
 }
 
-// A service that has no endpoint for its health is not asked anything, its lease decides, and the log and the page say so.
+// A service that has no endpoint for its health is not asked anything, its lease decides, and the
+// log and the page say so.
 func TestWithoutHealthCheckTheLeaseDecides(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string][2]string{

@@ -65,8 +65,8 @@ func (p *presence) leaseUntil(until time.Time, ttl time.Duration) {
 	p.expires.Store(min(until.UnixNano(), time.Now().Add(ttl).UnixNano()))
 }
 
-// extension returns the lease that a caller who may not unregister gets by registering again with ttl, 0 for no lease.
-// It reports whether that changes the registration: see [extendedLease].
+// extension returns the lease of the registration after a caller without the right to unregister
+// registers again with ttl: see [extendedLease].
 func (p *presence) extension(ttl time.Duration) (lease time.Duration, later bool) {
 	held, left := time.Duration(p.ttl.Load()), time.Duration(0)
 	if held > 0 {
@@ -75,9 +75,11 @@ func (p *presence) extension(ttl time.Duration) (lease time.Duration, later bool
 	return extendedLease(held, left, ttl)
 }
 
-// extendedLease returns the lease that results where a registration may become longer only. The registration has a lease
-// of held, which ends in left, and ttl is asked for; 0 is for no lease. If it would end later, later is true, and the
-// longer one of the two leases begins anew: the store keeps its length. Else lease is what is left, in whole seconds.
+// extendedLease returns the lease of a registration that may become longer only. Its lease was
+// held, of which left remains, and the caller asks for ttl. Of all leases 0 means that it never
+// ends. If the registration ends later than before, later is true, and the longer of held and ttl
+// begins anew: shared stores compare data, not times, so a shorter one could undo a renewal by
+// another registry. Else lease is the remaining time in whole seconds.
 func extendedLease(held, left, ttl time.Duration) (lease time.Duration, later bool) {
 	switch {
 	case held == 0:

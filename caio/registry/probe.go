@@ -25,8 +25,8 @@ const (
 	probeTimeout = 5 * time.Second
 )
 
-// healthPaths are the paths that are asked wherever a contract has them. No other GET may be sent to an address that a
-// stranger chooses.
+// healthPaths are the paths that are asked wherever a contract has them. No other GET may be sent
+// to an address that a stranger chooses.
 var healthPaths = []string{"/health", "/healthz", "/readyz", "/livez"}
 
 // A prober checks the health of services.
@@ -75,8 +75,8 @@ func newProbeClient(toThisMachine bool) *http.Client {
 	}
 }
 
-// mayProbe judges an address after its name was resolved, so that no name can point where no address may. Whoever registers
-// chooses it.
+// mayProbe judges an address after its name was resolved, so that no name leads to a refused
+// address. The contract of a stranger chooses both.
 func mayProbe(to netip.Addr, toThisMachine bool) bool {
 	switch netaddr.KindOf(to) {
 	case netaddr.Loopback:
@@ -107,7 +107,8 @@ func (r *Registry) Run(ctx context.Context) error {
 	return nil
 }
 
-// probe checks all services that can be checked, again and again, in random order and spread over the interval.
+// probe checks all services that can be checked, again and again, in random order and spread over
+// the interval.
 func (r *Registry) probe(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -177,7 +178,8 @@ func (p *prober) ask(ctx context.Context, e *entry) error {
 	return nil
 }
 
-// target returns the URL that says how the service is, "" if its contract has none that may be asked.
+// target returns the URL that says how the service is, "" if its contract has none that may be
+// asked.
 func (p *prober) target(ct *contract.Contract) string {
 	base, err := url.Parse(ct.API.BaseURL)
 	if err != nil {

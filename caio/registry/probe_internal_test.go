@@ -13,8 +13,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// Health checks go to addresses that whoever registers chooses, so not everywhere. The answers are those without and with
-// tokens.
+// Contracts choose the addresses of health checks, so some are refused. The two answers are without
+// and with tokens.
 func TestMayProbe(t *testing.T) {
 	t.Parallel()
 	var (
@@ -55,7 +55,7 @@ func TestMayProbe(t *testing.T) {
 	}
 }
 
-// Notations of addresses, and names that lead to them, are judged by where they lead when the connection is made.
+// Every notation of an address, and every name, is judged by the address that is dialled.
 func TestProbesAreJudgedWhenTheyConnect(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Int64

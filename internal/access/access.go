@@ -1,5 +1,5 @@
-// Package access answers what every HTTP server of this module asks about a request: does it come from this machine, does
-// it name a host that the server answers to, and whose bearer token does it carry.
+// Package access judges requests for every HTTP server of this module: if they come from this
+// machine, if they name one of the server's hosts, and the owner of their bearer token.
 package access
 
 import (
@@ -12,13 +12,14 @@ import (
 	"strings"
 )
 
-// LocalAddr returns the address at which a server accepted the request, nil if the request does not say.
+// LocalAddr returns the local address of the request's connection, nil if the request has none.
 func LocalAddr(r *http.Request) net.Addr {
 	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	return addr
 }
 
-// IsLoopback reports whether only this machine reaches addr: an IP address on loopback, or a Unix domain socket.
+// IsLoopback reports if only this machine reaches addr: an IP address on loopback, or a Unix domain
+// socket.
 func IsLoopback(addr net.Addr) bool {
 	switch a := addr.(type) {
 	case nil:
@@ -33,8 +34,8 @@ func IsLoopback(addr net.Addr) bool {
 	return err == nil && ipErr == nil && ip.IsLoopback()
 }
 
-// IsExposed reports whether other machines may reach addr: it is an IP address or a wildcard, and not on loopback. A nil
-// addr, and one of a network other than IP, is not exposed.
+// IsExposed reports if other machines may reach addr: it is an IP address or a wildcard, and not on
+// loopback. A nil addr, and one of a network other than IP, is not exposed.
 func IsExposed(addr net.Addr) bool {
 	if addr == nil || IsLoopback(addr) {
 		return false
@@ -47,7 +48,7 @@ func IsExposed(addr net.Addr) bool {
 	return err == nil && (host == "" || ipErr == nil)
 }
 
-// IsLoopbackName reports whether a host name or address, without port, is this machine by definition.
+// IsLoopbackName reports if a host name or address, without port, is this machine by definition.
 func IsLoopbackName(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -56,14 +57,15 @@ func IsLoopbackName(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// IsAddress reports whether the host of a Host header is an IP address.
+// IsAddress reports if the host of a Host header is an IP address.
 func IsAddress(hostport string) bool {
 	_, err := netip.ParseAddr(Hostname(hostport))
 	return err == nil
 }
 
-// Hostname returns the host of a Host header or of a URL's authority: without port, brackets and trailing dot, in lower
-// case, and an IP address in its usual notation. It returns "" if hostport is malformed.
+// Hostname returns the host of a Host header or of a URL's authority: without port, brackets and
+// trailing dot, in lower case, and an IP address in its usual notation. It returns "" if hostport
+// is malformed.
 func Hostname(hostport string) string {
 	host := hostport
 	if h, port, err := net.SplitHostPort(hostport); err == nil {
@@ -88,8 +90,8 @@ func Hostname(hostport string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// IsHostname reports whether host is one that [Names] can hold: a host name or IP address without port, brackets, path or
-// wildcard.
+// IsHostname reports if host is one that [Names] can hold: a host name or IP address without port,
+// brackets, path or wildcard.
 func IsHostname(host string) bool {
 	return host != "" && !strings.ContainsAny(host, "/*[] ") && Hostname(host) != "" && !hasPort(host)
 }
@@ -113,7 +115,7 @@ func NewNames(hosts ...string) Names {
 	return names
 }
 
-// Contains reports whether a Host header, or a URL's authority, names one of the hosts.
+// Contains reports if a Host header, or a URL's authority, names one of the hosts.
 func (n Names) Contains(hostport string) bool {
 	host := Hostname(hostport)
 	return host != "" && slices.Contains(n, host)

@@ -57,7 +57,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// An otherAddr is an address of a type that package net does not know, such as those of proxies and tunnels.
+// An otherAddr is an address of a type that package net does not know, such as a tunnel's.
 type otherAddr string
 
 func (otherAddr) Network() string  { return "other" }

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Tokens tell bearer tokens (RFC 6750) apart. They hold hashes, so that a comparison takes the same time whatever the
-// token and its length. The zero value knows no token. Identify may be called concurrently, Add may not.
+// Tokens tell bearer tokens (RFC 6750) apart. They hold hashes, so that a comparison takes the same
+// time for all tokens and lengths. The zero value knows no token. Identify may be called
+// concurrently, Add may not.
 type Tokens[Owner any] struct {
 	known []knownToken[Owner]
 }

@@ -1,5 +1,5 @@
-// Package netaddr classifies IP addresses: special ranges, cloud metadata services, and this machine's own addresses. It is
-// the only such table of the module.
+// Package netaddr classifies IP addresses: special ranges, cloud metadata services, and this
+// machine's own addresses. It is the only such table of the module.
 package netaddr
 
 import (
@@ -22,15 +22,17 @@ const (
 	Metadata  Kind = "cloud metadata"
 	Reserved  Kind = "reserved"
 
-	// Own is a public address of one of this machine's interfaces. KindOf does not return it: see IsOwn.
+	// Own is a public address of one of this machine's interfaces. KindOf does not return it: see
+	// IsOwn.
 	Own Kind = "machine-local"
 
 	// EmbeddedLoopback is a loopback IPv4 address inside an IPv6 address, other than the mapped form.
 	EmbeddedLoopback Kind = "embedded loopback"
 )
 
-// special are the ranges that the IANA registries of special-purpose addresses (RFC 6890) do not call globally reachable,
-// and the addresses of the clouds' metadata services. The first range that contains an address decides.
+// special are the ranges that the IANA registries of special-purpose addresses (RFC 6890) do not
+// call globally reachable, and the addresses of the clouds' metadata services. The first range that
+// contains an address decides.
 var special = []struct {
 	prefix netip.Prefix
 	kind   Kind
@@ -80,7 +82,7 @@ var special = []struct {
 // globalUnicast holds all public IPv6 addresses.
 var globalUnicast = netip.MustParsePrefix("2000::/3")
 
-// IPv6 ranges whose addresses hold an IPv4 address.
+// IPv6 ranges of addresses that hold an IPv4 address.
 var (
 	nat64      = netip.MustParsePrefix("64:ff9b::/96")    // RFC 6052
 	localNAT64 = netip.MustParsePrefix("64:ff9b:1::/48")  // RFC 8215
@@ -90,8 +92,8 @@ var (
 	translated = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 7915
 )
 
-// Canonical returns ip without zone, and the IPv4 address in place of its mapped (::ffff:a.b.c.d) and NAT64 (64:ff9b::/96)
-// forms.
+// Canonical returns ip without zone, and the IPv4 address in place of its mapped (::ffff:a.b.c.d)
+// and NAT64 (64:ff9b::/96) forms.
 func Canonical(ip netip.Addr) netip.Addr {
 	ip = ip.Unmap().WithZone("")
 	if nat64.Contains(ip) {
@@ -101,8 +103,8 @@ func Canonical(ip netip.Addr) netip.Addr {
 	return ip
 }
 
-// KindOf returns the kind of ip in whatever form. An IPv6 address that holds the IPv4 address of a metadata service is
-// Metadata; one that holds a loopback address is EmbeddedLoopback.
+// KindOf returns the kind of ip in any form. An IPv6 address that holds the IPv4 address of a
+// metadata service is Metadata; one that holds a loopback address is EmbeddedLoopback.
 func KindOf(ip netip.Addr) Kind {
 	kind := plainKind(Canonical(ip))
 	if kind == Metadata {
@@ -119,9 +121,10 @@ func KindOf(ip netip.Addr) Kind {
 	return kind
 }
 
-// IsOwn reports whether ip reaches this machine: loopback and unspecified addresses, those of its network interfaces at
-// the time of the call, and IPv6 addresses that hold one of these. It cannot know addresses that a router translates to
-// this machine's. It fails if the interfaces cannot be listed.
+// IsOwn reports if ip reaches this machine: loopback and unspecified addresses, the addresses of
+// its network interfaces at the time of the call, and IPv6 addresses that hold one of these. It
+// cannot know addresses that a router translates to this machine's. It fails if the interfaces
+// cannot be listed.
 func IsOwn(ip netip.Addr) (bool, error) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -155,8 +158,9 @@ func plainKind(ip netip.Addr) Kind {
 	return Public
 }
 
-// embedded returns the IPv4 addresses that an IPv6 address may hold. It leaves out the mapped form, in which the IPv4
-// address itself is dialled. Of 64:ff9b:1::/48 the operator chooses the prefix length, and with it the position.
+// embedded returns the IPv4 addresses that an IPv6 address may hold. It leaves out the mapped form:
+// the system dials its IPv4 address. Of 64:ff9b:1::/48 the operator chooses the prefix length, and
+// with it the position.
 func embedded(ip netip.Addr) []netip.Addr {
 	ip = ip.WithZone("")
 	if !ip.Is6() || ip.Is4In6() || ip == netip.IPv6Unspecified() || ip == netip.IPv6Loopback() {
