@@ -27,13 +27,16 @@ type Options struct {
 	// front authenticates. Default: false.
 	AllowUnauthenticated bool
 
-	// AllowedHosts are further names under which callers on loopback may address the bridge, without port, besides
-	// localhost, loopback addresses and the hosts of the contract's base_url and of BaseURL. Other Host headers are refused
-	// there, against DNS rebinding. Default: none.
+	// AllowedHosts are further names under which callers on loopback may address the bridge, without
+	// port, besides localhost, loopback addresses and the hosts of the contract's base_url and of
+	// BaseURL. Other Host headers are refused there, against DNS rebinding. Off loopback they are
+	// refused in a GET or HEAD without Authenticate, unless they are IP addresses. Default: none.
 	AllowedHosts []string
 
-	// AllowedOrigins are the web origins that browsers may call from (CORS), exact, such as "https://app.example.com".
-	// Default: none; a request that names any other origin than the bridge's own is refused.
+	// AllowedOrigins are the web origins that browsers may call from (CORS), exact, such as
+	// "https://app.example.com". Default: none; a request that names any other origin than the
+	// bridge's own is refused. Off loopback and without Authenticate, the bridge's own origins are
+	// those on loopback and on AllowedHosts, base_url and BaseURL.
 	AllowedOrigins []string
 
 	// CallerLimits bound each caller for itself, beside the contract's limits on all of them together. Callers are told

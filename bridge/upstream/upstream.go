@@ -11,9 +11,9 @@
 //     Idempotency-Key, or nothing of it was sent. Pauses grow and are jittered, Retry-After is honoured, and a budget
 //     keeps retries from doubling the load of a server in trouble. What has been handed to the caller is never retried.
 //   - A host that keeps failing is left alone for a while: see [OpenError].
-//   - Addresses that are not public are refused when they are dialled, whatever name led to them, unless they were
-//     allowed: see [EgressError]. Redirects are followed within the same scheme, host and port only, so credentials go
-//     nowhere else.
+//   - Addresses that are not public, or this machine's own, are refused when they are dialled,
+//     under any name, unless they were allowed: see [EgressError]. Redirects are followed within
+//     the same scheme, host and port only, so credentials go nowhere else.
 //   - The trace context of the request's context goes along (W3C traceparent and tracestate), so that the wrapped
 //     service's spans join the caller's trace.
 //
@@ -44,13 +44,15 @@ const (
 
 // Options adjust the client. Nil and zero fields mean the defaults, all of them bounded.
 type Options struct {
-	// AllowHosts are servers that may be reached on loopback, private and shared addresses: "host:port", or URLs of
-	// which scheme, host and port count. Typically it is the base URL that the operator configured. A name does not open
-	// link-local, metadata and other special addresses; an IP address opens itself. Default: none.
+	// AllowHosts are servers that may be reached on loopback, private and shared addresses, and on
+	// this machine's own: "host:port", or URLs. Of a URL scheme, host and port count. Typically it is
+	// the base URL that the operator configured. A name does not open link-local, metadata and other
+	// special addresses; an IP address opens itself. Default: none.
 	AllowHosts []string
 
-	// AllowPrivate are ranges of addresses that may be reached under any name. A cloud's metadata address is opened by
-	// a prefix of its full length only. Default: none.
+	// AllowPrivate are ranges of addresses that may be reached under any name. A cloud's metadata
+	// address, and a loopback address inside an IPv6 one, is opened by a prefix of its full length
+	// only. Default: none.
 	AllowPrivate []netip.Prefix
 
 	// Proxy chooses the proxy of a request, as in [http.Transport]. The guard does not apply to the proxy's own address,
