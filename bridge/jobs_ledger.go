@@ -137,12 +137,7 @@ func (l *ledger) finish(e *entry, r keptRecord) {
 	l.mu.Lock()
 	r.Events = e.events.total
 	l.mu.Unlock()
-	data, err := encode(r)
-	if err != nil {
-		l.log.Error("an outcome could not be encoded", "job", e.ID, "cause", err)
-	} else if err = l.put(e.ID, data); err != nil {
-		l.log.Error("an outcome could not be stored; it is kept in memory until the bridge stops", "job", e.ID, "request_id", e.RequestID, "cause", err)
-	}
+	data, err := l.save(r)
 	l.mu.Lock()
 	defer l.unlock()
 	l.makeRoom(0, int64(len(data)))
@@ -156,6 +151,17 @@ func (l *ledger) finish(e *entry, r keptRecord) {
 	e.cancel = nil
 	close(e.changed)
 	l.expire()
+}
+
+// save writes the record of a finished call. It logs an error, after which the caller keeps data in memory.
+func (l *ledger) save(r keptRecord) (data []byte, err error) {
+	data, err = encode(r)
+	if err != nil {
+		l.log.Error("an outcome could not be encoded", "job", r.ID, "cause", err)
+	} else if err = l.put(r.ID, data); err != nil {
+		l.log.Error("an outcome could not be stored; it is kept in memory until the bridge stops", "job", r.ID, "request_id", r.RequestID, "cause", err)
+	}
+	return data, err
 }
 
 // forget removes a call as if it had not been.
