@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,6 +29,7 @@ import (
 const (
 	storeVariable = "CAIO_BRIDGE_TEST_STORE" // the file to keep jobs in
 	limitVariable = "CAIO_BRIDGE_TEST_LIMIT" // how large files may become, in bytes
+	keptVariable  = "CAIO_BRIDGE_TEST_KEPT"  // Options.MaxKept
 	fullVariable  = "CAIO_BRIDGE_TEST_FULL"  // set if the limit holds when the bridge opens the file
 )
 
@@ -36,8 +38,9 @@ func TestBridgeProcess(t *testing.T) {
 	if store == "" {
 		t.Skip("this is the process that other tests start")
 	}
+	kept, _ := strconv.Atoi(os.Getenv(keptVariable)) // 0 means the default
 	open := func() *bridge.Bridge {
-		return newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 100"), slowShouter(), &bridge.Options{StoreFile: store})
+		return newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 100"), slowShouter(), &bridge.Options{StoreFile: store, MaxKept: kept})
 	}
 	var b *bridge.Bridge
 	if os.Getenv(fullVariable) == "" {
@@ -253,6 +256,33 @@ func TestStartOnAFullDisk(t *testing.T) {
 	}
 	if got := fetchURL(t, client, "GET", url+"/readyz?verbose"); !strings.Contains(got.Body, `{"name":"store","status":"ok"}`) {
 		t.Errorf("/readyz?verbose = %s, want a store that works", got.Body)
+	}
+}
+
+// Calls that a failing store refuses evict no kept answer.
+func TestFailingStoreEvictsNothing(t *testing.T) {
+	t.Parallel()
+	store, client := filepath.Join(t.TempDir(), "jobs.db"), newClient(t)
+	call := func(url, key string) reply {
+		return send(t, client, newRequest(t, "POST", url+"/shout", `{"text": "a"}`, "Idempotency-Key", key))
+	}
+	url, kill := startProcess(t, store, keptVariable+"=5")
+	for i := range 5 {
+		if got := call(url, fmt.Sprint(i)); got.Status != 200 {
+			t.Fatalf("call = %d %s", got.Status, got.Body)
+		}
+	}
+	kill()
+	url, _ = startProcess(t, store, keptVariable+"=5", limitVariable+"=0")
+	for i := range 20 {
+		if got := call(url, fmt.Sprint("new-", i)); got.Status != 503 {
+			t.Errorf("call = %d %s, want 503", got.Status, got.Body)
+		}
+	}
+	for i := range 5 {
+		if got := call(url, fmt.Sprint(i)); got.Header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("call %d repeated = %d %s, want it replayed", i, got.Status, got.Body)
+		}
 	}
 }
 

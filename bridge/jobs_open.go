@@ -78,7 +78,7 @@ func (l *ledger) load() error {
 			l.byKey[e.Key] = e
 		}
 	}
-	l.makeRoom(0, 0)
+	l.makeRoom(0)
 	return nil
 }
 
