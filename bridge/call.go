@@ -33,7 +33,7 @@ func (silence) Is(target error) bool { return target == context.DeadlineExceeded
 //
 //  1. Who asks, and from where: a hash of the token, or Options.Authenticate.
 //  2. Headers: Accept, Content-Type, Content-Encoding, Content-Length, Idempotency-Key.
-//  3. The body is received and decompressed.
+//  3. The body is received, within Options.MaxTotalBodyBytes, and decompressed.
 //  4. The body is checked against the schema and decoded, and its tokens are counted. A call that is refused so far counts
 //     for no limit.
 //  5. Its key is reserved, in memory, or the outcome of the earlier call with the key is sent.
@@ -59,6 +59,7 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if err != nil {
 		return err
 	}
+	defer x.body.release()
 	body, err := b.readRequest(x, bound)
 	if err != nil {
 		return b.refuse(x, err)
@@ -91,6 +92,7 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if err != nil {
 		return err
 	}
+	x.body.release()
 	if kept == nil {
 		begun = true
 		run := b.runApart

@@ -48,6 +48,7 @@ func keyIsTaken(err error) bool {
 
 // replay answers with what a call under the same key has come to, or has not yet.
 func (b *Bridge) replay(x *exchange, bound *binding, e *entry, async bool, to answer) error {
+	x.body.release() // writing the answer may take its time
 	c, _ := b.ledger.look(e)
 	header := x.w.Header()
 	switch {

@@ -62,9 +62,9 @@ func TestRefusedCallsEvictNothing(t *testing.T) {
 						// bob uses up his quota
 					}
 					var all sync.WaitGroup
-					for i := range 300 {
+					for i := range 150 {
 						all.Go(func() {
-							for j := range 3 {
+							for j := range 2 {
 								if got := call("token-b", fmt.Sprint(i, "-", j), async[:i%2*2]...); got.Status < 429 {
 									t.Errorf("bob's call = %d %s, want it refused", got.Status, got.Body)
 								}
