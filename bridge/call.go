@@ -60,11 +60,7 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 		return err
 	}
 	defer x.body.release()
-	body, err := b.readRequest(x, bound)
-	if err != nil {
-		return b.refuse(x, err)
-	}
-	req, err := x.checkRequest(body, bound)
+	body, req, err := b.receive(x, bound)
 	if err != nil {
 		return b.refuse(x, err)
 	}
@@ -77,6 +73,21 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if err != nil || replayed {
 		return err
 	}
+	return b.run(x, bound, req, to, kept)
+}
+
+// receive returns the body of a request that the contract allows, and what it is decoded into.
+func (b *Bridge) receive(x *exchange, bound *binding) (body []byte, req any, err error) {
+	if body, err = b.readRequest(x, bound); err != nil {
+		return nil, nil, err
+	}
+	req, err = x.checkRequest(body, bound)
+	return body, req, err
+}
+
+// run has the limiter admit a call, whose handler then runs. If the call does not get that far, its slot and its key are
+// free again, whatever panics.
+func (b *Bridge) run(x *exchange, bound *binding, req any, to answer, kept *entry) (err error) {
 	var release func()
 	begun := false // invoke frees the slot, and the key
 	defer func() {

@@ -72,11 +72,12 @@ type Options struct {
 
 	// StoreFile names the file that keeps jobs and answers to calls with an Idempotency-Key, so that a restart loses no
 	// finished result and calls cut off by one are known as interrupted. It is made, readable for its owner only, if it is
-	// not there. One bridge at a time can use it; see [Bridge.Close]. Default: they are kept in memory.
+	// not there. One bridge at a time can use it; see [Bridge.Close]. On a disk that is full or read-only the bridge starts,
+	// and refuses jobs and calls with an Idempotency-Key with 503 until the disk takes data. Default: they are kept in memory.
 	StoreFile string
 
 	KeepFor      time.Duration // finished jobs, and answers to calls with an Idempotency-Key; default 1 hour
-	MaxKept      int           // of both together; the oldest finished give way to new ones; default 1000
+	MaxKept      int           // of both together; the oldest finished give way to new ones that are admitted; default 1000
 	MaxKeptBytes int64         // of their results and events, at least MaxResponseBytes; events give way to results; default 64 MiB
 	JobTimeout   time.Duration // of a job, which is a call sent with "Prefer: respond-async" (RFC 7240), unless its route's own is longer; default 15 minutes
 
