@@ -60,7 +60,7 @@ type document struct {
 }
 
 func newDocument(mediaType string, body []byte) document {
-	return document{mediaType, body, `"` + digest(mediaType, string(body)) + `"`}
+	return document{mediaType, body, `"` + digest([]byte(mediaType), body) + `"`}
 }
 
 func (s *service) describe(path string, choose func(*http.Request) document) {

@@ -271,7 +271,7 @@ func (doc *openAPI) failures(body bool) object {
 	if body {
 		maps.Copy(reasons, map[string]string{
 			"400": "The body is not well-formed JSON, or not compressed as it says.",
-			"408": "The body did not arrive in time.",
+			"408": "The body did not arrive in time, or was the slowest of too many large ones.",
 			"413": "The body is too large, compressed or not.",
 			"415": "The body is not JSON, or Accept-Encoding names the one way in which it may be compressed.",
 		})

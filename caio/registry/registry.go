@@ -174,7 +174,7 @@ func (r *Registry) Unregister(ctx context.Context, serviceID string) error {
 		return unknownService("unregister", serviceID)
 	}
 	if err := r.forget(ctx, e); err != nil {
-		return err
+		return r.orFull("unregister", err)
 	}
 	r.services.remove(e)
 	r.log.Info("unregistered", "service_id", serviceID)
