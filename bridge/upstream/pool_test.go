@@ -133,9 +133,19 @@ func (c mortalConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// HTTP/2 is used where there is TLS, own authorities included, also beyond the streams of one connection.
+// HTTP/2 is used where there is TLS, own authorities included, also beyond the streams of one
+// connection, and whatever MaxConnsPerHost is.
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
+	for _, limit := range []int{0, 1} {
+		t.Run(fmt.Sprintf("MaxConnsPerHost %d", limit), func(t *testing.T) {
+			t.Parallel()
+			testHTTP2(t, limit)
+		})
+	}
+}
+
+func testHTTP2(t *testing.T, limit int) {
 	const callers = 100
 	var arrived sync.WaitGroup
 	arrived.Add(callers)
@@ -150,7 +160,7 @@ func TestHTTP2(t *testing.T) {
 	t.Cleanup(srv.Close)
 	pool := x509.NewCertPool()
 	pool.AddCert(srv.Certificate())
-	client := newClient(t, upstream.Options{TLS: &tls.Config{RootCAs: pool}}, srv.URL)
+	client := newClient(t, upstream.Options{TLS: &tls.Config{RootCAs: pool}, MaxConnsPerHost: limit}, srv.URL)
 
 	var all sync.WaitGroup
 	for range callers {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -24,6 +23,8 @@ type transport struct {
 	attempts   int
 	maxBackoff time.Duration
 	observe    func(context.Context, Attempt)
+	telemetry  telemetry
+	capped     bool // MaxConnsPerHost is set, so that attempts may wait for a connection
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -83,6 +84,7 @@ type outcome struct {
 	tried  bool          // to get a connection: if not, the request is at fault or the breaker is open
 	sent   bool          // that is, a connection took the request, whatever became of it there
 	lasted time.Duration // until the header was read or the attempt failed
+	queued time.Duration // part of lasted: wait for a connection among those that MaxConnsPerHost allows
 }
 
 // attempt sends req once, if the breaker lets it. It always closes or consumes the request's body, as RoundTrip must.
@@ -97,11 +99,8 @@ func (t *transport) attempt(path *http.Transport, at *origin, req *http.Request,
 	verdict := errUncounted
 	defer func() { done(verdict) }()
 
-	var tried, sent atomic.Bool
-	once := req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GetConn: func(string) { tried.Store(true); sent.Store(false) }, // again if net/http itself found a pooled connection dead
-		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
-	}))
+	var conn connTrace
+	once := req.WithContext(httptrace.WithClientTrace(req.Context(), conn.hooks(t.capped)))
 	once.Header = withTrace(once)
 	if hasBody(req) && (number > 1 || req.GetBody != nil) {
 		// For the first attempt too: SDKs wrap bodies, and net/http sends the header together with the body only if it can
@@ -115,7 +114,13 @@ func (t *transport) attempt(path *http.Transport, at *origin, req *http.Request,
 	}
 	start := time.Now()
 	o.res, o.err = path.RoundTrip(once)
-	o.tried, o.sent, o.lasted = tried.Load(), sent.Load(), time.Since(start)
+	o.lasted = time.Since(start)
+	o.tried, o.sent, o.queued = conn.result()
+	if !t.capped {
+		o.queued = 0 // what was measured is how long a goroutine took to start dialling
+	} else if o.tried {
+		t.telemetry.queued(req.Context(), at.server, o.queued)
+	}
 	verdict = o.verdict(req.Context())
 	return o
 }
@@ -148,7 +153,7 @@ func (t *transport) report(ctx context.Context, o outcome, req *http.Request, nu
 }
 
 func (o outcome) report(req *http.Request, number int, wait time.Duration) Attempt {
-	a := Attempt{Method: req.Method, Number: number, Err: o.err, Duration: o.lasted, Wait: wait}
+	a := Attempt{Method: req.Method, Number: number, Err: o.err, Duration: o.lasted, ConnectionWait: o.queued, Wait: wait}
 	if req.URL != nil {
 		a.Host = req.URL.Host
 	}

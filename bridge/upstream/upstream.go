@@ -5,8 +5,10 @@
 // The client is a plain [http.Client] for any SDK that takes one. It adds what a call to a billed API over an unreliable
 // network needs:
 //
-//   - Connections are pooled, over HTTP/2 and HTTP/1.1 alike, and every phase of a call is bounded but the sending of the
-//     request and the reading of the body, which may be of any length and are bounded by the request's context.
+//   - Connections are pooled, over HTTP/2 and HTTP/1.1 alike. As many are open as there are requests, unless
+//     [Options.MaxConnsPerHost] bounds them; at most 256 to a host stay idle.
+//   - Every phase of a call is bounded but the sending of the request and the reading of the body. These may be of any
+//     length and are bounded by the request's context, like the wait for a connection.
 //   - A request is sent again only where that is safe: its method is idempotent (RFC 9110 section 9.2.2), it carries an
 //     Idempotency-Key, or nothing of it was sent. Pauses grow and are jittered, Retry-After is honoured, and a budget
 //     keeps retries from doubling the load of a server in trouble. What has been handed to the caller is never retried.
@@ -31,6 +33,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/metric"
 )
 
 const (
@@ -39,7 +43,9 @@ const (
 	pingAfter       = 15 * time.Second // without a frame, so that calls on a dead HTTP/2 connection fail
 	maxHeaderBytes  = 64 << 10
 	maxRedirects    = 5
-	idlePoolsToHold = 4 // full pools of hosts
+	maxConns        = 1 << 16
+	maxIdlePerHost  = 256 // net/http keeps 2, and behind an HTTP/1.1 gateway reconnects for nearly every call
+	idlePoolsToHold = 4   // full pools of hosts
 )
 
 // Options adjust the client. Nil and zero fields mean the defaults, all of them bounded.
@@ -66,8 +72,14 @@ type Options struct {
 	// answers only when it is done. Default: 2 minutes.
 	HeaderTimeout time.Duration
 
-	// MaxConnsPerHost bounds connections over HTTP/1.1, idle ones included. Further requests wait for one until their
-	// context ends. Over HTTP/2 a connection carries many requests, and the server's limit of streams decides. Default: 256.
+	// MaxConnsPerHost bounds the connections to a host over HTTP/1.1, idle ones included. A stream
+	// holds its connection to its end. Further requests wait for a connection until their context
+	// ends: see [Attempt.ConnectionWait] and MeterProvider. Over HTTP/2 a connection carries many
+	// requests, and the server's limit of streams decides when another one is opened.
+	//
+	// Default: no bound, so that as many requests are sent at a time as the provider makes. The
+	// contract's max_concurrent_requests bounds these. At most 256 connections to a host stay idle,
+	// each for 90 seconds.
 	MaxConnsPerHost int
 
 	// Attempts bounds how often a request is sent in all, at most 10; 1 means no retry. Default: 3.
@@ -89,6 +101,11 @@ type Options struct {
 	// Observe, if set, is told of every attempt when its header has been read or it failed, for metrics and traces. It is
 	// called by the goroutine that makes the request and must be safe for concurrent use.
 	Observe func(context.Context, Attempt)
+
+	// MeterProvider receives the OpenTelemetry histogram http.client.request.time_in_queue, by
+	// server.address and server.port: the [Attempt.ConnectionWait] of every attempt at a connection,
+	// in seconds. Without MaxConnsPerHost nothing waits and nothing is recorded. Default: none.
+	MeterProvider metric.MeterProvider
 }
 
 // An Attempt is one sending of a request.
@@ -100,6 +117,11 @@ type Attempt struct {
 	Err      error         // why there is no response; an [*OpenError] if the attempt was not made at all
 	Duration time.Duration // until the header was read or the attempt failed
 	Wait     time.Duration // before the next attempt; 0 if there will be none
+
+	// ConnectionWait is the part of Duration in which the attempt waited for another request to
+	// release a connection, because MaxConnsPerHost of them were in use. Dialling does not count.
+	// It is 0 if that option is not set.
+	ConnectionWait time.Duration
 }
 
 // New returns a client that is safe for concurrent use and should serve all calls of a provider: connections, budgets and
@@ -115,11 +137,15 @@ func New(opts *Options) (*http.Client, error) {
 	if err := errors.Join(err, o.setDefaults()); err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	return newClient(&o, g, g.dial), nil
+	return newClient(&o, g, g.dial)
 }
 
 // newClient expects checked options. dial connects to servers, not to proxies.
-func newClient(o *Options, g *guard, dial dialFunc) *http.Client {
+func newClient(o *Options, g *guard, dial dialFunc) (*http.Client, error) {
+	measured, err := newTelemetry(o.MeterProvider)
+	if err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
 	t := &transport{
 		direct:     newTransport(o, dial),
 		proxied:    newTransport(o, (&net.Dialer{Timeout: dialTimeout}).DialContext),
@@ -129,6 +155,8 @@ func newClient(o *Options, g *guard, dial dialFunc) *http.Client {
 		attempts:   o.Attempts,
 		maxBackoff: o.MaxBackoff,
 		observe:    o.Observe,
+		telemetry:  measured,
+		capped:     o.MaxConnsPerHost > 0,
 	}
 	t.proxied.Proxy = func(req *http.Request) (*url.URL, error) {
 		u, err := o.Proxy(req)
@@ -137,7 +165,7 @@ func newClient(o *Options, g *guard, dial dialFunc) *http.Client {
 		}
 		return u, err
 	}
-	return &http.Client{Transport: t, CheckRedirect: checkRedirect}
+	return &http.Client{Transport: t, CheckRedirect: checkRedirect}, nil
 }
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -151,8 +179,8 @@ func newTransport(o *Options, dial dialFunc) *http.Transport {
 		ExpectContinueTimeout:  time.Second,
 		IdleConnTimeout:        idleTimeout,
 		MaxConnsPerHost:        o.MaxConnsPerHost,
-		MaxIdleConnsPerHost:    o.MaxConnsPerHost, // net/http keeps 2, and behind an HTTP/1.1 gateway reconnects for nearly every call
-		MaxIdleConns:           o.MaxConnsPerHost * idlePoolsToHold,
+		MaxIdleConnsPerHost:    maxIdlePerHost,
+		MaxIdleConns:           maxIdlePerHost * idlePoolsToHold,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		ForceAttemptHTTP2:      true, // which a DialContext would turn off
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
@@ -173,24 +201,33 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 
 // hostPort returns host and port of u in the one form that compares, as http.Transport dials them.
 func hostPort(u *url.URL) string {
-	port := u.Port()
+	host, port := splitHostPort(u)
+	return net.JoinHostPort(host, port)
+}
+
+func splitHostPort(u *url.URL) (host, port string) {
+	port = u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	return normalHostPort(u.Hostname(), port)
+	return normalHost(u.Hostname()), port
 }
 
-func normalHostPort(host, port string) string {
-	return net.JoinHostPort(strings.TrimSuffix(strings.ToLower(host), "."), port)
-}
+func normalHostPort(host, port string) string { return net.JoinHostPort(normalHost(host), port) }
+
+func normalHost(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
 func (o *Options) setDefaults() error {
 	if o.Proxy == nil {
 		o.Proxy = http.ProxyFromEnvironment
 	}
+	var connsErr error
+	if o.MaxConnsPerHost < 0 || o.MaxConnsPerHost > maxConns {
+		connsErr = fmt.Errorf("MaxConnsPerHost is %d, but must be between 1 and %d (0 means no bound)", o.MaxConnsPerHost, maxConns)
+	}
 	return errors.Join(
+		connsErr,
 		setDefault("HeaderTimeout", &o.HeaderTimeout, 2*time.Minute, time.Millisecond, time.Hour),
-		setDefault("MaxConnsPerHost", &o.MaxConnsPerHost, 256, 1, 1<<16),
 		setDefault("Attempts", &o.Attempts, 3, 1, 10),
 		setDefault("MaxBackoff", &o.MaxBackoff, 20*time.Second, time.Millisecond, 10*time.Minute),
 		setDefault("BreakAfter", &o.BreakAfter, 10, 1, 1<<20),
