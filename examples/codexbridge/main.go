@@ -64,6 +64,17 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 		return err
 	}
 	defer stopModel()
+	keys := newKeyring(cfg.secrets)
+	opts := &bridge.Options{Logger: log, StoreFile: cfg.storeFile}
+	if cfg.bridgeToken != "" {
+		opts.Authenticate = keys.authenticate
+	}
+	meters, stopMetrics, err := serveMetrics(cfg, opts.Authenticate, log)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	opts.MeterProvider, model.MeterProvider = meters, meters
 	provider, err := codex.New(model)
 	if err != nil {
 		return err
@@ -85,7 +96,6 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	}
 	defer stopCAIO()
 
-	keys := newKeyring(cfg.secrets)
 	toCAIO := &caio.Options{Logger: log}
 	if cfg.caioToken != "" {
 		toCAIO.Token = keys.caioToken
@@ -94,19 +104,9 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	if err != nil {
 		return err
 	}
-	opts := &bridge.Options{Logger: log, StoreFile: cfg.storeFile}
 	if cfg.register {
 		opts.Announcer = client
 	}
-	if cfg.bridgeToken != "" {
-		opts.Authenticate = keys.authenticate
-	}
-	meters, stopMetrics, err := serveMetrics(cfg, opts.Authenticate, log)
-	if err != nil {
-		return err
-	}
-	defer stopMetrics()
-	opts.MeterProvider = meters
 	b, err := bridge.New(promised, provider, opts)
 	if err != nil {
 		return err
@@ -119,7 +119,8 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 // chooseModel returns what to ask: OpenAI, another server, or the demo model.
 func chooseModel(cfg *config, log *slog.Logger) (opts *codex.Options, stop func(), err error) {
 	if !cfg.offline() {
-		return &codex.Options{APIKey: cfg.apiKey, BaseURL: cfg.modelURL, Model: cfg.model}, func() {}, nil
+		opts = &codex.Options{APIKey: cfg.apiKey, BaseURL: cfg.modelURL, Model: cfg.model, MaxConnsPerHost: cfg.modelConns}
+		return opts, func() {}, nil
 	}
 	log.Warn("no AI is asked: a demo model answers. Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server", "model", demoModel)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -127,7 +128,8 @@ func chooseModel(cfg *config, log *slog.Logger) (opts *codex.Options, stop func(
 		return nil, nil, err
 	}
 	stop = background(ln, newDemo(), log)
-	return &codex.Options{BaseURL: urlOf(ln) + "/v1", Model: demoModel}, stop, nil
+	opts = &codex.Options{BaseURL: urlOf(ln) + "/v1", Model: demoModel, MaxConnsPerHost: cfg.modelConns}
+	return opts, stop, nil
 }
 
 // chooseContract returns the operator's contract, or the one that comes with the provider.

@@ -15,15 +15,16 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// serveMetrics answers GET /metrics at cfg.metricsAddr, in the format of Prometheus, and returns where the bridge reports
-// to: nil, and nothing is measured, if there is no address. authenticate may be nil.
+// serveMetrics answers GET /metrics at cfg.metricsAddr in the format of Prometheus. It returns the
+// MeterProvider of the bridge and of the model's client: nil, for no measurements, if there is no
+// address. authenticate may be nil.
 func serveMetrics(cfg *config, authenticate func(*http.Request) (string, error), log *slog.Logger) (meters metric.MeterProvider, stop func(), err error) {
 	if cfg.metricsAddr == "" {
 		return nil, func() {}, nil
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo()) // there is one scope
+	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo()) // the scopes have no names in common
 	if err != nil {
 		return nil, nil, err
 	}

@@ -17,7 +17,7 @@ func TestMetrics(t *testing.T) {
 	}
 	addr := ln.Addr().String()
 	ln.Close()
-	r := start(t, map[string]string{"CODEX_BRIDGE_TOKEN": "a-token-of-the-test"}, "-metrics-addr", addr)
+	r := start(t, map[string]string{"CODEX_BRIDGE_TOKEN": "a-token-of-the-test"}, "-metrics-addr", addr, "-model-conns", "10")
 	for _, token := range []string{"a-token-of-the-test", "wrong"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.bridge+"/generate", strings.NewReader(`{"prompt": "secret-prompt"}`))
 		if err != nil {
@@ -48,6 +48,7 @@ func TestMetrics(t *testing.T) {
 		`http_server_request_duration_seconds_count{`, `http_response_status_code="200"`, `error_type="unauthenticated"`,
 		`caio_bridge_admissions_total{caio_bridge_outcome="admitted"`, `gen_ai_client_token_usage_sum{`, `caio_bridge_cost`,
 		`caio_bridge_announced{caio_bridge_announcement_state="registered"`, `target_info{service_name="codexbridge"}`, `go_goroutines `, `process_open_fds `,
+		`http_client_request_time_in_queue_seconds_count{server_address="127.0.0.1",server_port="`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("/metrics lacks %s:\n%s", want, metrics)
