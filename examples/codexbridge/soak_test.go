@@ -136,9 +136,20 @@ func (s *soaked) newProvider() (*codex.Provider, error) {
 	return codex.New(&codex.Options{BaseURL: s.model + "/v1", Model: "soaked"})
 }
 
-// generous returns the provider's contract with limits that the soak does not meet. Limits per hour are left out, for their
-// windows remember calls for an hour.
+// generous returns the provider's contract with limits that the soak does not meet. Limits per hour
+// are left out: their windows remember calls for an hour.
 func generous(t *testing.T) *contract.Contract {
+	t.Helper()
+	c, err := contract.Load(editedContract(t, 200), "contract.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// editedContract returns the provider's contract.yaml and schemas, with so many concurrent requests,
+// 20,000 per minute, and no limit per hour.
+func editedContract(t *testing.T, concurrent int) fs.FS {
 	t.Helper()
 	files := fstest.MapFS{}
 	source := os.DirFS("../../providers/codex")
@@ -146,19 +157,16 @@ func generous(t *testing.T) *contract.Contract {
 	if err != nil {
 		t.Fatal(err)
 	}
+	edits := strings.NewReplacer("max_concurrent_requests: 10", fmt.Sprintf("max_concurrent_requests: %d", concurrent),
+		"per_minute: 60", "per_minute: 20000", "per_hour: 1000", "")
 	for _, name := range append(schemas, "contract.yaml") {
 		text, err := fs.ReadFile(source, name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		edited := strings.NewReplacer("max_concurrent_requests: 10", "max_concurrent_requests: 200", "per_minute: 60", "per_minute: 20000", "per_hour: 1000", "").Replace(string(text))
-		files[name] = &fstest.MapFile{Data: []byte(edited)}
+		files[name] = &fstest.MapFile{Data: []byte(edits.Replace(string(text)))}
 	}
-	c, err := contract.Load(files, "contract.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return files
 }
 
 // call lets callers come at the soak's rate, and waits until all have what they came for.
