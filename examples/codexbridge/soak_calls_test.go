@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"errors"
@@ -187,12 +188,17 @@ func (s *soaked) request(ctx context.Context, method, path, prompt string, heade
 	if err != nil {
 		return nil, err
 	}
+	setSoakHeaders(req, honest, headers)
+	return req, nil
+}
+
+func setSoakHeaders(req *http.Request, caller string, headers []string) {
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+cmp.Or(soakTokens[caller], "wrong"))
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Set(name, value)
 	}
-	return req, nil
 }
 
 // soakModel fails in the way that a prompt names, and answers as the demo otherwise.
