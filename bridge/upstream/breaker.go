@@ -68,7 +68,11 @@ func (os *origins) of(u *url.URL) *origin {
 		}
 		delete(os.known, old)
 	}
-	o := &origin{breaker: newBreaker(key.host, os.breakAfter, os.breakFor), budget: budget{tokens: budgetTokens}, server: serverOption(u)}
+	o := &origin{
+		breaker: newBreaker(key.host, os.breakAfter, os.breakFor),
+		budget:  budget{tokens: budgetTokens},
+		server:  serverOption(u),
+	}
 	os.known[key] = o
 	return o
 }
@@ -157,8 +161,8 @@ func (b *breaker) bounded(done func(error)) func(verdict error) {
 
 func (b *breaker) isOpen() bool { return b.circuit.State() == gobreaker.StateOpen }
 
-// verdict says what the outcome tells about the host. A 4xx is an answer, even 429. The host has no
-// part in the time that the attempt waited for a connection.
+// verdict judges the host by the outcome. A 4xx is an answer, even 429. The wait for a connection is
+// not the host's time.
 func (o outcome) verdict(ctx context.Context) error {
 	switch {
 	case o.err == nil && o.res.StatusCode < 500:

@@ -16,8 +16,8 @@ type connTrace struct {
 	waited   time.Duration // sum of the finished waits
 }
 
-// hooks returns the trace for the attempt's context. With dials it also observes when dialling
-// begins, which ends the wait: a request that may open a connection waits for no other request.
+// hooks returns the trace for the attempt's context. With dials it also observes the beginning of
+// dialling, the end of a wait: a request that may open a connection waits for no other request.
 func (c *connTrace) hooks(dials bool) *httptrace.ClientTrace {
 	h := &httptrace.ClientTrace{GetConn: c.getConn, GotConn: c.gotConn}
 	if dials {
@@ -27,7 +27,7 @@ func (c *connTrace) hooks(dials bool) *httptrace.ClientTrace {
 	return h
 }
 
-// getConn is called again if net/http finds that a pooled connection is dead, or has no stream left.
+// getConn is called again if net/http finds a pooled connection dead or without a free stream.
 func (c *connTrace) getConn(string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,7 +51,7 @@ func (c *connTrace) stopWaiting() {
 	}
 }
 
-// result returns what was observed when the attempt ended.
+// result returns the state at the end of the attempt.
 func (c *connTrace) result() (tried, sent bool, waited time.Duration) {
 	c.stopWaiting() // for an attempt that ended in the queue
 	c.mu.Lock()

@@ -18,8 +18,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge/upstream"
 )
 
-// A default of 256 connections made further streams wait for the end of one, whatever the contract
-// allowed. Here each stream lasts until all of them have begun.
+// A default of 256 connections made further streams wait for the end of one, although the contract
+// allowed more. Here each stream lasts until all of them have begun.
 func TestConnectionsAreNotCapped(t *testing.T) {
 	t.Parallel()
 	const streams = 500
@@ -49,9 +49,9 @@ func TestConnectionsAreNotCapped(t *testing.T) {
 	})
 }
 
-// Every attempt at a connection reports its own wait, to Observe and as a metric: the attempt that
-// finds a connection, the one that waits and gets one, the one that leaves the queue with its context,
-// and the second of a request.
+// Every attempt at a connection reports its own wait, to Observe and as a metric: one that finds a
+// connection, one that waits and gets it, one that leaves the queue with its context, and the second
+// attempt of a request.
 func TestConnectionWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestConnectionWait(t *testing.T) {
 			got = append(got, attempt{a.Number, a.Status, a.ConnectionWait})
 		}
 		want := []attempt{
-			{1, 0, 10 * time.Second}, // the third call, whose time was up
+			{1, 0, 10 * time.Second}, // the third call, at its deadline
 			{1, 200, 0},
 			{1, 503, time.Minute},
 			{2, 200, 0},
@@ -117,7 +117,7 @@ func TestConnectionWait(t *testing.T) {
 	})
 }
 
-// The histogram of waits has one point per server; the test calls one.
+// queueHistogram returns the only point of the histogram of waits: there is one per server.
 func queueHistogram(t *testing.T, reader sdkmetric.Reader) metricdata.HistogramDataPoint[float64] {
 	t.Helper()
 	var collected metricdata.ResourceMetrics
@@ -136,12 +136,13 @@ func queueHistogram(t *testing.T, reader sdkmetric.Reader) metricdata.HistogramD
 	return metricdata.HistogramDataPoint[float64]{}
 }
 
-// A deadline that passes soon after a long wait for a connection says nothing about the host. It was
-// counted as the host's failure, because waiting and answering were not told apart.
+// A deadline that passes soon after a long wait for a connection says nothing about the host. The
+// breaker counted it as the host's failure, because it took the wait for the host's time.
 func TestConnectionWaitIsNotTheHostsFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		client := inMemory(t, upstream.Options{MaxConnsPerHost: 1, BreakAfter: 1, Attempts: 1}, func(w http.ResponseWriter, r *http.Request) {
+		opts := upstream.Options{MaxConnsPerHost: 1, BreakAfter: 1, Attempts: 1}
+		client := inMemory(t, opts, func(w http.ResponseWriter, r *http.Request) {
 			select {
 			case <-time.After(20 * time.Second):
 			case <-r.Context().Done():

@@ -299,7 +299,10 @@ func TestOptionsAreChecked(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"AllowHosts[0]", "AllowHosts[1]", "AllowHosts[2]", "AllowHosts[3]", "AllowHosts[4]", "AllowPrivate[0]", "HeaderTimeout", "MaxConnsPerHost", "Attempts is 11, but must be between 1 and 10", "BreakAfter"} {
+	for _, want := range []string{
+		"AllowHosts[0]", "AllowHosts[1]", "AllowHosts[2]", "AllowHosts[3]", "AllowHosts[4]", "AllowPrivate[0]", "HeaderTimeout",
+		"MaxConnsPerHost is -1", "Attempts is 11, but must be between 1 and 10", "BreakAfter",
+	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not name %s:\n%v", want, err)
 		}

@@ -133,8 +133,8 @@ func (c mortalConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// HTTP/2 is used where there is TLS, own authorities included, also beyond the streams of one
-// connection, and whatever MaxConnsPerHost is.
+// HTTP/2 is used over TLS, own authorities included, also beyond the streams of one connection. There
+// MaxConnsPerHost bounds nothing.
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{0, 1} {

@@ -68,7 +68,7 @@ func startLogging(t *testing.T, stderr io.Writer, env map[string]string, args ..
 	return readWelcome(t, printed)
 }
 
-// freeAddr returns an address on loopback whose port nothing else uses at the moment.
+// freeAddr returns an address on loopback with a port that is free at the moment.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -24,7 +24,8 @@ func serveMetrics(cfg *config, authenticate func(*http.Request) (string, error),
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo()) // the scopes have no names in common
+	// Without scopes: their metrics have no names in common.
+	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,7 +11,8 @@ import (
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	addr := freeAddr(t)
-	r := start(t, map[string]string{"CODEX_BRIDGE_TOKEN": "a-token-of-the-test"}, "-metrics-addr", addr, "-model-conns", "10")
+	env := map[string]string{"CODEX_BRIDGE_TOKEN": "a-token-of-the-test"}
+	r := start(t, env, "-metrics-addr", addr, "-model-conns", "10")
 	for _, token := range []string{"a-token-of-the-test", "wrong"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.bridge+"/generate", strings.NewReader(`{"prompt": "secret-prompt"}`))
 		if err != nil {

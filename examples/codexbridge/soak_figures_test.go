@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-var soakCompare = flag.Bool("soak-compare", false, "let TestSoakComparison run the soak without and with hostile callers, for -soak each")
+var soakCompare = flag.Bool("soak-compare", false,
+	"let TestSoakComparison run the soak without and with hostile callers, for -soak each")
 
 // soakFigures compare two modes of the soak.
 type soakFigures struct {
@@ -45,7 +46,7 @@ func logFigures(t *testing.T, f soakFigures) {
 	t.Logf("%s%s", figuresMark, text)
 }
 
-// peakMiB is 0 where there is no /proc.
+// peakMiB is 0 on systems without /proc.
 func peakMiB() float64 {
 	text, _ := os.ReadFile("/proc/self/status")
 	_, rest, _ := strings.Cut(string(text), "VmHWM:")
@@ -54,14 +55,14 @@ func peakMiB() float64 {
 	return kib / (1 << 10)
 }
 
-// resetPeak lets the peak begin now, where there is a /proc.
+// resetPeak lets the peak begin now. On systems without /proc it does nothing.
 func resetPeak() {
 	debug.FreeOSMemory()
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0o200)
 }
 
-// TestSoakComparison runs the soak twice, each time in a process of its own, and logs the table for
-// docs/reliability.md: what hostile callers cost the others.
+// TestSoakComparison runs the soak without and with hostile callers, in a process of its own each. It
+// logs the table for docs/reliability.md: the cost of hostile callers for the others.
 //
 //	go test ./examples/codexbridge -run TestSoakComparison -v -soak 10m -soak-compare -timeout 30m
 func TestSoakComparison(t *testing.T) {

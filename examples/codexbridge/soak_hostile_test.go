@@ -44,8 +44,8 @@ func (l soakLimiter) Admit(ctx context.Context, caller string) (limits.Admission
 // soakBodyLimit is the bridge's default bound on a request's body.
 const soakBodyLimit = 1 << 20
 
-// writeHostileBodies writes the bodies of hostileCalls into a folder, by name. They are kept in files
-// so that the memory of the test does not add to the bridge's.
+// writeHostileBodies writes the bodies of hostileCalls into a folder, by name. In memory they would
+// add to the bridge's own.
 func writeHostileBodies(t *testing.T, folder string) {
 	t.Helper()
 	// fill repeats part between head and tail as often as size allows.
@@ -132,7 +132,7 @@ var hostileCalls = []soakCall{
 	{"headers that are too large", 1, manyHeaders(431, 100<<10)},
 	{"header without an end", 1, abandoned("POST /generate HTTP/1.1\r\nHost: localhost\r\nX-Long: ")},
 	{"upload without an end", 1, abandoned(uploadWithoutEnd())},
-	{"stream that its caller does not read, and resets", 1, abandoned(soakRequest(`{"prompt":"fault:slow"}`, 0, wantStream))},
+	{"stream that its caller does not read", 1, abandoned(soakRequest(`{"prompt":"fault:slow"}`, 0, wantStream))},
 }
 
 // patientHostileCalls end with the bridge's time for a body.
@@ -147,7 +147,7 @@ func hostile(status int, path, body string, headers ...string) func(context.Cont
 	}
 }
 
-// keyedOverQuota repeats one key, of which nothing may be kept.
+// keyedOverQuota makes a call twice. The bridge must keep no record of the first one.
 func keyedOverQuota(ctx context.Context, s *soaked) error {
 	key := "Idempotency-Key: " + crand.Text()
 	for range 2 {
@@ -233,10 +233,11 @@ func refusedUpload(ctx context.Context, s *soaked) error {
 	return nil
 }
 
-// uploadWithoutEnd is a request that lacks its last byte.
+// uploadWithoutEnd returns a request without its last byte.
 func uploadWithoutEnd() string { return soakRequest(`{"prompt":"`+strings.Repeat("x", 250_000), 1) }
 
-// soakRequest is a request of an honest caller on the wire, whose body lacks so many bytes.
+// soakRequest returns a request of an honest caller as sent on the wire. Its Content-Length counts
+// missing bytes more than the body has.
 func soakRequest(body string, missing int, headers ...string) string {
 	headers = slices.Concat([]string{
 		"POST /generate HTTP/1.1", "Host: localhost", "Content-Type: application/json",

@@ -48,11 +48,10 @@ const (
 
 // TestSoak calls a bridge for long, as a mix of callers does: most get their answers, some meet
 // faults, some leave, and a tenth is hostile. Each call must get the answer or the refusal that it
-// deserves. What the process holds between calls must not grow with the calls that it has served.
+// deserves. The memory, goroutines and files of the idle process must not grow with the calls served.
 //
-// Without hostile callers (-soak-hostile=false) the others call at the same rate, so that both modes
-// compare: see TestSoakComparison. The test is not parallel, so that the process's goroutines and
-// files are its own.
+// Without hostile callers (-soak-hostile=false) the others call at the same rate, for comparison: see
+// TestSoakComparison. The test is not parallel, so that the process's goroutines and files are its own.
 func TestSoak(t *testing.T) {
 	patience, calls := time.Minute, soakMix{soakCalls, hostileCalls}
 	if *soak >= time.Minute {
@@ -130,7 +129,10 @@ func startSoak(t *testing.T, patience time.Duration) *soaked {
 		t.Fatal(err)
 	}
 	ct := generous(t)
-	allowed := limits.Limits{MaxConcurrentRequests: ct.Constraints.MaxConcurrentRequests, RateLimit: ct.Constraints.RateLimit}
+	allowed := limits.Limits{
+		MaxConcurrentRequests: ct.Constraints.MaxConcurrentRequests,
+		RateLimit:             ct.Constraints.RateLimit,
+	}
 	s.bridge, err = bridge.New(ct, provider, &bridge.Options{
 		Logger: log, MeterProvider: meters, Announcer: announcer,
 		Authenticate: bridge.BearerTokens(soakTokens), Limiter: soakLimiter{limits.NewLocal(allowed, limits.Limits{})},
@@ -174,8 +176,8 @@ func generous(t *testing.T) *contract.Contract {
 	return c
 }
 
-// editedContract returns the provider's contract.yaml and schemas, with so many concurrent requests,
-// 20,000 per minute, and no limit per hour.
+// editedContract returns the provider's contract.yaml and schemas. The contract allows so many
+// concurrent requests and 20,000 per minute, without a limit per hour.
 func editedContract(t *testing.T, concurrent int) fs.FS {
 	t.Helper()
 	files := fstest.MapFS{}
@@ -196,7 +198,7 @@ func editedContract(t *testing.T, concurrent int) fs.FS {
 	return files
 }
 
-// A soakMix is what callers do.
+// A soakMix is the calls to choose from.
 type soakMix struct{ honest, hostile []soakCall }
 
 // next chooses a call, nil if it is the turn of a hostile caller and there are none.
@@ -221,7 +223,7 @@ func (m soakMix) next() *soakCall {
 	panic("unreachable")
 }
 
-// timedCalls are those whose latency is measured: the model answers them at once.
+// timedCalls count for the latency: the model answers them at once.
 var timedCalls = []string{"answer", "review", "stream"}
 
 // callEach makes one call of each kind, so that also a short soak has them all.

@@ -24,13 +24,13 @@ import (
 
 const manyStreams = 500
 
-// With 500 streams open, those beyond 256 waited for the end of another one before the model was
-// asked. Here the model ends no stream before every caller has its first event, so a stream that
-// waits for a connection fails the test. The time to the first event is logged, not asserted:
+// With 500 streams open, all beyond 256 waited for the end of another one before the bridge asked the
+// model. Here the model ends no stream before every caller has its first event, so a stream that waits
+// for a connection fails the test. The time to the first event is logged, not asserted:
 //
 //	go test ./examples/codexbridge -run TestManyStreams -count 5 -v
 //
-// The test does not run in parallel with others, which would take the CPU from it.
+// The test is not parallel, because others would take the CPU from it.
 func TestManyStreams(t *testing.T) {
 	needFiles(t, 4*manyStreams+200) // both ends of a caller's and a model's connection, and the rest
 	model := &holdingModel{}
@@ -98,9 +98,11 @@ func (m *holdingModel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// openStreams opens the streams at the interval, all of which last until each has its first event. It
+// openStreams opens the streams at the interval. All of them last until each has its first event. It
 // returns the times from the calls to their first events.
-func (m *holdingModel) openStreams(t *testing.T, client *http.Client, bridge string, interval time.Duration) []time.Duration {
+func (m *holdingModel) openStreams(
+	t *testing.T, client *http.Client, bridge string, interval time.Duration,
+) []time.Duration {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -136,7 +138,8 @@ func (m *holdingModel) openStreams(t *testing.T, client *http.Client, bridge str
 
 // readStream makes a call that streams, and reads it to its result.
 func readStream(ctx context.Context, client *http.Client, bridge string, onFirstEvent func()) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, bridge+"/generate", strings.NewReader(`{"prompt": "a stack"}`))
+	body := strings.NewReader(`{"prompt": "a stack"}`)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, bridge+"/generate", body)
 	if err != nil {
 		return err
 	}
@@ -162,8 +165,8 @@ func readStream(ctx context.Context, client *http.Client, bridge string, onFirst
 	return cmp.Or(lines.Err(), fmt.Errorf("status %d and no result", res.StatusCode))
 }
 
-// needFiles skips the test where the process may not open so many files. Go has raised the soft limit
-// to the hard one.
+// needFiles skips the test if the process may not open so many files. Go has raised the soft limit to
+// the hard one.
 func needFiles(t *testing.T, files uint64) {
 	t.Helper()
 	var limit syscall.Rlimit
@@ -171,6 +174,7 @@ func needFiles(t *testing.T, files uint64) {
 		t.Fatal(err)
 	}
 	if uint64(limit.Cur) < files {
-		need(t, fmt.Sprintf("a process may open %d files here, and the test needs %d: raise the limit with ulimit -Hn %d", limit.Cur, files, files))
+		need(t, fmt.Sprintf("a process may open %d files here, the test needs %d: raise the limit with ulimit -Hn %d",
+			limit.Cur, files, files))
 	}
 }

@@ -156,7 +156,7 @@ func (o *Options) check() (faults []error) {
 		faults = append(faults, fmt.Errorf("Options.Model %.60q is not the name of a model, such as %q", o.Model, DefaultModel))
 	}
 	if o.HTTPClient != nil && o.MaxConnsPerHost != 0 {
-		faults = append(faults, errors.New("Options.MaxConnsPerHost does not go with Options.HTTPClient: bound the connections of that client itself"))
+		faults = append(faults, errors.New("Options.MaxConnsPerHost does not go with Options.HTTPClient: bound that client's own connections"))
 	}
 	return faults
 }
