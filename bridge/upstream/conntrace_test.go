@@ -50,8 +50,8 @@ func TestConnectionsAreNotCapped(t *testing.T) {
 }
 
 // Every attempt at a connection reports its own wait, to Observe and as a metric: one that finds a
-// connection, one that waits and gets it, one that leaves the queue with its context, and the second
-// attempt of a request.
+// connection, one that waits and gets it, one that leaves the queue with its context, and the
+// second attempt of a request.
 func TestConnectionWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

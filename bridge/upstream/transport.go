@@ -88,8 +88,8 @@ type outcome struct {
 	queued time.Duration // part of lasted: the wait for a connection, because of MaxConnsPerHost
 }
 
-// attempt sends req once, unless the breaker refuses. It always closes or consumes the request's body,
-// as RoundTrip must.
+// attempt sends req once, unless the breaker refuses. It always closes or consumes the request's
+// body, as RoundTrip must.
 func (t *transport) attempt(path *http.Transport, at *origin, req *http.Request, number int) (o outcome) {
 	done, err := at.breaker.allow()
 	if err != nil {
@@ -139,7 +139,8 @@ func withTrace(req *http.Request) http.Header {
 	return traced
 }
 
-// report calls the observer. If that panics, the caller gets no response, so report closes its body.
+// report calls the observer. If that panics, the caller gets no response, so report closes its
+// body.
 func (t *transport) report(ctx context.Context, o outcome, req *http.Request, number int, wait time.Duration) {
 	if t.observe == nil {
 		return

@@ -5,22 +5,23 @@
 // The client is a plain [http.Client] for any SDK that takes one. For calls to a billed API over an
 // unreliable network it adds:
 //
-//   - Pooled connections, over HTTP/2 and HTTP/1.1 alike. As many are open as there are requests, unless
-//     [Options.MaxConnsPerHost] bounds them. At most 256 to a host stay idle.
-//   - Bounds on every phase of a call, except the wait for a connection, the sending of the request and
-//     the reading of the body. These are bounded by the request's context.
-//   - Retries, if they are safe: the method is idempotent (RFC 9110 section 9.2.2), the request carries
-//     an Idempotency-Key, or nothing of it was sent. Pauses grow and are jittered, Retry-After is
-//     honoured, and a budget keeps retries from doubling the load of a failing server. A response that
-//     the caller has received is never retried.
+//   - Pooled connections, over HTTP/2 and HTTP/1.1 alike. As many are open as there are requests,
+//     unless [Options.MaxConnsPerHost] bounds them. At most 256 to a host stay idle.
+//   - Bounds on every phase of a call, except the wait for a connection, the sending of the request
+//     and the reading of the body. These are bounded by the request's context.
+//   - Retries, if they are safe: the method is idempotent (RFC 9110 section 9.2.2), the request
+//     carries an Idempotency-Key, or nothing of it was sent. Pauses grow and are jittered,
+//     Retry-After is honoured, and a budget keeps retries from doubling the load of a failing
+//     server. A response that the caller has received is never retried.
 //   - A circuit breaker for each host: see [OpenError].
-//   - An egress guard: addresses that are not public are refused at the dial, under any name, unless
-//     they were allowed: see [EgressError]. Redirects are followed within the same scheme, host and port
-//     only, so that credentials reach no other server.
-//   - The trace context of the request's context (W3C traceparent and tracestate), so that the wrapped
-//     service's spans join the caller's trace.
+//   - An egress guard: addresses that are not public are refused at the dial, under any name,
+//     unless they were allowed: see [EgressError]. Redirects are followed within the same scheme,
+//     host and port only, so that credentials reach no other server.
+//   - The trace context of the request's context (W3C traceparent and tracestate), so that the
+//     wrapped service's spans join the caller's trace.
 //
-// Failover to another server, hedging and caching are left to providers, because they depend on the API.
+// Failover to another server, hedging and caching are left to providers, because they depend on the
+// API.
 package upstream
 
 import (
@@ -129,10 +130,11 @@ type Attempt struct {
 }
 
 // New returns a client that is safe for concurrent use. A provider should make all calls with one
-// client, because connections, budgets and breakers belong to it. The error lists all invalid options.
+// client, because connections, budgets and breakers belong to it. The error lists all invalid
+// options.
 //
-// The client's Timeout should stay 0: it would cut streams. Call CloseIdleConnections after the last
-// call.
+// The client's Timeout should stay 0: it would cut streams. Call CloseIdleConnections after the
+// last call.
 func New(opts *Options) (*http.Client, error) {
 	var o Options
 	if opts != nil {
@@ -192,8 +194,9 @@ func newTransport(o *Options, dial dialFunc) *http.Transport {
 	}
 }
 
-// checkRedirect follows redirects to the same origin. [http.Client] would follow others too, and strip
-// only the credentials that it knows: not X-Api-Key and the like, nor the body of a 307 or 308.
+// checkRedirect follows redirects to the same origin. [http.Client] would follow others too, and
+// strip only the credentials that it knows: not X-Api-Key and the like, nor the body of a 307 or
+// 308.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("upstream: stopped after %d redirects", maxRedirects)

@@ -115,7 +115,8 @@ func checkAddr(name, addr, tokenName, token string) error {
 	}
 	ip, err := netip.ParseAddr(host)
 	if loopback := host == "localhost" || err == nil && ip.IsLoopback(); !loopback && token == "" {
-		return fmt.Errorf("%s: other machines can reach %q: set %s, which callers must then send, or listen on 127.0.0.1", name, addr, tokenName)
+		return fmt.Errorf("%s: other machines can reach %q: set %s, which callers must then send, or listen on 127.0.0.1",
+			name, addr, tokenName)
 	}
 	return nil
 }

@@ -18,7 +18,9 @@ import (
 // serveMetrics answers GET /metrics at cfg.metricsAddr in the format of Prometheus. It returns the
 // MeterProvider of the bridge and of the model's client: nil, for no measurements, if there is no
 // address. authenticate may be nil.
-func serveMetrics(cfg *config, authenticate func(*http.Request) (string, error), log *slog.Logger) (meters metric.MeterProvider, stop func(), err error) {
+func serveMetrics(
+	cfg *config, authenticate func(*http.Request) (string, error), log *slog.Logger,
+) (meters metric.MeterProvider, stop func(), err error) {
 	if cfg.metricsAddr == "" {
 		return nil, func() {}, nil
 	}
@@ -36,7 +38,8 @@ func serveMetrics(cfg *config, authenticate func(*http.Request) (string, error),
 	about := resource.NewSchemaless(attribute.String("service.name", "codexbridge"))
 	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(about))
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", authenticated(authenticate, promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4})))
+	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4})
+	mux.Handle("GET /metrics", authenticated(authenticate, metrics))
 	stopServer := background(ln, mux, log)
 	log.Info("serving metrics", "url", urlOf(ln)+"/metrics")
 	return provider, func() {
@@ -45,7 +48,7 @@ func serveMetrics(cfg *config, authenticate func(*http.Request) (string, error),
 	}, nil
 }
 
-// authenticated lets only those in whom authenticate knows; all if it is nil.
+// authenticated refuses requests that authenticate refuses; none if it is nil.
 func authenticated(authenticate func(*http.Request) (string, error), next http.Handler) http.Handler {
 	if authenticate == nil {
 		return next

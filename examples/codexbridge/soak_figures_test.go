@@ -25,7 +25,7 @@ type soakFigures struct {
 
 const figuresMark = "soak figures: "
 
-func (s *soaked) figures(samples []sample) soakFigures {
+func (s *soakEnv) figures(samples []sample) soakFigures {
 	slices.Sort(s.latencies)
 	f := soakFigures{Calls: int(s.done.Load()), Timed: len(s.latencies), Peak: peakMiB()}
 	if n := len(s.latencies); n > 0 {
@@ -61,8 +61,8 @@ func resetPeak() {
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0o200)
 }
 
-// TestSoakComparison runs the soak without and with hostile callers, in a process of its own each. It
-// logs the table for docs/reliability.md: the cost of hostile callers for the others.
+// TestSoakComparison runs the soak without and with hostile callers, in a process of its own each.
+// It logs the table for docs/reliability.md: the cost of hostile callers for the others.
 //
 //	go test ./examples/codexbridge -run TestSoakComparison -v -soak 10m -soak-compare -timeout 30m
 func TestSoakComparison(t *testing.T) {

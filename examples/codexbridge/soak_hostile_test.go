@@ -129,7 +129,7 @@ var hostileCalls = []soakCall{
 	{"calls with a key beyond the quota", 2, keyedOverQuota},
 	{"wrong token", 2, wrongToken},
 	{"headers as large as allowed", 1, manyHeaders(200, 50<<10)},
-	{"headers that are too large", 1, manyHeaders(431, 100<<10)},
+	{"headers that are too large", 1, manyHeaders(431, 80<<10)},
 	{"header without an end", 1, abandoned("POST /generate HTTP/1.1\r\nHost: localhost\r\nX-Long: ")},
 	{"upload without an end", 1, abandoned(uploadWithoutEnd())},
 	{"stream that its caller does not read", 1, abandoned(soakRequest(`{"prompt":"fault:slow"}`, 0, wantStream))},
@@ -141,14 +141,14 @@ var patientHostileCalls = []soakCall{
 }
 
 // hostile sends one of the bodies, as an honest caller.
-func hostile(status int, path, body string, headers ...string) func(context.Context, *soaked) error {
-	return func(ctx context.Context, s *soaked) error {
+func hostile(status int, path, body string, headers ...string) func(context.Context, *soakEnv) error {
+	return func(ctx context.Context, s *soakEnv) error {
 		return s.sendHostile(ctx, status, honest, path, body, headers...)
 	}
 }
 
 // keyedOverQuota makes a call twice. The bridge must keep no record of the first one.
-func keyedOverQuota(ctx context.Context, s *soaked) error {
+func keyedOverQuota(ctx context.Context, s *soakEnv) error {
 	key := "Idempotency-Key: " + crand.Text()
 	for range 2 {
 		if err := s.sendHostile(ctx, http.StatusTooManyRequests, overQuota, "/generate", "small", key); err != nil {
@@ -158,12 +158,12 @@ func keyedOverQuota(ctx context.Context, s *soaked) error {
 	return nil
 }
 
-func wrongToken(ctx context.Context, s *soaked) error {
+func wrongToken(ctx context.Context, s *soakEnv) error {
 	return s.sendHostile(ctx, http.StatusUnauthorized, "nobody", "/generate", "wrong-items.gz", gzipped)
 }
 
 // manyHeaders sends headers of this size in all.
-func manyHeaders(status, size int) func(context.Context, *soaked) error {
+func manyHeaders(status, size int) func(context.Context, *soakEnv) error {
 	var headers []string
 	for i := range size / 64 {
 		headers = append(headers, fmt.Sprintf("X-Many-%05d: %s", i, strings.Repeat("x", 48)))
@@ -172,7 +172,7 @@ func manyHeaders(status, size int) func(context.Context, *soaked) error {
 }
 
 // sendHostile sends a body by its name. The connection is not kept, because some answers close it.
-func (s *soaked) sendHostile(ctx context.Context, status int, caller, path, body string, headers ...string) error {
+func (s *soakEnv) sendHostile(ctx context.Context, status int, caller, path, body string, headers ...string) error {
 	file, err := os.Open(filepath.Join(s.hostileBodies, body))
 	if err != nil {
 		return err
@@ -204,8 +204,8 @@ func (s *soaked) sendHostile(ctx context.Context, status int, caller, path, body
 }
 
 // abandoned sends the beginning of a request, holds the connection for up to 50 ms and resets it.
-func abandoned(begin string) func(context.Context, *soaked) error {
-	return func(ctx context.Context, s *soaked) error {
+func abandoned(begin string) func(context.Context, *soakEnv) error {
+	return func(ctx context.Context, s *soakEnv) error {
 		conn, err := s.dial(ctx, begin)
 		if err != nil {
 			return err
@@ -220,7 +220,7 @@ func abandoned(begin string) func(context.Context, *soaked) error {
 }
 
 // refusedUpload waits until the bridge refuses the upload.
-func refusedUpload(ctx context.Context, s *soaked) error {
+func refusedUpload(ctx context.Context, s *soakEnv) error {
 	conn, err := s.dial(ctx, uploadWithoutEnd())
 	if err != nil {
 		return err
@@ -247,7 +247,7 @@ func soakRequest(body string, missing int, headers ...string) string {
 }
 
 // dial opens a connection to the bridge and sends text on it.
-func (s *soaked) dial(ctx context.Context, text string) (*net.TCPConn, error) {
+func (s *soakEnv) dial(ctx context.Context, text string) (*net.TCPConn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		return nil, err

@@ -48,10 +48,12 @@ const (
 
 // TestSoak calls a bridge for long, as a mix of callers does: most get their answers, some meet
 // faults, some leave, and a tenth is hostile. Each call must get the answer or the refusal that it
-// deserves. The memory, goroutines and files of the idle process must not grow with the calls served.
+// deserves. The memory, goroutines and files of the idle process must not grow with the calls
+// served.
 //
-// Without hostile callers (-soak-hostile=false) the others call at the same rate, for comparison: see
-// TestSoakComparison. The test is not parallel, so that the process's goroutines and files are its own.
+// Without hostile callers (-soak-hostile=false) the others call at the same rate, for comparison:
+// see TestSoakComparison. The test is not parallel, so that the process's goroutines and files are
+// its own.
 func TestSoak(t *testing.T) {
 	patience, calls := time.Minute, soakMix{soakCalls, hostileCalls}
 	if *soak >= time.Minute {
@@ -77,8 +79,9 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// A soaked is the whole process under test: the bridge with its provider, the model's server, the registry, metrics.
-type soaked struct {
+// A soakEnv is the process under test: the bridge and its provider, a model's server, a registry,
+// metrics.
+type soakEnv struct {
 	bridge   *bridge.Bridge
 	model    string // URL
 	meters   metric.MeterProvider
@@ -95,9 +98,9 @@ type soaked struct {
 	latencies []time.Duration // of timedCalls
 }
 
-func startSoak(t *testing.T, patience time.Duration) *soaked {
+func startSoak(t *testing.T, patience time.Duration) *soakEnv {
 	t.Helper()
-	s := &soaked{
+	s := &soakEnv{
 		byName:        map[string]int{},
 		client:        &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: soakCallers}},
 		hostileBodies: t.TempDir(),
@@ -161,7 +164,7 @@ func startSoak(t *testing.T, patience time.Duration) *soaked {
 	return s
 }
 
-func (s *soaked) newProvider() (*codex.Provider, error) {
+func (s *soakEnv) newProvider() (*codex.Provider, error) {
 	return codex.New(&codex.Options{BaseURL: s.model + "/v1", Model: "soaked", MeterProvider: s.meters})
 }
 
@@ -227,7 +230,7 @@ func (m soakMix) next() *soakCall {
 var timedCalls = []string{"answer", "review", "stream"}
 
 // callEach makes one call of each kind, so that also a short soak has them all.
-func (s *soaked) callEach(t *testing.T, mix soakMix) {
+func (s *soakEnv) callEach(t *testing.T, mix soakMix) {
 	t.Helper()
 	calls := mix.honest
 	if *soakHostile {
@@ -241,7 +244,7 @@ func (s *soaked) callEach(t *testing.T, mix soakMix) {
 }
 
 // call makes calls at the soak's rate, and waits until all are done.
-func (s *soaked) call(t *testing.T, mix soakMix, d time.Duration) {
+func (s *soakEnv) call(t *testing.T, mix soakMix, d time.Duration) {
 	t.Helper()
 	var callers sync.WaitGroup
 	places := make(chan struct{}, soakCallers)
@@ -270,7 +273,7 @@ func (s *soaked) call(t *testing.T, mix soakMix, d time.Duration) {
 	}
 }
 
-func (s *soaked) finished(name string, latency time.Duration) {
+func (s *soakEnv) finished(name string, latency time.Duration) {
 	s.done.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -280,7 +283,7 @@ func (s *soaked) finished(name string, latency time.Duration) {
 	}
 }
 
-func (s *soaked) counts() string {
+func (s *soakEnv) counts() string {
 	var b strings.Builder
 	for c := range slices.Values(slices.Concat(soakCalls, patientCalls, hostileCalls, patientHostileCalls)) {
 		fmt.Fprintf(&b, "%6d %s\n", s.byName[c.name], c.name)
@@ -288,15 +291,16 @@ func (s *soaked) counts() string {
 	return b.String()
 }
 
-// A sample is what the process holds at one moment.
+// A sample counts the process's resources at one moment.
 type sample struct {
 	at    time.Duration
 	calls int64
-	held  [4]float64 // as in holdings
+	held  [4]float64 // by the index of holdings
 }
 
-// holdings are what is measured, and how much more of it may be there in the last third than in the first, after a start
-// of a fifth: connections come and go, the store's file is mapped by pages, and a heap is never as large twice.
+// holdings are the measured resources, with the growth that is allowed from the first third of the
+// samples to the last, after a start of a fifth. Connections come and go, the store's file is
+// mapped by pages, and the heap varies.
 var holdings = [4]struct {
 	name            string
 	slack, fraction float64
@@ -307,8 +311,8 @@ var holdings = [4]struct {
 	{"resident, MiB", 12, 0.1},
 }
 
-// measure waits until nothing goes on, and counts what is left.
-func (s *soaked) measure(t *testing.T, at time.Duration) sample {
+// measure waits until no call is in progress and counts the process's resources.
+func (s *soakEnv) measure(t *testing.T, at time.Duration) sample {
 	t.Helper()
 	for inProgress := 1.0; inProgress > 0; time.Sleep(10 * time.Millisecond) {
 		_, health := call(t, http.MethodGet, s.url+"/health", nil)
@@ -327,7 +331,8 @@ func (s *soaked) measure(t *testing.T, at time.Duration) sample {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	files, _ := os.ReadDir("/proc/self/fd") // none where there is no such thing
-	return sample{at, s.done.Load(), [4]float64{float64(goroutines), float64(len(files)), float64(mem.HeapAlloc) / (1 << 20), residentMiB()}}
+	heapMiB := float64(mem.HeapAlloc) / (1 << 20)
+	return sample{at, s.done.Load(), [4]float64{float64(goroutines), float64(len(files)), heapMiB, residentMiB()}}
 }
 
 // residentMiB is 0 where there is no /proc.
@@ -351,7 +356,8 @@ func report(t *testing.T, samples []sample) {
 	}
 	b.WriteString("\n| --: | --: | --: | --: | --: | --: |\n")
 	for _, s := range samples {
-		fmt.Fprintf(&b, "| %v | %d | %.0f | %.0f | %.1f | %.1f |\n", s.at.Round(100*time.Millisecond), s.calls, s.held[0], s.held[1], s.held[2], s.held[3])
+		fmt.Fprintf(&b, "| %v | %d | %.0f | %.0f | %.1f | %.1f |\n",
+			s.at.Round(100*time.Millisecond), s.calls, s.held[0], s.held[1], s.held[2], s.held[3])
 	}
 	samples = samples[len(samples)/5:]
 	third := len(samples) / 3
@@ -374,7 +380,7 @@ func median(samples []sample, i int) float64 {
 	return sorted[len(sorted)/2].held[i]
 }
 
-// An errorCounter shows the log's errors, and nothing else.
+// An errorCounter shows and counts the log's errors, and drops other records.
 type errorCounter struct {
 	slog.Handler
 	t     *testing.T

@@ -24,9 +24,9 @@ import (
 
 const manyStreams = 500
 
-// With 500 streams open, all beyond 256 waited for the end of another one before the bridge asked the
-// model. Here the model ends no stream before every caller has its first event, so a stream that waits
-// for a connection fails the test. The time to the first event is logged, not asserted:
+// With 500 streams open, all beyond 256 waited for the end of another one before the bridge asked
+// the model. Here the model ends no stream before every caller has its first event, so a stream
+// that waits for a connection fails the test. The time to the first event is logged, not asserted:
 //
 //	go test ./examples/codexbridge -run TestManyStreams -count 5 -v
 //
@@ -98,8 +98,8 @@ func (m *holdingModel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// openStreams opens the streams at the interval. All of them last until each has its first event. It
-// returns the times from the calls to their first events.
+// openStreams opens the streams at the interval. All of them last until each has its first event.
+// It returns the times from the calls to their first events.
 func (m *holdingModel) openStreams(
 	t *testing.T, client *http.Client, bridge string, interval time.Duration,
 ) []time.Duration {
@@ -165,8 +165,8 @@ func readStream(ctx context.Context, client *http.Client, bridge string, onFirst
 	return cmp.Or(lines.Err(), fmt.Errorf("status %d and no result", res.StatusCode))
 }
 
-// needFiles skips the test if the process may not open so many files. Go has raised the soft limit to
-// the hard one.
+// needFiles skips the test if the process may not open so many files. Go has raised the soft limit
+// to the hard one.
 func needFiles(t *testing.T, files uint64) {
 	t.Helper()
 	var limit syscall.Rlimit
