@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+	"go.opentelemetry.io/otel/metric"
 )
 
 const (
@@ -43,6 +44,7 @@ type originKey struct{ scheme, host string }
 type origin struct {
 	breaker *breaker
 	budget  budget
+	server  metric.RecordOption // attributes of measurements
 }
 
 func newOrigins(breakAfter int, breakFor time.Duration) *origins {
@@ -66,7 +68,11 @@ func (os *origins) of(u *url.URL) *origin {
 		}
 		delete(os.known, old)
 	}
-	o := &origin{breaker: newBreaker(key.host, os.breakAfter, os.breakFor), budget: budget{tokens: budgetTokens}}
+	o := &origin{
+		breaker: newBreaker(key.host, os.breakAfter, os.breakFor),
+		budget:  budget{tokens: budgetTokens},
+		server:  serverOption(u),
+	}
 	os.known[key] = o
 	return o
 }
@@ -155,7 +161,8 @@ func (b *breaker) bounded(done func(error)) func(verdict error) {
 
 func (b *breaker) isOpen() bool { return b.circuit.State() == gobreaker.StateOpen }
 
-// verdict says what the outcome tells about the host. A 4xx is an answer, even 429.
+// verdict judges the host by the outcome. A 4xx is an answer, even 429. The wait for a connection is
+// not the host's time.
 func (o outcome) verdict(ctx context.Context) error {
 	switch {
 	case o.err == nil && o.res.StatusCode < 500:
@@ -164,7 +171,7 @@ func (o outcome) verdict(ctx context.Context) error {
 		return errFailed
 	case !o.tried || isEgress(o.err):
 		return errUncounted
-	case isDeadline(ctx) && o.sent && o.lasted >= patience:
+	case isDeadline(ctx) && o.sent && o.lasted-o.queued >= patience:
 		return errFailed
 	case ctx.Err() != nil:
 		return errUncounted

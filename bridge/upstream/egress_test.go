@@ -295,16 +295,20 @@ func TestFickleProxy(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	t.Parallel()
 	_, err := upstream.New(&upstream.Options{
-		AllowHosts:    []string{"localhost", "ftp://files.test:21", "http://user:hunter2@[bad", "::1", "localhost:http"},
-		AllowPrivate:  []netip.Prefix{{}},
-		HeaderTimeout: -1,
-		Attempts:      11,
-		BreakAfter:    -1,
+		AllowHosts:      []string{"localhost", "ftp://files.test:21", "http://user:hunter2@[bad", "::1", "localhost:http"},
+		AllowPrivate:    []netip.Prefix{{}},
+		HeaderTimeout:   -1,
+		MaxConnsPerHost: -1,
+		Attempts:        11,
+		BreakAfter:      -1,
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"AllowHosts[0]", "AllowHosts[1]", "AllowHosts[2]", "AllowHosts[3]", "AllowHosts[4]", "AllowPrivate[0]", "HeaderTimeout", "Attempts is 11, but must be between 1 and 10", "BreakAfter"} {
+	for _, want := range []string{
+		"AllowHosts[0]", "AllowHosts[1]", "AllowHosts[2]", "AllowHosts[3]", "AllowHosts[4]", "AllowPrivate[0]", "HeaderTimeout",
+		"MaxConnsPerHost is -1", "Attempts is 11, but must be between 1 and 10", "BreakAfter",
+	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not name %s:\n%v", want, err)
 		}

@@ -13,7 +13,10 @@ func NewOver(opts Options, dial dialFunc) (*http.Client, error) {
 		return nil, err
 	}
 	g, err := newGuard(opts.AllowHosts, opts.AllowPrivate)
-	return newClient(&opts, g, dial), err
+	if err != nil {
+		return nil, err
+	}
+	return newClient(&opts, g, dial)
 }
 
 // NewResolving returns a client that asks r for addresses.
@@ -22,8 +25,11 @@ func NewResolving(opts Options, r *net.Resolver) (*http.Client, error) {
 		return nil, err
 	}
 	g, err := newGuard(opts.AllowHosts, opts.AllowPrivate)
+	if err != nil {
+		return nil, err
+	}
 	g.dialer.Resolver = r
-	return newClient(&opts, g, g.dial), err
+	return newClient(&opts, g, g.dial)
 }
 
 // CheckAddr asks the guard that opts describe whether addr, host and port, may be dialled at ip.

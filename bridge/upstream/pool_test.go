@@ -64,7 +64,8 @@ func TestPool(t *testing.T) {
 	}
 }
 
-// Waiting for a connection ends with the caller's context, and is not held against the upstream however long it took.
+// Waiting for a connection ends with the caller's context, and is not held against the upstream
+// however long it took.
 func TestQueueEndsWithContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -90,7 +91,8 @@ func TestQueueEndsWithContext(t *testing.T) {
 	})
 }
 
-// A pooled connection may have died unnoticed. If then nobody listens either, still nothing was sent.
+// A pooled connection may have died unnoticed. If then nobody listens either, still nothing was
+// sent.
 func TestDeadPooledConnection(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
@@ -133,9 +135,19 @@ func (c mortalConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// HTTP/2 is used where there is TLS, own authorities included, also beyond the streams of one connection.
+// HTTP/2 is used over TLS, own authorities included, also beyond the streams of one connection.
+// There MaxConnsPerHost bounds nothing.
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
+	for _, limit := range []int{0, 1} {
+		t.Run(fmt.Sprintf("MaxConnsPerHost %d", limit), func(t *testing.T) {
+			t.Parallel()
+			testHTTP2(t, limit)
+		})
+	}
+}
+
+func testHTTP2(t *testing.T, limit int) {
 	const callers = 100
 	var arrived sync.WaitGroup
 	arrived.Add(callers)
@@ -150,7 +162,7 @@ func TestHTTP2(t *testing.T) {
 	t.Cleanup(srv.Close)
 	pool := x509.NewCertPool()
 	pool.AddCert(srv.Certificate())
-	client := newClient(t, upstream.Options{TLS: &tls.Config{RootCAs: pool}}, srv.URL)
+	client := newClient(t, upstream.Options{TLS: &tls.Config{RootCAs: pool}, MaxConnsPerHost: limit}, srv.URL)
 
 	var all sync.WaitGroup
 	for range callers {

@@ -7,14 +7,13 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
 
-// A transport sends requests, again where that is safe.
+// A transport sends requests, and retries them if that is safe.
 type transport struct {
 	direct     *http.Transport // dials through the guard
 	proxied    *http.Transport // dials proxies only
@@ -24,6 +23,8 @@ type transport struct {
 	attempts   int
 	maxBackoff time.Duration
 	observe    func(context.Context, Attempt)
+	telemetry  telemetry
+	capped     bool // MaxConnsPerHost is set, so that attempts may wait for a connection
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -47,7 +48,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		spent = cost
 		if o.res != nil {
-			o.res.Body.Close() // unread, for that could take as long as the server likes; HTTP/1.1 gives up the connection
+			// Unread, because the server could make that last. Over HTTP/1.1 this closes the connection.
+			o.res.Body.Close()
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return nil, err
@@ -61,10 +63,10 @@ func (t *transport) CloseIdleConnections() {
 	t.proxied.CloseIdleConnections()
 }
 
-// choose returns the transport for req. What goes through a proxy is checked here as far as it can be.
+// choose returns the transport for req. It checks the host of a request through a proxy.
 func (t *transport) choose(req *http.Request) (*http.Transport, error) {
 	if req.URL == nil {
-		return t.direct, nil // which has an error for it
+		return t.direct, nil // it returns an error
 	}
 	proxy, err := t.proxy(req)
 	if err != nil {
@@ -76,16 +78,18 @@ func (t *transport) choose(req *http.Request) (*http.Transport, error) {
 	return t.proxied, t.guard.checkName(req.URL)
 }
 
-// An outcome is what became of an attempt.
+// An outcome is the result of an attempt.
 type outcome struct {
 	res    *http.Response
 	err    error         // if res is nil
-	tried  bool          // to get a connection: if not, the request is at fault or the breaker is open
-	sent   bool          // that is, a connection took the request, whatever became of it there
+	tried  bool          // asked for a connection; false: the request is invalid or the breaker open
+	sent   bool          // a connection took the request, perhaps without sending all of it
 	lasted time.Duration // until the header was read or the attempt failed
+	queued time.Duration // part of lasted: the wait for a connection, because of MaxConnsPerHost
 }
 
-// attempt sends req once, if the breaker lets it. It always closes or consumes the request's body, as RoundTrip must.
+// attempt sends req once, unless the breaker refuses. It always closes or consumes the request's
+// body, as RoundTrip must.
 func (t *transport) attempt(path *http.Transport, at *origin, req *http.Request, number int) (o outcome) {
 	done, err := at.breaker.allow()
 	if err != nil {
@@ -97,15 +101,12 @@ func (t *transport) attempt(path *http.Transport, at *origin, req *http.Request,
 	verdict := errUncounted
 	defer func() { done(verdict) }()
 
-	var tried, sent atomic.Bool
-	once := req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GetConn: func(string) { tried.Store(true); sent.Store(false) }, // again if net/http itself found a pooled connection dead
-		GotConn: func(httptrace.GotConnInfo) { sent.Store(true) },
-	}))
+	var conn connTrace
+	once := req.WithContext(httptrace.WithClientTrace(req.Context(), conn.hooks(t.capped)))
 	once.Header = withTrace(once)
 	if hasBody(req) && (number > 1 || req.GetBody != nil) {
-		// For the first attempt too: SDKs wrap bodies, and net/http sends the header together with the body only if it can
-		// see that the body is in memory.
+		// For the first attempt too: SDKs wrap bodies, and net/http sends header and body in one write
+		// only for types of body that it knows to be in memory.
 		if number == 1 {
 			closeBody(req)
 		}
@@ -115,40 +116,50 @@ func (t *transport) attempt(path *http.Transport, at *origin, req *http.Request,
 	}
 	start := time.Now()
 	o.res, o.err = path.RoundTrip(once)
-	o.tried, o.sent, o.lasted = tried.Load(), sent.Load(), time.Since(start)
+	o.lasted = time.Since(start)
+	o.tried, o.sent, o.queued = conn.result()
+	if !t.capped {
+		o.queued = 0 // nothing queues: this was the start of the goroutine that dials
+	} else if o.tried {
+		t.telemetry.queued(req.Context(), at.server, o.queued)
+	}
 	verdict = o.verdict(req.Context())
 	return o
 }
 
-// withTrace returns the request's header together with the trace context of the request's context (W3C traceparent and
+// withTrace returns the request's header with the trace context of its context (W3C traceparent and
 // tracestate).
 func withTrace(req *http.Request) http.Header {
 	if !trace.SpanContextFromContext(req.Context()).IsValid() {
 		return req.Header
 	}
 	traced := make(http.Header, len(req.Header)+2)
-	maps.Copy(traced, req.Header) // of the values none is changed
+	maps.Copy(traced, req.Header) // shares the values: they are not changed
 	propagation.TraceContext{}.Inject(req.Context(), propagation.HeaderCarrier(traced))
 	return traced
 }
 
-// report tells the observer, which may panic: then nobody gets the response.
+// report calls the observer. If that panics, the caller gets no response, so report closes its
+// body.
 func (t *transport) report(ctx context.Context, o outcome, req *http.Request, number int, wait time.Duration) {
 	if t.observe == nil {
 		return
 	}
-	told := false
+	returned := false
 	defer func() {
-		if !told && o.res != nil {
+		if !returned && o.res != nil {
 			o.res.Body.Close()
 		}
 	}()
 	t.observe(ctx, o.report(req, number, wait))
-	told = true
+	returned = true
 }
 
 func (o outcome) report(req *http.Request, number int, wait time.Duration) Attempt {
-	a := Attempt{Method: req.Method, Number: number, Err: o.err, Duration: o.lasted, Wait: wait}
+	a := Attempt{
+		Method: req.Method, Number: number, Err: o.err,
+		Duration: o.lasted, ConnectionWait: o.queued, Wait: wait,
+	}
 	if req.URL != nil {
 		a.Host = req.URL.Host
 	}

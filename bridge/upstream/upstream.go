@@ -1,23 +1,27 @@
-// Package upstream makes the HTTP client that stands between a provider and the API it wraps:
+// Package upstream makes the HTTP client between a provider and the API that it wraps:
 //
 //	client, err := upstream.New(&upstream.Options{AllowHosts: []string{baseURL}})
 //
-// The client is a plain [http.Client] for any SDK that takes one. It adds what a call to a billed API over an unreliable
-// network needs:
+// The client is a plain [http.Client] for any SDK that takes one. For calls to a billed API over an
+// unreliable network it adds:
 //
-//   - Connections are pooled, over HTTP/2 and HTTP/1.1 alike, and every phase of a call is bounded but the sending of the
-//     request and the reading of the body, which may be of any length and are bounded by the request's context.
-//   - A request is sent again only where that is safe: its method is idempotent (RFC 9110 section 9.2.2), it carries an
-//     Idempotency-Key, or nothing of it was sent. Pauses grow and are jittered, Retry-After is honoured, and a budget
-//     keeps retries from doubling the load of a server in trouble. What has been handed to the caller is never retried.
-//   - A host that keeps failing is left alone for a while: see [OpenError].
-//   - Addresses that are not public, or this machine's own, are refused when they are dialled,
-//     under any name, unless they were allowed: see [EgressError]. Redirects are followed within
-//     the same scheme, host and port only, so credentials go nowhere else.
-//   - The trace context of the request's context goes along (W3C traceparent and tracestate), so that the wrapped
-//     service's spans join the caller's trace.
+//   - Pooled connections, over HTTP/2 and HTTP/1.1 alike. As many are open as there are requests,
+//     unless [Options.MaxConnsPerHost] bounds them. At most 256 to a host stay idle.
+//   - Bounds on every phase of a call, except the wait for a connection, the sending of the request
+//     and the reading of the body. These are bounded by the request's context.
+//   - Retries, if they are safe: the method is idempotent (RFC 9110 section 9.2.2), the request
+//     carries an Idempotency-Key, or nothing of it was sent. Pauses grow and are jittered,
+//     Retry-After is honoured, and a budget keeps retries from doubling the load of a failing
+//     server. A response that the caller has received is never retried.
+//   - A circuit breaker for each host: see [OpenError].
+//   - An egress guard: addresses that are not public, or this machine's own, are refused at the
+//     dial, under any name, unless they were allowed: see [EgressError]. Redirects are followed within the same scheme,
+//     host and port only, so that credentials reach no other server.
+//   - The trace context of the request's context (W3C traceparent and tracestate), so that the
+//     wrapped service's spans join the caller's trace.
 //
-// Failing over to another server, hedging and caching are left to providers, who know what their API allows.
+// Failover to another server, hedging and caching are left to providers, because they depend on the
+// API.
 package upstream
 
 import (
@@ -31,6 +35,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/metric"
 )
 
 const (
@@ -39,75 +45,97 @@ const (
 	pingAfter       = 15 * time.Second // without a frame, so that calls on a dead HTTP/2 connection fail
 	maxHeaderBytes  = 64 << 10
 	maxRedirects    = 5
-	idlePoolsToHold = 4 // full pools of hosts
+	maxConns        = 1 << 16
+	maxIdlePerHost  = 256 // net/http keeps 2, and behind an HTTP/1.1 gateway reconnects for nearly every call
+	idlePoolsToHold = 4   // full pools of hosts
 )
 
-// Options adjust the client. Nil and zero fields mean the defaults, all of them bounded.
+// Options adjust the client. Nil and zero fields mean the defaults.
 type Options struct {
-	// AllowHosts are servers that may be reached on loopback, private and shared addresses, and on
-	// this machine's own: "host:port", or URLs. Of a URL scheme, host and port count. Typically it is
-	// the base URL that the operator configured. A name does not open link-local, metadata and other
-	// special addresses; an IP address opens itself. Default: none.
+	// AllowHosts are servers on loopback, private and shared addresses, and on this machine's own,
+	// that requests may reach: "host:port", or URLs, of which only scheme, host and port count.
+	// Typically it is the operator's base URL. A name does not open link-local, metadata and other special addresses; an IP address
+	// opens itself. Default: none.
 	AllowHosts []string
 
-	// AllowPrivate are ranges of addresses that may be reached under any name. A cloud's metadata
-	// address, and a loopback address inside an IPv6 one, is opened by a prefix of its full length
-	// only. Default: none.
+	// AllowPrivate are ranges of addresses that requests may reach under any name. Only a prefix of
+	// full length opens a cloud's metadata address, or a loopback address inside an IPv6 one.
+	// Default: none.
 	AllowPrivate []netip.Prefix
 
-	// Proxy chooses the proxy of a request, as in [http.Transport]. The guard does not apply to the proxy's own address,
-	// which is the operator's choice. Of what is requested through a proxy it sees the host only: addresses that are not
-	// public are refused, but names are resolved by the proxy, so there the proxy has to refuse what must not be reached.
-	// Default: [http.ProxyFromEnvironment].
+	// Proxy chooses the proxy of a request, as in [http.Transport]. The guard does not apply to the
+	// proxy's own address: the operator chooses it. Behind a proxy the guard sees the URL's host only
+	// and refuses addresses that are not public. The proxy resolves names, so it must refuse the
+	// addresses behind them. Default: [http.ProxyFromEnvironment].
 	Proxy func(*http.Request) (*url.URL, error)
 
 	// TLS adds certificates of a private authority or of the client. Default: Go's own settings.
 	TLS *tls.Config
 
-	// HeaderTimeout bounds the wait for a response's header after the request was sent. An API that does not stream
-	// answers only when it is done. Default: 2 minutes.
+	// HeaderTimeout bounds the wait for a response's header after the request was sent. An API that
+	// does not stream sends the header with the complete answer. Default: 2 minutes.
 	HeaderTimeout time.Duration
 
-	// MaxConnsPerHost bounds connections over HTTP/1.1, idle ones included. Further requests wait for one until their
-	// context ends. Over HTTP/2 a connection carries many requests, and the server's limit of streams decides. Default: 256.
+	// MaxConnsPerHost bounds the connections to a host over HTTP/1.1, idle ones included. A stream
+	// holds its connection to its end. Further requests wait for a connection until their context
+	// ends: see [Attempt.ConnectionWait] and MeterProvider. Over HTTP/2 a connection carries many
+	// requests, and the server's limit of streams decides when another one is opened.
+	//
+	// Default: no bound, so that as many requests are sent at a time as the provider makes. The
+	// contract's max_concurrent_requests bounds these. At most 256 connections to a host stay idle,
+	// each for 90 seconds.
 	MaxConnsPerHost int
 
-	// Attempts bounds how often a request is sent in all, at most 10; 1 means no retry. Default: 3.
+	// Attempts bounds the attempts for one request, the first included, from 1 (no retry) to 10.
+	// Default: 3.
 	Attempts int
 
-	// MaxBackoff bounds the pause before another attempt. A response whose Retry-After is longer is not retried but
-	// returned. Default: 20 seconds.
+	// MaxBackoff bounds the pause before another attempt. A response with a longer Retry-After is
+	// returned instead of retried. Default: 20 seconds.
 	MaxBackoff time.Duration
 
-	// BreakAfter is how many attempts at a host must fail one after the other for the host to be left alone. An attempt
-	// failed if it ended in a transport error or a status of 500 and above; it does not count if its caller cancelled
-	// it, or allowed it less than 10 seconds. Default: 10.
+	// BreakAfter is the number of consecutive failed attempts at a host that open its breaker. An
+	// attempt fails with a transport error or a status of 500 and above. It does not count if its
+	// caller cancelled it, or gave the host less than 10 seconds. Default: 10.
 	BreakAfter int
 
-	// BreakFor is how long the host is then left alone, before a single request tries it. If that one's header takes longer
-	// than BreakFor again, another one may try, too. Default: 5 seconds.
+	// BreakFor is the time that an open breaker refuses requests, before it lets a single one through.
+	// If its header takes longer than BreakFor again, the breaker lets another one through. Default: 5
+	// seconds.
 	BreakFor time.Duration
 
-	// Observe, if set, is told of every attempt when its header has been read or it failed, for metrics and traces. It is
-	// called by the goroutine that makes the request and must be safe for concurrent use.
+	// Observe, if set, is called after every attempt, once its header was read or it failed. The
+	// goroutine that makes the request calls it. It must be safe for concurrent use.
 	Observe func(context.Context, Attempt)
+
+	// MeterProvider receives the OpenTelemetry histogram http.client.request.time_in_queue, by
+	// server.address and server.port: the [Attempt.ConnectionWait] of every attempt at a connection,
+	// in seconds. Without MaxConnsPerHost nothing waits and nothing is recorded. Default: none.
+	MeterProvider metric.MeterProvider
 }
 
-// An Attempt is one sending of a request.
+// An Attempt is one try to send a request.
 type Attempt struct {
 	Method   string
-	Host     string        // and port, as in the URL
+	Host     string        // with the port, as in the URL
 	Number   int           // among the attempts of its request, from 1
-	Status   int           // of the response; 0 if there is none
-	Err      error         // why there is no response; an [*OpenError] if the attempt was not made at all
+	Status   int           // of the response; 0 without one
+	Err      error         // cause of a missing response; an [*OpenError] if the breaker refused the attempt
 	Duration time.Duration // until the header was read or the attempt failed
-	Wait     time.Duration // before the next attempt; 0 if there will be none
+	Wait     time.Duration // pause before the next attempt; 0 for the last one
+
+	// ConnectionWait is the time, part of Duration, that the attempt waited for another request to
+	// release a connection because MaxConnsPerHost of them were in use. Dialling does not count.
+	// It is 0 if that option is not set.
+	ConnectionWait time.Duration
 }
 
-// New returns a client that is safe for concurrent use and should serve all calls of a provider: connections, budgets and
-// what is known about hosts belong to it. All faults of opts are reported together.
+// New returns a client that is safe for concurrent use. A provider should make all calls with one
+// client, because connections, budgets and breakers belong to it. The error lists all invalid
+// options.
 //
-// The client's Timeout should stay 0, for it would cut streams. Call its CloseIdleConnections when it is done with.
+// The client's Timeout should stay 0: it would cut streams. Call CloseIdleConnections after the
+// last call.
 func New(opts *Options) (*http.Client, error) {
 	var o Options
 	if opts != nil {
@@ -117,11 +145,15 @@ func New(opts *Options) (*http.Client, error) {
 	if err := errors.Join(err, o.setDefaults()); err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	return newClient(&o, g, g.dial), nil
+	return newClient(&o, g, g.dial)
 }
 
 // newClient expects checked options. dial connects to servers, not to proxies.
-func newClient(o *Options, g *guard, dial dialFunc) *http.Client {
+func newClient(o *Options, g *guard, dial dialFunc) (*http.Client, error) {
+	measured, err := newTelemetry(o.MeterProvider)
+	if err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
 	t := &transport{
 		direct:     newTransport(o, dial),
 		proxied:    newTransport(o, (&net.Dialer{Timeout: dialTimeout}).DialContext),
@@ -131,15 +163,17 @@ func newClient(o *Options, g *guard, dial dialFunc) *http.Client {
 		attempts:   o.Attempts,
 		maxBackoff: o.MaxBackoff,
 		observe:    o.Observe,
+		telemetry:  measured,
+		capped:     o.MaxConnsPerHost > 0,
 	}
 	t.proxied.Proxy = func(req *http.Request) (*url.URL, error) {
 		u, err := o.Proxy(req)
-		if err == nil && u == nil { // nor may this transport, which dials anything, connect without one
+		if err == nil && u == nil { // this transport dials any address, so it must not connect directly
 			err = errors.New("upstream: Options.Proxy changed its mind")
 		}
 		return u, err
 	}
-	return &http.Client{Transport: t, CheckRedirect: checkRedirect}
+	return &http.Client{Transport: t, CheckRedirect: checkRedirect}, nil
 }
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -153,46 +187,60 @@ func newTransport(o *Options, dial dialFunc) *http.Transport {
 		ExpectContinueTimeout:  time.Second,
 		IdleConnTimeout:        idleTimeout,
 		MaxConnsPerHost:        o.MaxConnsPerHost,
-		MaxIdleConnsPerHost:    o.MaxConnsPerHost, // net/http keeps 2, and behind an HTTP/1.1 gateway reconnects for nearly every call
-		MaxIdleConns:           o.MaxConnsPerHost * idlePoolsToHold,
+		MaxIdleConnsPerHost:    maxIdlePerHost,
+		MaxIdleConns:           maxIdlePerHost * idlePoolsToHold,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		ForceAttemptHTTP2:      true, // which a DialContext would turn off
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}
 }
 
-// checkRedirect follows redirects to the same origin. [http.Client] would follow others too, and strip only the
-// credentials it knows: not those in headers such as X-Api-Key, nor those in the body of a 307 or 308.
+// checkRedirect follows redirects to the same origin. [http.Client] would follow others too, and
+// strip only the credentials that it knows: not X-Api-Key and the like, nor the body of a 307 or
+// 308.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("upstream: stopped after %d redirects", maxRedirects)
 	}
 	if from := via[0].URL; req.URL.Scheme != from.Scheme || hostPort(req.URL) != hostPort(from) {
-		return &EgressError{Host: hostPort(req.URL), Reason: "a redirect from " + hostPort(from) + " to another origin is not followed"}
+		return &EgressError{
+			Host:   hostPort(req.URL),
+			Reason: "a redirect from " + hostPort(from) + " to another origin is not followed",
+		}
 	}
 	return nil
 }
 
 // hostPort returns host and port of u in the one form that compares, as http.Transport dials them.
 func hostPort(u *url.URL) string {
-	port := u.Port()
+	host, port := splitHostPort(u)
+	return net.JoinHostPort(host, port)
+}
+
+func splitHostPort(u *url.URL) (host, port string) {
+	port = u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	return normalHostPort(u.Hostname(), port)
+	return normalHost(u.Hostname()), port
 }
 
-func normalHostPort(host, port string) string {
-	return net.JoinHostPort(strings.TrimSuffix(strings.ToLower(host), "."), port)
-}
+func normalHostPort(host, port string) string { return net.JoinHostPort(normalHost(host), port) }
+
+func normalHost(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
 func (o *Options) setDefaults() error {
 	if o.Proxy == nil {
 		o.Proxy = http.ProxyFromEnvironment
 	}
+	var connsErr error
+	if o.MaxConnsPerHost < 0 || o.MaxConnsPerHost > maxConns {
+		connsErr = fmt.Errorf("MaxConnsPerHost is %d, but must be between 1 and %d (0 means no bound)",
+			o.MaxConnsPerHost, maxConns)
+	}
 	return errors.Join(
+		connsErr,
 		setDefault("HeaderTimeout", &o.HeaderTimeout, 2*time.Minute, time.Millisecond, time.Hour),
-		setDefault("MaxConnsPerHost", &o.MaxConnsPerHost, 256, 1, 1<<16),
 		setDefault("Attempts", &o.Attempts, 3, 1, 10),
 		setDefault("MaxBackoff", &o.MaxBackoff, 20*time.Second, time.Millisecond, 10*time.Minute),
 		setDefault("BreakAfter", &o.BreakAfter, 10, 1, 1<<20),

@@ -22,6 +22,8 @@ Flags:
   -register=false       do not register the service
   -metrics-addr host:port
                         where GET /metrics answers in the format of Prometheus (default: nowhere)
+  -model-conns n        open at most n connections to the model's server over HTTP/1.1; further calls wait for one, and
+                        GET /metrics shows how long (default: as many as the contract allows calls at a time)
   -contract file        use this contract instead of the one that comes with the bridge
   -store file           keep jobs, and answers to calls with an Idempotency-Key, in this file (default: in memory)
 
@@ -49,6 +51,7 @@ type config struct {
 	contractFile    string
 	storeFile       string // "": in memory
 	modelURL, model string
+	modelConns      int // 0: not bounded
 	caioURL         string
 	secrets
 	getenv func(string) string
@@ -74,6 +77,7 @@ func parseConfig(args []string, getenv func(string) string) (*config, error) {
 	flags.StringVar(&cfg.caioAddr, "caio-addr", "127.0.0.1:8080", "")
 	flags.StringVar(&cfg.metricsAddr, "metrics-addr", "", "")
 	flags.BoolVar(&cfg.register, "register", true, "")
+	flags.IntVar(&cfg.modelConns, "model-conns", 0, "")
 	flags.StringVar(&cfg.contractFile, "contract", "", "")
 	flags.StringVar(&cfg.storeFile, "store", "", "")
 	err := flags.Parse(args)
@@ -111,7 +115,8 @@ func checkAddr(name, addr, tokenName, token string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if token == "" && !access.IsLoopbackName(host) {
-		return fmt.Errorf("%s: other machines can reach %q: set %s, which callers must then send, or listen on 127.0.0.1", name, addr, tokenName)
+		return fmt.Errorf("%s: other machines can reach %q: set %s, which callers must then send, or listen on 127.0.0.1",
+			name, addr, tokenName)
 	}
 	return nil
 }

@@ -42,6 +42,8 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"registry's port in use", "-addr 127.0.0.1:0 -caio-addr " + taken.Addr().String(), nil, 1, []string{taken.Addr().String(), "-caio-addr", "CAIO_URL"}},
 		{"bad CAIO_URL", "-addr 127.0.0.1:0 -register=false", map[string]string{"CAIO_URL": "localhost"}, 1, []string{"base URL"}},
 		{"bad OPENAI_BASE_URL", "", map[string]string{"OPENAI_BASE_URL": "localhost"}, 1, []string{"BaseURL"}},
+		{"no number of connections", "-model-conns many", nil, 2, []string{"model-conns", "many"}},
+		{"bad number of connections", "-model-conns -1", nil, 1, []string{"MaxConnsPerHost", "-1"}},
 		{"no such secret", "", map[string]string{"OPENAI_API_KEY_FILE": "nowhere.key"}, 1, []string{"OPENAI_API_KEY_FILE", "nowhere.key"}},
 		{"empty secret", "", map[string]string{"CODEX_BRIDGE_TOKEN_FILE": os.DevNull}, 1, []string{"CODEX_BRIDGE_TOKEN_FILE", "empty"}},
 		{"a secret twice", "", map[string]string{"CAIO_TOKEN": "a", "CAIO_TOKEN_FILE": "b"}, 1, []string{"CAIO_TOKEN and CAIO_TOKEN_FILE", "unset one"}},

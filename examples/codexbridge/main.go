@@ -1,8 +1,11 @@
 // Command codexbridge serves OpenAI Codex by its contract and registers it with CAIO.
 //
-// With nothing but Go on the machine it shows the whole path: it brings a registry of its own unless CAIO_URL names one,
-// and a demo model that asks no AI unless OPENAI_API_KEY or OPENAI_BASE_URL is set. It is meant to be copied: this file is
-// what a bridge needs, config.go and secrets.go read flags, environment and files, and demo*.go and caio.go can be left out.
+// It shows the whole path with nothing but Go on the machine: it has a registry of its own unless
+// CAIO_URL names one, and a demo model that asks no AI unless OPENAI_API_KEY or OPENAI_BASE_URL is
+// set.
+//
+// Copy it. A bridge needs this file; config.go and secrets.go read flags, environment and files;
+// demo*.go and caio.go can be left out.
 package main
 
 import (
@@ -27,7 +30,9 @@ import (
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // a bridge holds a few megabytes: collecting less often costs little memory and saves a tenth of the CPU time
+		// A bridge holds a few megabytes: fewer collections cost little memory and save a tenth of the
+		// CPU time.
+		debug.SetGCPercent(400)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second signal ends the program at once
@@ -36,8 +41,11 @@ func main() {
 	os.Exit(run(ctx, hangups, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// run reloads at every one of hangups. It returns the exit code: 0 after a graceful stop, 1 if something is wrong, 2 if the command line is.
-func run(ctx context.Context, hangups <-chan os.Signal, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+// run reloads at every one of hangups. It returns the exit code: 0 after a graceful stop, 2 for an
+// error of the command line, 1 for any other error.
+func run(
+	ctx context.Context, hangups <-chan os.Signal, args []string, getenv func(string) string, stdout, stderr io.Writer,
+) int {
 	cfg, err := parseConfig(args, getenv)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, help)
@@ -64,6 +72,17 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 		return err
 	}
 	defer stopModel()
+	keys := newKeyring(cfg.secrets)
+	opts := &bridge.Options{Logger: log, StoreFile: cfg.storeFile}
+	if cfg.bridgeToken != "" {
+		opts.Authenticate = keys.authenticate
+	}
+	meters, stopMetrics, err := serveMetrics(cfg, opts.Authenticate, log)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	opts.MeterProvider, model.MeterProvider = meters, meters
 	provider, err := codex.New(model)
 	if err != nil {
 		return err
@@ -85,7 +104,6 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	}
 	defer stopCAIO()
 
-	keys := newKeyring(cfg.secrets)
 	toCAIO := &caio.Options{Logger: log}
 	if cfg.caioToken != "" {
 		toCAIO.Token = keys.caioToken
@@ -94,19 +112,9 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	if err != nil {
 		return err
 	}
-	opts := &bridge.Options{Logger: log, StoreFile: cfg.storeFile}
 	if cfg.register {
 		opts.Announcer = client
 	}
-	if cfg.bridgeToken != "" {
-		opts.Authenticate = keys.authenticate
-	}
-	meters, stopMetrics, err := serveMetrics(cfg, opts.Authenticate, log)
-	if err != nil {
-		return err
-	}
-	defer stopMetrics()
-	opts.MeterProvider = meters
 	b, err := bridge.New(promised, provider, opts)
 	if err != nil {
 		return err
@@ -119,15 +127,18 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 // chooseModel returns what to ask: OpenAI, another server, or the demo model.
 func chooseModel(cfg *config, log *slog.Logger) (opts *codex.Options, stop func(), err error) {
 	if !cfg.offline() {
-		return &codex.Options{APIKey: cfg.apiKey, BaseURL: cfg.modelURL, Model: cfg.model}, func() {}, nil
+		opts = &codex.Options{APIKey: cfg.apiKey, BaseURL: cfg.modelURL, Model: cfg.model, MaxConnsPerHost: cfg.modelConns}
+		return opts, func() {}, nil
 	}
-	log.Warn("no AI is asked: a demo model answers. Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server", "model", demoModel)
+	log.Warn("no AI is asked: a demo model answers. Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server",
+		"model", demoModel)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
 	stop = background(ln, newDemo(), log)
-	return &codex.Options{BaseURL: urlOf(ln) + "/v1", Model: demoModel}, stop, nil
+	opts = &codex.Options{BaseURL: urlOf(ln) + "/v1", Model: demoModel, MaxConnsPerHost: cfg.modelConns}
+	return opts, stop, nil
 }
 
 // chooseContract returns the operator's contract, or the one that comes with the provider.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -45,11 +46,17 @@ type running struct {
 // start runs the example with ports of its own until the test ends, and checks that it ends well.
 func start(t *testing.T, env map[string]string, args ...string) running {
 	t.Helper()
+	return startLogging(t, t.Output(), env, args...)
+}
+
+// startLogging is start with another place for the log.
+func startLogging(t *testing.T, stderr io.Writer, env map[string]string, args ...string) running {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	printed, stdout := io.Pipe()
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, nil, slices.Concat(ownPorts, args), func(name string) string { return env[name] }, stdout, t.Output())
+		ended <- run(ctx, nil, slices.Concat(ownPorts, args), func(name string) string { return env[name] }, stdout, stderr)
 		stdout.Close()
 	}()
 	t.Cleanup(func() {
@@ -59,6 +66,17 @@ func start(t *testing.T, env map[string]string, args ...string) running {
 		}
 	})
 	return readWelcome(t, printed)
+}
+
+// freeAddr returns an address on loopback with a port that is free at the moment.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	return ln.Addr().String()
 }
 
 // readWelcome reads what is printed at the start.

@@ -15,15 +15,19 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// serveMetrics answers GET /metrics at cfg.metricsAddr, in the format of Prometheus, and returns where the bridge reports
-// to: nil, and nothing is measured, if there is no address. authenticate may be nil.
-func serveMetrics(cfg *config, authenticate func(*http.Request) (string, error), log *slog.Logger) (meters metric.MeterProvider, stop func(), err error) {
+// serveMetrics answers GET /metrics at cfg.metricsAddr in the format of Prometheus. It returns the
+// MeterProvider of the bridge and of the model's client: nil, for no measurements, if there is no
+// address. authenticate may be nil.
+func serveMetrics(
+	cfg *config, authenticate func(*http.Request) (string, error), log *slog.Logger,
+) (meters metric.MeterProvider, stop func(), err error) {
 	if cfg.metricsAddr == "" {
 		return nil, func() {}, nil
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo()) // there is one scope
+	// Without scopes: their metrics have no names in common.
+	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -34,7 +38,8 @@ func serveMetrics(cfg *config, authenticate func(*http.Request) (string, error),
 	about := resource.NewSchemaless(attribute.String("service.name", "codexbridge"))
 	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(about))
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", authenticated(authenticate, promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4})))
+	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4})
+	mux.Handle("GET /metrics", authenticated(authenticate, metrics))
 	stopServer := background(ln, mux, log)
 	log.Info("serving metrics", "url", urlOf(ln)+"/metrics")
 	return provider, func() {
@@ -43,7 +48,7 @@ func serveMetrics(cfg *config, authenticate func(*http.Request) (string, error),
 	}, nil
 }
 
-// authenticated lets only those in whom authenticate knows; all if it is nil.
+// authenticated refuses requests that authenticate refuses; none if it is nil.
 func authenticated(authenticate func(*http.Request) (string, error), next http.Handler) http.Handler {
 	if authenticate == nil {
 		return next

@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,13 +10,9 @@ import (
 
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
-	r := start(t, map[string]string{"CODEX_BRIDGE_TOKEN": "a-token-of-the-test"}, "-metrics-addr", addr)
+	addr := freeAddr(t)
+	env := map[string]string{"CODEX_BRIDGE_TOKEN": "a-token-of-the-test"}
+	r := start(t, env, "-metrics-addr", addr, "-model-conns", "10")
 	for _, token := range []string{"a-token-of-the-test", "wrong"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.bridge+"/generate", strings.NewReader(`{"prompt": "secret-prompt"}`))
 		if err != nil {
@@ -48,6 +43,7 @@ func TestMetrics(t *testing.T) {
 		`http_server_request_duration_seconds_count{`, `http_response_status_code="200"`, `error_type="unauthenticated"`,
 		`caio_bridge_admissions_total{caio_bridge_outcome="admitted"`, `gen_ai_client_token_usage_sum{`, `caio_bridge_cost`,
 		`caio_bridge_announced{caio_bridge_announcement_state="registered"`, `target_info{service_name="codexbridge"}`, `go_goroutines `, `process_open_fds `,
+		`http_client_request_time_in_queue_seconds_count{server_address="127.0.0.1",server_port="`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("/metrics lacks %s:\n%s", want, metrics)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"errors"
@@ -15,11 +16,11 @@ import (
 	"time"
 )
 
-// A soakCall is one thing that callers do, which checks that they get what they must.
+// A soakCall is one kind of call. It returns an error unless the caller gets the right answer.
 type soakCall struct {
 	name   string
 	weight int // how often, relative to others
-	do     func(context.Context, *soaked) error
+	do     func(context.Context, *soakEnv) error
 }
 
 const (
@@ -58,14 +59,14 @@ var patientCalls = []soakCall{
 }
 
 // answered makes one call. headers are written as on the wire.
-func answered(status int, part, path, prompt string, headers ...string) func(context.Context, *soaked) error {
-	return func(ctx context.Context, s *soaked) error {
+func answered(status int, part, path, prompt string, headers ...string) func(context.Context, *soakEnv) error {
+	return func(ctx context.Context, s *soakEnv) error {
 		_, err := s.send(ctx, status, part, http.MethodPost, path, prompt, headers...)
 		return err
 	}
 }
 
-func jobFollowed(ctx context.Context, s *soaked) error {
+func jobFollowed(ctx context.Context, s *soakEnv) error {
 	got, err := s.send(ctx, 202, "", http.MethodPost, "/generate", "a stack", wantJob)
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func jobFollowed(ctx context.Context, s *soaked) error {
 	return err
 }
 
-func jobCancelled(ctx context.Context, s *soaked) error {
+func jobCancelled(ctx context.Context, s *soakEnv) error {
 	got, err := s.send(ctx, 202, "", http.MethodPost, "/generate", "fault:slow", wantJob)
 	if err != nil {
 		return err
@@ -92,9 +93,9 @@ func jobCancelled(ctx context.Context, s *soaked) error {
 }
 
 // repeated sends a call twice, and wants the same answer twice.
-func repeated(status int) func(context.Context, *soaked) error {
+func repeated(status int) func(context.Context, *soakEnv) error {
 	prompt := map[int]string{200: "a stack", 422: "fault:policy"}[status]
-	return func(ctx context.Context, s *soaked) error {
+	return func(ctx context.Context, s *soakEnv) error {
 		key := "Idempotency-Key: " + crand.Text()
 		first, err := s.send(ctx, status, "", http.MethodPost, "/generate", prompt, key)
 		if err != nil {
@@ -111,9 +112,10 @@ func repeated(status int) func(context.Context, *soaked) error {
 	}
 }
 
-// leaving calls, and leaves: before the answer, or when it has begun. To a header that ends in a space it adds a value.
-func leaving(prompt string, headers ...string) func(context.Context, *soaked) error {
-	return func(ctx context.Context, s *soaked) error {
+// leaving makes a call and leaves before the answer, or after its first line. It completes a header
+// that ends in a space with a random value.
+func leaving(prompt string, headers ...string) func(context.Context, *soakEnv) error {
+	return func(ctx context.Context, s *soakEnv) error {
 		ctx, leave := context.WithCancel(ctx)
 		defer leave()
 		own := make([]string, len(headers))
@@ -144,7 +146,7 @@ func leaving(prompt string, headers ...string) func(context.Context, *soaked) er
 }
 
 // reloading gives the bridge a new provider, as for a new key.
-func reloading(_ context.Context, s *soaked) error {
+func reloading(_ context.Context, s *soakEnv) error {
 	provider, err := s.newProvider()
 	if err != nil {
 		return err
@@ -158,7 +160,9 @@ type soakAnswer struct {
 }
 
 // send returns an error unless the answer has the status, and part in its body.
-func (s *soaked) send(ctx context.Context, status int, part, method, path, prompt string, headers ...string) (soakAnswer, error) {
+func (s *soakEnv) send(
+	ctx context.Context, status int, part, method, path, prompt string, headers ...string,
+) (soakAnswer, error) {
 	req, err := s.request(ctx, method, path, prompt, headers...)
 	if err != nil {
 		return soakAnswer{}, err
@@ -170,12 +174,13 @@ func (s *soaked) send(ctx context.Context, status int, part, method, path, promp
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != status || !bytes.Contains(body, []byte(part)) {
-		return soakAnswer{}, fmt.Errorf("%s %s = %d %s (%v), want %d with %q", method, path, res.StatusCode, body, err, status, part)
+		return soakAnswer{}, fmt.Errorf("%s %s = %d %s (%v), want %d with %q",
+			method, path, res.StatusCode, body, err, status, part)
 	}
 	return soakAnswer{res.Header, string(body)}, nil
 }
 
-func (s *soaked) request(ctx context.Context, method, path, prompt string, headers ...string) (*http.Request, error) {
+func (s *soakEnv) request(ctx context.Context, method, path, prompt string, headers ...string) (*http.Request, error) {
 	body := fmt.Sprintf(`{"prompt": %q}`, prompt)
 	if path == "/review" {
 		body = `{"code": "x = 1 \n"}`
@@ -187,12 +192,17 @@ func (s *soaked) request(ctx context.Context, method, path, prompt string, heade
 	if err != nil {
 		return nil, err
 	}
+	setSoakHeaders(req, honest, headers)
+	return req, nil
+}
+
+func setSoakHeaders(req *http.Request, caller string, headers []string) {
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+cmp.Or(soakTokens[caller], "wrong"))
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Set(name, value)
 	}
-	return req, nil
 }
 
 // soakModel fails in the way that a prompt names, and answers as the demo otherwise.

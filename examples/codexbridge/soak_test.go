@@ -24,31 +24,45 @@ import (
 	"testing/fstest"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/contract"
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-var soak = flag.Duration("soak", 2*time.Second, "how long TestSoak runs")
+var (
+	soak        = flag.Duration("soak", 2*time.Second, "duration of TestSoak")
+	soakHostile = flag.Bool("soak-hostile", true, "let a tenth of TestSoak's calls be hostile")
+)
 
 const (
-	soakRate    = 40              // things that callers do per second; each is one call, or a few
-	soakCallers = 64              // that may be at it at the same time
+	soakRate    = 40              // calls per second, hostile ones included; a few kinds make several requests
+	soakShare   = 10              // one call of so many is hostile
+	soakCallers = 128             // calls at a time
 	soakSamples = 30              // of what the process holds, at most
 	soakPatient = 5 * time.Second // for calls of long soaks; short ones do not wait for a deadline
 )
 
-// TestSoak calls a bridge as callers do for long: most get what they want, some come upon faults, some leave. What the
-// process holds when nobody calls must not grow with the calls it has served.
+// TestSoak calls a bridge for long, as a mix of callers does: most get their answers, some meet
+// faults, some leave, and a tenth is hostile. Each call must get the answer or the refusal that it
+// deserves. The memory, goroutines and files of the idle process must not grow with the calls
+// served.
 //
-// It has the machine's goroutines and files to itself, for it is not parallel.
+// Without hostile callers (-soak-hostile=false) the others call at the same rate, for comparison:
+// see TestSoakComparison. The test is not parallel, so that the process's goroutines and files are
+// its own.
 func TestSoak(t *testing.T) {
-	patience, calls := time.Minute, soakCalls
+	patience, calls := time.Minute, soakMix{soakCalls, hostileCalls}
 	if *soak >= time.Minute {
-		patience, calls = soakPatient, append(calls, patientCalls...)
+		patience = soakPatient
+		calls = soakMix{slices.Concat(soakCalls, patientCalls), slices.Concat(hostileCalls, patientHostileCalls)}
 	}
 	s := startSoak(t, patience)
+	s.callEach(t, calls)
+	resetPeak()
 	var samples []sample
 	for start := time.Now(); time.Since(start) < *soak; {
 		s.call(t, calls, *soak/soakSamples)
@@ -56,6 +70,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("%d calls in %v, of each kind:\n%s", s.done.Load(), *soak, s.counts())
 	report(t, samples)
+	logFigures(t, s.figures(samples))
 	if n := s.errors.Load(); n > 0 {
 		t.Errorf("the log has %d errors", n)
 	}
@@ -64,23 +79,34 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// A soaked is the whole process under test: the bridge with its provider, the model's server, the registry, metrics.
-type soaked struct {
+// A soakEnv is the process under test: the bridge and its provider, a model's server, a registry,
+// metrics.
+type soakEnv struct {
 	bridge   *bridge.Bridge
 	model    string // URL
+	meters   metric.MeterProvider
 	url      string
 	client   *http.Client // of the callers
 	registry *caio.Client
 	errors   atomic.Int64 // records of the log at level ERROR
 
-	done   atomic.Int64
-	mu     sync.Mutex
-	byName map[string]int
+	hostileBodies string // folder
+
+	done      atomic.Int64
+	mu        sync.Mutex
+	byName    map[string]int
+	latencies []time.Duration // of timedCalls
 }
 
-func startSoak(t *testing.T, patience time.Duration) *soaked {
+func startSoak(t *testing.T, patience time.Duration) *soakEnv {
 	t.Helper()
-	s := &soaked{byName: map[string]int{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: soakCallers}}}
+	s := &soakEnv{
+		byName:        map[string]int{},
+		client:        &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: soakCallers}},
+		hostileBodies: t.TempDir(),
+		latencies:     make([]time.Duration, 0, int(soak.Seconds()+1)*soakRate), // at once: it counts for the memory held
+	}
+	writeHostileBodies(t, s.hostileBodies)
 	log := slog.New(errorCounter{slog.DiscardHandler, t, &s.errors})
 	model := httptest.NewServer(soakModel(newDemo()))
 	t.Cleanup(model.Close)
@@ -100,15 +126,21 @@ func startSoak(t *testing.T, patience time.Duration) *soaked {
 		t.Fatal(err)
 	}
 	t.Cleanup(stopMetrics)
-	s.model = model.URL
+	s.model, s.meters = model.URL, meters
 	provider, err := s.newProvider()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.bridge, err = bridge.New(generous(t), provider, &bridge.Options{
+	ct := generous(t)
+	allowed := limits.Limits{
+		MaxConcurrentRequests: ct.Constraints.MaxConcurrentRequests,
+		RateLimit:             ct.Constraints.RateLimit,
+	}
+	s.bridge, err = bridge.New(ct, provider, &bridge.Options{
 		Logger: log, MeterProvider: meters, Announcer: announcer,
+		Authenticate: bridge.BearerTokens(soakTokens), Limiter: soakLimiter{limits.NewLocal(allowed, limits.Limits{})},
 		StoreFile: filepath.Join(t.TempDir(), "jobs.db"), KeepFor: 5 * time.Second,
-		Timeout: patience, JobTimeout: patience,
+		Timeout: patience, JobTimeout: patience, ReadTimeout: patience,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -132,13 +164,24 @@ func startSoak(t *testing.T, patience time.Duration) *soaked {
 	return s
 }
 
-func (s *soaked) newProvider() (*codex.Provider, error) {
-	return codex.New(&codex.Options{BaseURL: s.model + "/v1", Model: "soaked"})
+func (s *soakEnv) newProvider() (*codex.Provider, error) {
+	return codex.New(&codex.Options{BaseURL: s.model + "/v1", Model: "soaked", MeterProvider: s.meters})
 }
 
-// generous returns the provider's contract with limits that the soak does not meet. Limits per hour are left out, for their
-// windows remember calls for an hour.
+// generous returns the provider's contract with limits that the soak does not meet. Limits per hour
+// are left out: their windows remember calls for an hour.
 func generous(t *testing.T) *contract.Contract {
+	t.Helper()
+	c, err := contract.Load(editedContract(t, 200), "contract.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// editedContract returns the provider's contract.yaml and schemas. The contract allows so many
+// concurrent requests and 20,000 per minute, without a limit per hour.
+func editedContract(t *testing.T, concurrent int) fs.FS {
 	t.Helper()
 	files := fstest.MapFS{}
 	source := os.DirFS("../../providers/codex")
@@ -146,71 +189,118 @@ func generous(t *testing.T) *contract.Contract {
 	if err != nil {
 		t.Fatal(err)
 	}
+	edits := strings.NewReplacer("max_concurrent_requests: 10", fmt.Sprintf("max_concurrent_requests: %d", concurrent),
+		"per_minute: 60", "per_minute: 20000", "per_hour: 1000", "")
 	for _, name := range append(schemas, "contract.yaml") {
 		text, err := fs.ReadFile(source, name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		edited := strings.NewReplacer("max_concurrent_requests: 10", "max_concurrent_requests: 200", "per_minute: 60", "per_minute: 20000", "per_hour: 1000", "").Replace(string(text))
-		files[name] = &fstest.MapFile{Data: []byte(edited)}
+		files[name] = &fstest.MapFile{Data: []byte(edits.Replace(string(text)))}
 	}
-	c, err := contract.Load(files, "contract.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return files
 }
 
-// call lets callers come at the soak's rate, and waits until all have what they came for.
-func (s *soaked) call(t *testing.T, calls []soakCall, d time.Duration) {
-	t.Helper()
-	var lots []soakCall
-	for _, c := range calls {
-		lots = append(lots, slices.Repeat([]soakCall{c}, c.weight)...)
+// A soakMix is the calls to choose from.
+type soakMix struct{ honest, hostile []soakCall }
+
+// next chooses a call, nil if it is the turn of a hostile caller and there are none.
+func (m soakMix) next() *soakCall {
+	calls := m.honest
+	if rand.N(soakShare) == 0 {
+		if !*soakHostile {
+			return nil
+		}
+		calls = m.hostile
 	}
+	sum := 0
+	for _, c := range calls {
+		sum += c.weight
+	}
+	n := rand.N(sum)
+	for i, c := range calls {
+		if n -= c.weight; n < 0 {
+			return &calls[i]
+		}
+	}
+	panic("unreachable")
+}
+
+// timedCalls count for the latency: the model answers them at once.
+var timedCalls = []string{"answer", "review", "stream"}
+
+// callEach makes one call of each kind, so that also a short soak has them all.
+func (s *soakEnv) callEach(t *testing.T, mix soakMix) {
+	t.Helper()
+	calls := mix.honest
+	if *soakHostile {
+		calls = slices.Concat(calls, mix.hostile)
+	}
+	for _, c := range calls {
+		if err := c.do(t.Context(), s); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// call makes calls at the soak's rate, and waits until all are done.
+func (s *soakEnv) call(t *testing.T, mix soakMix, d time.Duration) {
+	t.Helper()
 	var callers sync.WaitGroup
 	places := make(chan struct{}, soakCallers)
 	ticker := time.NewTicker(time.Second / soakRate)
 	defer ticker.Stop()
 	for end := time.After(d); ; {
+		var due time.Time
 		select {
 		case <-end:
 			callers.Wait()
 			return
-		case <-ticker.C:
+		case due = <-ticker.C:
+		}
+		c := mix.next()
+		if c == nil {
+			continue
 		}
 		places <- struct{}{}
 		callers.Go(func() {
 			defer func() { <-places }()
-			c := lots[rand.N(len(lots))]
 			if err := c.do(t.Context(), s); err != nil {
 				t.Errorf("%s: %v", c.name, err)
 			}
-			s.done.Add(1)
-			s.mu.Lock()
-			s.byName[c.name]++
-			s.mu.Unlock()
+			s.finished(c.name, time.Since(due)) // waiting for a place included
 		})
 	}
 }
 
-func (s *soaked) counts() string {
+func (s *soakEnv) finished(name string, latency time.Duration) {
+	s.done.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byName[name]++
+	if slices.Contains(timedCalls, name) {
+		s.latencies = append(s.latencies, latency)
+	}
+}
+
+func (s *soakEnv) counts() string {
 	var b strings.Builder
-	for c := range slices.Values(slices.Concat(soakCalls, patientCalls)) {
+	for c := range slices.Values(slices.Concat(soakCalls, patientCalls, hostileCalls, patientHostileCalls)) {
 		fmt.Fprintf(&b, "%6d %s\n", s.byName[c.name], c.name)
 	}
 	return b.String()
 }
 
-// A sample is what the process holds at one moment.
+// A sample counts the process's resources at one moment.
 type sample struct {
 	at    time.Duration
 	calls int64
-	held  [4]float64 // as in holdings
+	held  [4]float64 // by the index of holdings
 }
 
-// holdings are what is measured, and how much more of it may be there in the last third than in the first, after a start
-// of a fifth: connections come and go, the store's file is mapped by pages, and a heap is never as large twice.
+// holdings are the measured resources, with the growth that is allowed from the first third of the
+// samples to the last, after a start of a fifth. Connections come and go, the store's file is
+// mapped by pages, and the heap varies.
 var holdings = [4]struct {
 	name            string
 	slack, fraction float64
@@ -221,8 +311,8 @@ var holdings = [4]struct {
 	{"resident, MiB", 12, 0.1},
 }
 
-// measure waits until nothing goes on, and counts what is left.
-func (s *soaked) measure(t *testing.T, at time.Duration) sample {
+// measure waits until no call is in progress and counts the process's resources.
+func (s *soakEnv) measure(t *testing.T, at time.Duration) sample {
 	t.Helper()
 	for inProgress := 1.0; inProgress > 0; time.Sleep(10 * time.Millisecond) {
 		_, health := call(t, http.MethodGet, s.url+"/health", nil)
@@ -241,7 +331,8 @@ func (s *soaked) measure(t *testing.T, at time.Duration) sample {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	files, _ := os.ReadDir("/proc/self/fd") // none where there is no such thing
-	return sample{at, s.done.Load(), [4]float64{float64(goroutines), float64(len(files)), float64(mem.HeapAlloc) / (1 << 20), residentMiB()}}
+	heapMiB := float64(mem.HeapAlloc) / (1 << 20)
+	return sample{at, s.done.Load(), [4]float64{float64(goroutines), float64(len(files)), heapMiB, residentMiB()}}
 }
 
 // residentMiB is 0 where there is no /proc.
@@ -265,10 +356,15 @@ func report(t *testing.T, samples []sample) {
 	}
 	b.WriteString("\n| --: | --: | --: | --: | --: | --: |\n")
 	for _, s := range samples {
-		fmt.Fprintf(&b, "| %v | %d | %.0f | %.0f | %.1f | %.1f |\n", s.at.Round(100*time.Millisecond), s.calls, s.held[0], s.held[1], s.held[2], s.held[3])
+		fmt.Fprintf(&b, "| %v | %d | %.0f | %.0f | %.1f | %.1f |\n",
+			s.at.Round(100*time.Millisecond), s.calls, s.held[0], s.held[1], s.held[2], s.held[3])
 	}
 	samples = samples[len(samples)/5:]
 	third := len(samples) / 3
+	if third == 0 {
+		t.Logf("too few samples to compare: the calls took most of the time\n%s", &b)
+		return
+	}
 	for i, h := range holdings {
 		first, last := median(samples[:third], i), median(samples[len(samples)-third:], i)
 		fmt.Fprintf(&b, "%s: median %.1f in the first third, %.1f in the last\n", h.name, first, last)
@@ -284,7 +380,7 @@ func median(samples []sample, i int) float64 {
 	return sorted[len(sorted)/2].held[i]
 }
 
-// An errorCounter shows the log's errors, and nothing else.
+// An errorCounter shows and counts the log's errors, and drops other records.
 type errorCounter struct {
 	slog.Handler
 	t     *testing.T

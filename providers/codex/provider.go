@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+
 	"github.com/smarthaus/caio-bridge-go/bridge"
 	transport "github.com/smarthaus/caio-bridge-go/bridge/upstream"
 )
@@ -45,6 +47,15 @@ type Options struct {
 	// Default: a client of package upstream, which keeps connections, breaks the circuit to a server that is down and
 	// reaches no private address but BaseURL's; with 5 minutes for an answer to begin.
 	HTTPClient *http.Client
+
+	// MaxConnsPerHost bounds the default client's connections to the server over HTTP/1.1, streams
+	// included: see [transport.Options]. It does not go with HTTPClient. Default: no bound, for the
+	// contract's max_concurrent_requests bounds calls.
+	MaxConnsPerHost int
+
+	// MeterProvider receives how long the default client's requests waited for a connection, as
+	// http.client.request.time_in_queue, if MaxConnsPerHost is set. Default: not measured.
+	MeterProvider metric.MeterProvider
 }
 
 // Format prints the options without the key, whatever the verb.
@@ -82,7 +93,10 @@ func New(opts *Options) (*Provider, error) {
 	}
 	p := &Provider{close: func() {}}
 	if o.HTTPClient == nil {
-		client, err := transport.New(&transport.Options{AllowHosts: []string{o.BaseURL}, HeaderTimeout: headerTimeout})
+		client, err := transport.New(&transport.Options{
+			AllowHosts: []string{o.BaseURL}, HeaderTimeout: headerTimeout,
+			MaxConnsPerHost: o.MaxConnsPerHost, MeterProvider: o.MeterProvider,
+		})
 		if err != nil {
 			return nil, fmt.Errorf("codex: %w", err)
 		}
@@ -140,6 +154,9 @@ func (o *Options) check() (faults []error) {
 	}
 	if strings.ContainsFunc(o.Model, func(r rune) bool { return r <= ' ' }) || len(o.Model) > 256 {
 		faults = append(faults, fmt.Errorf("Options.Model %.60q is not the name of a model, such as %q", o.Model, DefaultModel))
+	}
+	if o.HTTPClient != nil && o.MaxConnsPerHost != 0 {
+		faults = append(faults, errors.New("Options.MaxConnsPerHost does not go with Options.HTTPClient: bound that client's own connections"))
 	}
 	return faults
 }

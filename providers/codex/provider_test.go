@@ -27,6 +27,10 @@ func TestNewReportsAllFaults(t *testing.T) {
 			t.Errorf("error does not mention %s: %v", want, err)
 		}
 	}
+	_, err = codex.New(&codex.Options{BaseURL: "http://host/v1", HTTPClient: http.DefaultClient, MaxConnsPerHost: 1})
+	if err == nil || !strings.Contains(err.Error(), "MaxConnsPerHost") {
+		t.Errorf("a bound for a client that is not the provider's own: %v", err)
+	}
 	if _, err := codex.New(nil); err == nil || !strings.Contains(err.Error(), "Options.APIKey") {
 		t.Errorf("without key and base URL: %v", err)
 	}
