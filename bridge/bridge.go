@@ -29,6 +29,7 @@ type Bridge struct {
 	limiter   limits.Limiter
 	bodies    *bodyBudget
 	telemetry *telemetry
+	schemas   *schemaChecker
 	since     time.Time               // it was made
 	service   atomic.Pointer[service] // that new calls go to
 
@@ -63,6 +64,7 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
 	b.bodies = newBodyBudget(b.opts.MaxTotalBodyBytes, b.telemetry.bodiesGrew)
+	b.schemas = newSchemaChecker(b.telemetry)
 	if b.ledger, err = openLedger(&b.opts); err != nil {
 		return nil, err
 	}

@@ -81,7 +81,7 @@ func (b *Bridge) receive(x *exchange, bound *binding) (body []byte, req any, err
 	if body, err = b.readRequest(x, bound); err != nil {
 		return nil, nil, err
 	}
-	req, err = x.checkRequest(body, bound)
+	req, err = b.checkRequest(x, body, bound)
 	return body, req, err
 }
 
@@ -135,11 +135,13 @@ func (b *Bridge) refuse(x *exchange, err error) error {
 }
 
 // checkRequest returns the decoded request if the contract allows it.
-func (x *exchange) checkRequest(body []byte, bound *binding) (any, error) {
-	if schema := bound.endpoint.InputSchema; schema != nil {
-		if err := schema.ValidateRequest(body); err != nil {
-			return nil, invalidRequest(err)
+func (b *Bridge) checkRequest(x *exchange, body []byte, bound *binding) (any, error) {
+	ctx := x.r.Context()
+	if err := b.schemas.request(ctx, x.route, bound.endpoint.InputSchema, body); err != nil {
+		if ctx.Err() != nil {
+			return nil, blame(ctx, err)
 		}
+		return nil, invalidRequest(err)
 	}
 	req, err := bound.decode(body)
 	if err != nil {
@@ -162,6 +164,9 @@ func (x *exchange) checkRequest(body []byte, bound *binding) (any, error) {
 func invalidRequest(err error) error {
 	if violations, ok := errors.AsType[contract.Violations](err); ok {
 		return &Error{Code: CodeSchemaViolation, Detail: "The request does not fit the endpoint's input_schema; errors says where.", Fields: violations, Clause: "api.endpoints.input_schema"}
+	}
+	if cost, ok := errors.AsType[*contract.CostError](err); ok {
+		return &Error{Code: CodeTooLarge, Detail: "The body is too much to check against the endpoint's input_schema: " + cost.Detail + ".", Clause: "api.endpoints.input_schema"}
 	}
 	if syntax, ok := errors.AsType[*contract.SyntaxError](err); ok {
 		return &Error{Code: CodeInvalidRequest, Detail: "The body was not understood: " + syntax.Detail + ".", Fields: []contract.Violation{{Pointer: syntax.Pointer, Detail: syntax.Detail}}}
@@ -209,7 +214,7 @@ func blame(ctx context.Context, err error) *Error {
 }
 
 // checkResult encodes a result and holds it against the contract: what the contract does not promise is not sent.
-func (b *Bridge) checkResult(result any, bound *binding) ([]byte, error) {
+func (b *Bridge) checkResult(ctx context.Context, route string, result any, bound *binding) ([]byte, error) {
 	invalid := func(err error) error {
 		return &Error{Code: CodeInvalidResponse, Detail: "The answer is not what the contract promises, so it was not sent.", Clause: "api.endpoints.output_schema", Cause: err}
 	}
@@ -225,10 +230,11 @@ func (b *Bridge) checkResult(result any, bound *binding) ([]byte, error) {
 			Cause: fmt.Errorf("%d bytes, at most %d are allowed (Options.MaxResponseBytes, or max_response_bytes of the contract)", len(body), bound.maxResponse),
 		}
 	}
-	if schema := bound.endpoint.OutputSchema; schema != nil {
-		if err := schema.Validate(body); err != nil {
-			return nil, invalid(withoutValues(err))
+	if err := b.schemas.result(ctx, route, bound.endpoint.OutputSchema, body); err != nil {
+		if ctx.Err() != nil {
+			return nil, err
 		}
+		return nil, invalid(withoutValues(err))
 	}
 	return body, nil
 }

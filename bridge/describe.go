@@ -22,7 +22,7 @@ func (b *Bridge) routeDescription(s *service, bindings []binding) error {
 	if err != nil {
 		return fmt.Errorf("bridge: describe the contract: %w", err)
 	}
-	openAPI, err := newOpenAPI(s.contract, bindings, s.guard.authenticate != nil)
+	openAPI, err := newOpenAPI(s.contract, bindings, s.guard.authenticate != nil, b.opts.MaxSchemaValues)
 	if err != nil {
 		return fmt.Errorf("bridge: describe the API: %w", err)
 	}

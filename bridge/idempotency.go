@@ -63,7 +63,7 @@ func (b *Bridge) replay(x *exchange, bound *binding, e *entry, async bool, to an
 	if err != nil {
 		return err
 	}
-	if schema := bound.endpoint.OutputSchema; outcome.Problem == nil && schema != nil && schema.Validate(outcome.Result) != nil {
+	if outcome.Problem == nil && b.schemas.result(x.r.Context(), x.route, bound.endpoint.OutputSchema, outcome.Result) != nil {
 		return &Error{Code: codeKeyReused, Detail: "The first call with this Idempotency-Key was answered when the contract promised answers of another shape. Use a new key to call again.", Clause: "api.endpoints.output_schema"}
 	}
 	x.replayed = true

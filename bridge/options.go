@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
+	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
 // Options adjust a [Bridge]. Nil and zero fields mean the defaults, all of them bounded.
@@ -66,6 +67,12 @@ type Options struct {
 	MaxBodyBytes     int64 // of a request, decompressed, unless the contract has max_request_bytes; default 1 MiB
 	MaxResponseBytes int64 // of a result or a single event, unless the contract has max_response_bytes; default 8 MiB
 
+	// MaxSchemaValues bounds the JSON values of a body, or a result, that the schema engine checks: see
+	// [contract.Schema.WithMaxValues]. A larger one passes if its schema uses common keywords only
+	// and allows it. Otherwise a body is refused with 413, and a result with 502. Default:
+	// [contract.DefaultMaxValues].
+	MaxSchemaValues int
+
 	// MaxTotalBodyBytes bounds the bytes of the bodies of all requests together, from their arrival until the calls are
 	// admitted or refused. Bodies of up to 64 KiB do not count, and are always received. Others count as they arrive, with
 	// their decompressed copy. When they do not fit, the slowest upload in progress ends with 408. A body that begins to
@@ -111,6 +118,7 @@ func (o *Options) withDefaults() Options {
 	opts.Logger = slog.New(steadyHandler{opts.Logger.Handler()})
 	setDefault(&opts.MaxBodyBytes, 1<<20)
 	setDefault(&opts.MaxResponseBytes, 8<<20)
+	setDefault(&opts.MaxSchemaValues, contract.DefaultMaxValues)
 	setDefault(&opts.MaxTotalBodyBytes, 64<<20)
 	setDefault(&opts.KeepFor, time.Hour)
 	setDefault(&opts.MaxKept, 1000)
