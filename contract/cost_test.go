@@ -226,6 +226,9 @@ func costlyContracts() map[string]string {
 	for name, text := range hostileFiles() {
 		all["file: "+name] = text
 	}
+	for name, c := range refusedContracts() {
+		all["hazard: "+name] = c.text
+	}
 	return all
 }
 

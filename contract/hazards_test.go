@@ -9,9 +9,10 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// Each of these contracts could once hurt the process that loads it. All are refused quickly, by the rule named.
-func TestHostileContractsAreRefused(t *testing.T) {
-	t.Parallel()
+type refusedContract struct{ text, code string }
+
+// refusedContracts could once hurt the process that loads them. code is that of the rule that refuses them.
+func refusedContracts() map[string]refusedContract {
 	bomb := "x-0: &x0 [a, a, a, a, a, a, a, a, a]\n"
 	for i := 1; i < 10; i++ {
 		bomb += fmt.Sprintf("x-%d: &x%d [%s]\n", i, i, strings.Repeat(fmt.Sprintf("*x%d, ", i-1), 9))
@@ -28,7 +29,7 @@ func TestHostileContractsAreRefused(t *testing.T) {
 	for i := range 200 {
 		patterns = append(patterns, fmt.Sprintf(`"^%d": {}`, i))
 	}
-	for name, c := range map[string]struct{ text, code string }{
+	return map[string]refusedContract{
 		"billion laughs":                  {plain + bomb, "file/alias-limit"},
 		"alias to itself":                 {plain + "x-a: &a {b: *a}\n", "file/alias-cycle"},
 		"alias to itself by merging":      {plain + "x-a: &a {<<: *a}\n", "file/alias-cycle"},
@@ -64,7 +65,12 @@ func TestHostileContractsAreRefused(t *testing.T) {
 		"look-ahead":                      {withSchema(`{"pattern": "(?=a)"}`), "endpoint/schema-invalid"},
 		"repeat product":                  {withSchema(`{"pattern": "(a{1000}){1000}"}`), "endpoint/schema-invalid"},
 		"multipleOf with a huge exponent": {withSchema(`{"multipleOf": 1e-1000001}`), "file/number-range"},
-	} {
+	}
+}
+
+func TestHostileContractsAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range refusedContracts() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			found := diagnose(c.text)
