@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -33,7 +32,9 @@ func (b *Bridge) admit(x *exchange) (release func(), err error) {
 	b.inProgress.Add(1)
 	release = func() {
 		defer b.inProgress.Add(-1)
-		b.giveBack(x, admission)
+		if admission.Release != nil {
+			admission.Release()
+		}
 	}
 	counted := false
 	defer func() {
@@ -44,16 +45,6 @@ func (b *Bridge) admit(x *exchange) (release func(), err error) {
 	b.telemetry.admitted(x.r.Context(), x.route, nil)
 	counted = true
 	return release, nil
-}
-
-// giveBack lets no fault of a limiter of the operator's become one of the call, or of the process.
-func (b *Bridge) giveBack(x *exchange, admission limits.Admission) {
-	if admission.Release == nil {
-		return
-	}
-	if _, err := guarded(func() (any, error) { admission.Release(); return nil, nil }); err != nil {
-		b.log.LogAttrs(context.Background(), slog.LevelError, "the limiter did not take a place back", append(classify(err).attrs(), slog.String("request_id", x.id))...)
-	}
 }
 
 // refusalOf words why a limiter did not admit a call. One that fails, or takes too long, lets none through: nobody knows whether

@@ -99,18 +99,13 @@ func (b *Bridge) run(x *exchange, bound *binding, req any, to answer, kept *entr
 		}
 		_ = b.ledger.forget(kept) // its error is in the log
 	}()
-	release, err = guarded(func() (func(), error) { return b.admit(x) }) // the limiter may be the operator's
-	if err != nil {
+	if release, err = b.admit(x); err != nil {
 		return err
 	}
 	x.body.release()
 	if kept == nil {
 		begun = true
-		run := b.runApart
-		if x.severable() {
-			run = b.runHere
-		}
-		return b.invoke(x, bound, req, release, to, run)
+		return b.invoke(x, bound, req, release, to)
 	}
 	if err := b.ledger.begin(kept); err != nil {
 		return err
@@ -119,9 +114,7 @@ func (b *Bridge) run(x *exchange, bound *binding, req any, to answer, kept *entr
 		begun = true
 		return b.invokeOnce(x, bound, req, release, to, kept)
 	}
-	if err := b.start(x, bound, req, release, kept); err != nil {
-		return err
-	}
+	b.start(x, bound, req, release, kept)
 	begun = true
 	return b.accept(x, kept)
 }
@@ -185,8 +178,9 @@ func shuttingDown() *Error {
 
 // An answer is how a result reaches the caller: as one JSON document, or as the end of a stream.
 type answer interface {
-	listens() bool                             // whether events reach anybody
-	attach(end context.CancelCauseFunc)        // which is called if nobody reads the answer
+	listens() bool                // whether events reach anybody
+	heartbeats() <-chan time.Time // when heartbeat is due; nil if it never is
+	heartbeat() error
 	send(ctx context.Context, event any) error // ctx is the call's
 	finish(result []byte) error
 	fail(err error) // says so in the stream if it has begun, otherwise leaves it to the caller of invoke
@@ -213,30 +207,34 @@ func blame(ctx context.Context, err error) *Error {
 	return classify(err)
 }
 
-// checkResult encodes a result and holds it against the contract: what the contract does not promise is not sent.
-func (b *Bridge) checkResult(ctx context.Context, route string, result any, bound *binding) ([]byte, error) {
-	invalid := func(err error) error {
-		return &Error{Code: CodeInvalidResponse, Detail: "The answer is not what the contract promises, so it was not sent.", Clause: "api.endpoints.output_schema", Cause: err}
+// encodeResult returns a result as JSON.
+func encodeResult(result any) ([]byte, error) {
+	body, err := encode(result)
+	if err != nil {
+		return nil, invalidResult(err)
 	}
-	body, err := guarded(func() ([]byte, error) { return encode(result) })
-	if _, ok := errors.AsType[*panicError](err); ok {
-		return nil, err
-	} else if err != nil {
-		return nil, invalid(err)
-	}
+	return body, nil
+}
+
+func invalidResult(cause error) error {
+	return &Error{Code: CodeInvalidResponse, Detail: "The answer is not what the contract promises, so it was not sent.", Clause: "api.endpoints.output_schema", Cause: cause}
+}
+
+// checkResult refuses a result that the contract does not allow.
+func (b *Bridge) checkResult(ctx context.Context, route string, body []byte, bound *binding) error {
 	if int64(len(body)) > bound.maxResponse {
-		return nil, &Error{
+		return &Error{
 			Code: CodeInvalidResponse, Detail: "The answer is larger than this operation allows, so it was not sent.", Clause: bound.responseClause,
 			Cause: fmt.Errorf("%d bytes, at most %d are allowed (Options.MaxResponseBytes, or max_response_bytes of the contract)", len(body), bound.maxResponse),
 		}
 	}
 	if err := b.schemas.result(ctx, route, bound.endpoint.OutputSchema, body); err != nil {
 		if ctx.Err() != nil {
-			return nil, err
+			return err
 		}
-		return nil, invalid(withoutValues(err))
+		return invalidResult(withoutValues(err))
 	}
-	return body, nil
+	return nil
 }
 
 // withoutValues says where an answer does not fit and what would, but not what is there instead.
@@ -255,7 +253,8 @@ func withoutValues(err error) error {
 type plainAnswer struct{ x *exchange }
 
 func (a plainAnswer) listens() bool                         { return false }
-func (a plainAnswer) attach(context.CancelCauseFunc)        {}
+func (a plainAnswer) heartbeats() <-chan time.Time          { return nil }
+func (a plainAnswer) heartbeat() error                      { return nil }
 func (a plainAnswer) send(ctx context.Context, _ any) error { return ctx.Err() }
 func (a plainAnswer) fail(error)                            {}
 func (a plainAnswer) close()                                {}

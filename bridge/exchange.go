@@ -30,7 +30,6 @@ type exchange struct {
 	traced    bool // that the span is recorded, also when it has ended and a job goes on
 	bounded   bool // that there is a deadline for writes
 	unread    bool // that some of the body may still come
-	ended     bool
 	body      upload
 
 	mu    sync.Mutex
@@ -142,12 +141,8 @@ func (x *exchange) addUsage(u Usage) {
 	x.usage = u
 }
 
-// end tells traces, metrics, the log and the audit what became of the request, once. None of them sees bodies or headers.
+// end tells traces, metrics, the log and the audit what became of the request. None of them sees bodies or headers.
 func (x *exchange) end() {
-	if x.ended {
-		return
-	}
-	x.ended = true
 	defer x.bridge.release(x.service)
 	if !x.bounded {
 		x.extendWrite() // for what net/http has yet to flush
@@ -179,13 +174,7 @@ func (x *exchange) tell(call *Call) {
 	if x.bridge.opts.Audit == nil || x.quiet {
 		return
 	}
-	_, err := guarded(func() (any, error) {
-		x.bridge.opts.Audit(context.WithoutCancel(x.r.Context()), *call)
-		return nil, nil
-	})
-	if err != nil {
-		x.bridge.log.LogAttrs(x.r.Context(), slog.LevelError, "Options.Audit failed", append(classify(err).attrs(), slog.String("request_id", call.RequestID))...)
-	}
+	x.bridge.opts.Audit(context.WithoutCancel(x.r.Context()), *call)
 }
 
 // log writes the one record that each request, and each job, has.

@@ -122,7 +122,6 @@ func (g *guard) checkCaller(r *http.Request) (principal string, err error) {
 		return "", g.checkMachine(r)
 	}
 	principal, err = g.authenticate(r)
-	err = settled(err)
 	if err == nil && principal == "" { // whose jobs would be everybody's of that kind
 		err = errors.New("Options.Authenticate gave the caller no name")
 	}

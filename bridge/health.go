@@ -58,7 +58,7 @@ func (h *health) ask(ctx context.Context, checker HealthChecker) (asking <-chan 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.asking != nil && (time.Since(h.asked) < time.Second || !isClosed(h.asking)) {
-		return h.asking, checkTimeout + grace - time.Since(h.asked)
+		return h.asking, checkTimeout + lateGrace - time.Since(h.asked)
 	}
 	h.asked, h.asking = time.Now(), make(chan struct{})
 	h.service.provider.acquire()
@@ -66,13 +66,13 @@ func (h *health) ask(ctx context.Context, checker HealthChecker) (asking <-chan 
 		defer h.bridge.release(h.service)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout) // one caller leaving must not fail the others
 		defer cancel()
-		_, err := guarded(func() (any, error) { return nil, checker.CheckHealth(ctx) })
+		err := recovering(func() error { return checker.CheckHealth(ctx) })
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.err = err
 		close(h.asking)
 	})
-	return h.asking, checkTimeout + grace
+	return h.asking, checkTimeout + lateGrace
 }
 
 func isClosed(c <-chan struct{}) bool {

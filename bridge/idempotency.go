@@ -101,7 +101,7 @@ func (b *Bridge) invokeOnce(x *exchange, bound *binding, req any, release func()
 			b.forgetAfter(returned, e)
 		}
 	}()
-	err := b.invoke(x, bound, req, release, record, b.runApart)
+	err := b.invoke(x, bound, req, release, record)
 	if failure := classify(err); !record.done && isFinal(failure) {
 		b.ledger.finish(e, e.fail(failure, instanceOf(x.r)))
 		record.done = true

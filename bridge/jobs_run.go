@@ -26,17 +26,12 @@ func (b *Bridge) accept(x *exchange, e *entry) error {
 	return b.writeJob(x, e, http.StatusAccepted)
 }
 
-// start runs the handler as a job: its context is the caller's request no longer, but its own. After an error it does not
-// run.
-func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *entry) error {
+// start runs the handler as a job: its context is the caller's request no longer, but its own.
+func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *entry) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(x.r.Context()))
 	job := &exchange{bridge: b, service: x.service, start: time.Now(), id: x.id, principal: x.principal, route: x.route, span: x.span, traced: x.traced}
 	job.r = x.r.WithContext(context.WithValue(ctx, exchangeKey{}, job))
-	ended, err := guarded(func() (func(keptState), error) { return b.telemetry.job(ctx, x.route), nil }) // meters are the operator's
-	if err != nil {
-		cancel(nil)
-		return err
-	}
+	ended := b.telemetry.job(ctx, x.route)
 	release, returned := tracked(release)
 	long := *bound
 	if b.opts.JobTimeout > bound.total {
@@ -49,7 +44,7 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 		defer leave()
 		defer cancel(nil)
 		to := &jobAnswer{ledger: b.ledger, entry: e, limit: bound.maxResponse}
-		_, err := guarded(func() (any, error) { return nil, b.invoke(job, &long, req, release, to, b.runApart) })
+		err := recovering(func() error { return b.invoke(job, &long, req, release, to) })
 		record := e.succeed(to.result)
 		if err != nil {
 			job.failure = blameForJob(ctx, err)
@@ -64,18 +59,14 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 		}
 		leave() // before anybody sees the end: it may be that of the provider's last call
 		b.ledger.finish(e, record)
-		_, _ = guarded(func() (any, error) { // meters and loggers are the operator's, and nobody is left to tell of their panics
-			ended(record.keptState)
-			return nil, nil
-		})
-		_, _ = guarded(func() (any, error) {
+		_ = recovering(func() error { // the outcome is recorded: a panic of meters, the log or the audit changes nothing
+			defer ended(record.keptState)
 			call := job.call(record.HTTP)
 			call.Job = e.ID
 			job.tell(&call)
-			return nil, nil
+			return nil
 		})
 	})
-	return nil
 }
 
 // blameForJob is [blame] for a call that has no caller to leave it.
@@ -156,5 +147,6 @@ func (a *jobAnswer) close() {
 	a.closed = true
 }
 
-func (a *jobAnswer) attach(context.CancelCauseFunc) {}
-func (a *jobAnswer) fail(error)                     {}
+func (a *jobAnswer) heartbeats() <-chan time.Time { return nil }
+func (a *jobAnswer) heartbeat() error             { return nil }
+func (a *jobAnswer) fail(error)                   {}

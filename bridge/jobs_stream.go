@@ -33,8 +33,7 @@ func (b *Bridge) followJob(x *exchange, e *entry) error {
 	if err := s.put([]byte(": job " + e.ID + "\n\n")); err != nil { // the response begins, however long the first event takes
 		return err
 	}
-	ticker := time.NewTicker(b.opts.Heartbeat)
-	defer ticker.Stop()
+	defer s.close()
 	for {
 		v := b.ledger.view(e, seen)
 		if err := s.putView(v); err != nil {
@@ -46,8 +45,8 @@ func (b *Bridge) followJob(x *exchange, e *entry) error {
 		}
 		select {
 		case <-v.changed:
-		case <-ticker.C:
-			if err := s.put([]byte(": heartbeat\n\n")); err != nil {
+		case <-s.heartbeats():
+			if err := s.heartbeat(); err != nil {
 				return err
 			}
 		case <-x.r.Context().Done():

@@ -115,7 +115,6 @@ func (o *Options) withDefaults() Options {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	opts.Logger = slog.New(steadyHandler{opts.Logger.Handler()})
 	setDefault(&opts.MaxBodyBytes, 1<<20)
 	setDefault(&opts.MaxResponseBytes, 8<<20)
 	setDefault(&opts.MaxSchemaValues, contract.DefaultMaxValues)

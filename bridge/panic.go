@@ -1,9 +1,7 @@
 package bridge
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"runtime/debug"
 )
@@ -18,30 +16,17 @@ func newPanicError(value any) *panicError { return &panicError{value, string(deb
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-// guarded calls f and turns a panic into an error, of its error's methods, too: on other goroutines than a request's own, a
-// panic would end the process.
-func guarded[T any](f func() (T, error)) (v T, err error) {
+// recovering calls f and turns a panic into an error. Goroutines of the bridge use it: there, a panic
+// would end the process. It also covers the Error method of the error.
+func recovering(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = newPanicError(p)
 		}
 	}()
-	v, err = f()
-	return v, settled(err)
-}
-
-// settled returns err, or an error for the panic of one that cannot be read.
-func settled(err error) (readable error) {
-	if err == nil {
-		return nil
+	if err = f(); err != nil {
+		_ = err.Error()
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			readable = newPanicError(p)
-		}
-	}()
-	_ = err.Error()
-	_ = classify(err).Error()
 	return err
 }
 
@@ -60,30 +45,4 @@ func (x *exchange) recovered() {
 	if begun {
 		panic(http.ErrAbortHandler)
 	}
-}
-
-// A steadyHandler loses the records at which the handler panics: net/http tells of panics in the log, and where it does, another
-// one would end the process.
-type steadyHandler struct{ slog.Handler }
-
-// Enabled implements [slog.Handler].
-func (h steadyHandler) Enabled(ctx context.Context, level slog.Level) bool {
-	enabled, _ := guarded(func() (bool, error) { return h.Handler.Enabled(ctx, level), nil })
-	return enabled
-}
-
-// Handle implements [slog.Handler].
-func (h steadyHandler) Handle(ctx context.Context, r slog.Record) error {
-	_, err := guarded(func() (any, error) { return nil, h.Handler.Handle(ctx, r) })
-	return err
-}
-
-// WithAttrs implements [slog.Handler].
-func (h steadyHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return steadyHandler{h.Handler.WithAttrs(attrs)}
-}
-
-// WithGroup implements [slog.Handler].
-func (h steadyHandler) WithGroup(name string) slog.Handler {
-	return steadyHandler{h.Handler.WithGroup(name)}
 }

@@ -48,8 +48,7 @@ type Announcer interface {
 // announcement returns how the announcement stands, "" if there is none or nothing is known.
 func (b *Bridge) announcement() string {
 	if teller, ok := b.opts.Announcer.(interface{ Announcement(serviceID string) string }); ok {
-		word, _ := guarded(func() (string, error) { return teller.Announcement(b.service.Load().contract.ID), nil }) // also on the goroutine of a meter's reader
-		return word
+		return teller.Announcement(b.service.Load().contract.ID)
 	}
 	return ""
 }

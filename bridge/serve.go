@@ -163,7 +163,7 @@ func (b *Bridge) keepAnnounced(ctx context.Context) error {
 		turn, end := context.WithCancel(ctx)
 		c, err := b.nextAnnouncement(end)
 		if err == nil && b.untilReady(turn) {
-			_, err = guarded(func() (any, error) { return nil, b.opts.Announcer.Announce(turn, c) })
+			err = recovering(func() error { return b.opts.Announcer.Announce(turn, c) })
 		}
 		over := turn.Err() != nil
 		switch {
@@ -272,8 +272,7 @@ func closeProvider(p Provider) error {
 	}
 	closed := make(chan error, 1)
 	go func() {
-		_, err := guarded(func() (any, error) { return nil, closer.Close() })
-		closed <- err
+		closed <- recovering(closer.Close)
 	}()
 	select {
 	case err := <-closed:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -14,26 +15,25 @@ import (
 // handler's events, and then exactly one "result" or "error". The response begins with the first event, so that a call
 // that fails before it still has its own status.
 //
-// While the handler's goroutine sends, a timer's sends heartbeats, and another may end the stream, hence the lock.
+// The handler's goroutine sends events. The request's goroutine sends heartbeats and ends the stream.
 type eventStream struct {
 	x  *exchange
 	rc *http.ResponseController
 
-	maxEvent int64                   // bytes
-	cancel   context.CancelCauseFunc // of the call, nil if there is none
+	maxEvent int64 // bytes
 
 	sending sync.Mutex // for the field below; taken before mu. Encoding is the handler's own code and may take its time
 	frame   frame      // of the event being sent
 
 	mu     sync.Mutex
 	last   int         // id of the last event; 0 until the response has begun
-	beat   *time.Timer // of the next heartbeat, nil until the response has begun
+	beat   *time.Timer // of the next heartbeat; stopped until the response has begun
 	closed bool
 	broken error // the write that failed
 }
 
 func newEventStream(x *exchange, maxEvent int64) *eventStream {
-	return &eventStream{x: x, rc: http.NewResponseController(x.w), maxEvent: maxEvent}
+	return &eventStream{x: x, rc: http.NewResponseController(x.w), maxEvent: maxEvent, beat: time.NewTimer(math.MaxInt64)}
 }
 
 func (s *eventStream) listens() bool { return true }
@@ -62,21 +62,14 @@ func (s *eventStream) next() int {
 	return s.last + 1
 }
 
-func (s *eventStream) attach(end context.CancelCauseFunc) { s.cancel = end }
+func (s *eventStream) heartbeats() <-chan time.Time { return s.beat.C }
 
-// heartbeat sends a comment, and another one in time, until the stream is closed.
-func (s *eventStream) heartbeat() {
+// heartbeat sends a comment, which shows whether the caller is still there.
+func (s *eventStream) heartbeat() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return
-	}
-	_, err := guarded(func() (any, error) { return nil, s.put([]byte(": heartbeat\n\n")) }) // on this goroutine a panic would end the process
-	if err != nil {
-		s.cancel(err)
-		return
-	}
 	s.beat.Reset(s.x.bridge.opts.Heartbeat)
+	return s.put([]byte(": heartbeat\n\n"))
 }
 
 func (s *eventStream) finish(result []byte) error {
@@ -107,9 +100,7 @@ func (s *eventStream) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	if s.beat != nil {
-		s.beat.Stop()
-	}
+	s.beat.Stop()
 }
 
 // write sends the next event.
@@ -131,9 +122,7 @@ func (s *eventStream) begin() {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	s.x.w.WriteHeader(http.StatusOK)
-	if s.cancel != nil {
-		s.beat = time.AfterFunc(s.x.bridge.opts.Heartbeat, s.heartbeat)
-	}
+	s.beat.Reset(s.x.bridge.opts.Heartbeat)
 }
 
 // put writes and flushes within Options.WriteTimeout. A caller that cannot keep up is as good as gone.
