@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/openapi"
 )
 
 // routeDescription serves the documents about the bridge, which are made once. Who may not call may not read them either.
@@ -22,7 +24,10 @@ func (b *Bridge) routeDescription(s *service, bindings []binding) error {
 	if err != nil {
 		return fmt.Errorf("bridge: describe the contract: %w", err)
 	}
-	openAPI, err := newOpenAPI(s.contract, bindings, s.guard.authenticate != nil, b.opts.MaxSchemaValues)
+	openAPI, err := openapi.Document(s.contract, endpointsOf(bindings), openapi.Options{
+		Secured:         s.guard.authenticate != nil,
+		MaxSchemaValues: b.opts.MaxSchemaValues,
+	})
 	if err != nil {
 		return fmt.Errorf("bridge: describe the API: %w", err)
 	}
@@ -36,6 +41,20 @@ func (b *Bridge) routeDescription(s *service, bindings []binding) error {
 	description := newDocument("application/json", openAPI)
 	s.describe("/openapi.json", func(*http.Request) document { return description })
 	return nil
+}
+
+func endpointsOf(bindings []binding) []openapi.Endpoint {
+	var endpoints []openapi.Endpoint
+	for _, op := range bindings {
+		endpoints = append(endpoints, openapi.Endpoint{
+			Endpoint:     op.endpoint,
+			Capabilities: op.serves,
+			Streams:      op.streams,
+			HasBody:      hasBody(op.endpoint.Method),
+			Parameters:   op.parameters.describe(),
+		})
+	}
+	return endpoints
 }
 
 // prefersYAML reports whether a caller names YAML (RFC 9512), and JSON not before it.

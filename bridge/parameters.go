@@ -2,12 +2,14 @@ package bridge
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/openapi"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -23,6 +25,9 @@ type parameter struct {
 	list     bool
 }
 
+// object is a JSON object.
+type object = map[string]any
+
 // kinds are the types that a JSON Schema allows for a value. None means all.
 type kinds []string
 
@@ -33,7 +38,7 @@ func newParameters(e contract.Endpoint) (parameters, error) {
 	}
 	for segment := range strings.SplitSeq(e.Path, "/") {
 		if name, ok := strings.CutPrefix(segment, "{"); ok {
-			p[strings.TrimSuffix(strings.TrimSuffix(name, "}"), "...")] = parameter{inPath: true, required: true, schema: text}
+			p[strings.TrimSuffix(strings.TrimSuffix(name, "}"), "...")] = parameter{inPath: true, required: true, schema: object{"type": "string"}}
 		}
 	}
 	if e.InputSchema == nil {
@@ -56,6 +61,15 @@ func newParameters(e contract.Endpoint) (parameters, error) {
 		p[name] = q
 	}
 	return p, nil
+}
+
+// describe lists the parameters for the OpenAPI document.
+func (p parameters) describe() (list []openapi.Parameter) {
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		q := p[name]
+		list = append(list, openapi.Parameter{Name: name, InPath: q.inPath, Required: q.required, Schema: q.schema})
+	}
+	return list
 }
 
 func kindsOf(schema any) (k kinds) {
