@@ -26,7 +26,7 @@ func (b *Bridge) admit(x *exchange) (release func(), err error) {
 	setQuotaHeaders(x.w.Header(), admission.Quotas)
 	if err != nil {
 		err = refusalOf(x.r.Context(), err)
-		b.telemetry.admitted(x.r.Context(), x.route, classify(err))
+		b.telemetry.Refused(x.r.Context(), x.route, classify(err).Clause)
 		return nil, err
 	}
 	b.inProgress.Add(1)
@@ -42,7 +42,7 @@ func (b *Bridge) admit(x *exchange) (release func(), err error) {
 			release()
 		}
 	}()
-	b.telemetry.admitted(x.r.Context(), x.route, nil)
+	b.telemetry.Admitted(x.r.Context(), x.route)
 	counted = true
 	return release, nil
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/telemetry"
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
@@ -28,7 +29,7 @@ type Bridge struct {
 	ledger    *ledger // of jobs, and of calls with an Idempotency-Key
 	limiter   limits.Limiter
 	bodies    *bodyBudget
-	telemetry *telemetry
+	telemetry *telemetry.Recorder
 	schemas   *schemaChecker
 	since     time.Time               // it was made
 	service   atomic.Pointer[service] // that new calls go to
@@ -60,10 +61,10 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	if b.limiter = b.opts.Limiter; b.limiter == nil {
 		b.limiter = limits.NewLocal(limitsOf(c), b.opts.CallerLimits)
 	}
-	if b.telemetry, err = newTelemetry(&b.opts); err != nil {
+	if b.telemetry, err = telemetry.New(b.opts.TracerProvider, b.opts.MeterProvider); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	b.bodies = newBodyBudget(b.opts.MaxTotalBodyBytes, b.telemetry.bodiesGrew)
+	b.bodies = newBodyBudget(b.opts.MaxTotalBodyBytes, b.telemetry.BodyBytes)
 	b.schemas = newSchemaChecker(b.telemetry)
 	if b.ledger, err = openLedger(&b.opts); err != nil {
 		return nil, err

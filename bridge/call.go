@@ -122,7 +122,7 @@ func (b *Bridge) run(x *exchange, bound *binding, req any, to answer, kept *entr
 // refuse counts a call that a clause of the contract does not let come as far as the limits.
 func (b *Bridge) refuse(x *exchange, err error) error {
 	if e := classify(err); e.Clause != "" {
-		b.telemetry.admitted(x.r.Context(), x.route, e)
+		b.telemetry.Refused(x.r.Context(), x.route, e.Clause)
 	}
 	return err
 }

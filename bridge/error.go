@@ -91,6 +91,14 @@ func asError(err error) (*Error, bool) {
 	return e, ok && e != nil
 }
 
+// codeOf returns the code of an error, "" for nil.
+func codeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return classify(err).code()
+}
+
 func (e *Error) code() string {
 	if e.Code == "" {
 		return CodeInternal

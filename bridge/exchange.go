@@ -9,7 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/trace"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/telemetry"
+	"github.com/smarthaus/caio-bridge-go/internal/text"
 )
 
 // An exchange is one request and its response: what the log says of it, and what handlers may ask of it.
@@ -26,8 +27,7 @@ type exchange struct {
 	replayed  bool   // answered with what a call with the same Idempotency-Key came to
 	quiet     bool   // a health check: they come every few seconds
 	failure   *Error // why the call failed, whether or not the caller could be told
-	span      trace.Span
-	traced    bool // that the span is recorded, also when it has ended and a job goes on
+	telemetry telemetry.Request
 	bounded   bool // that there is a deadline for writes
 	unread    bool // that some of the body may still come
 	body      upload
@@ -46,9 +46,9 @@ func newExchange(b *Bridge, w http.ResponseWriter, r *http.Request) *exchange {
 			b.release(x.service)
 		}
 	}()
-	ctx, span := b.telemetry.begin(r, x.id, x.service.contract.ID)
+	ctx, telemetry := b.telemetry.Begin(r, x.start, x.id, x.service.contract.ID)
 	begun = true
-	x.span, x.traced = span, span.IsRecording()
+	x.telemetry = telemetry
 	x.r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	return x
 }
@@ -148,13 +148,13 @@ func (x *exchange) end() {
 		x.extendWrite() // for what net/http has yet to flush
 	}
 	call := x.call(x.w.status)
-	x.bridge.telemetry.end(x.r.Context(), x.span, x, call.Status)
+	x.bridge.telemetry.End(x.r.Context(), &x.telemetry, x.route, call.Status, call.Code)
 	x.tell(&call)
 }
 
 func (x *exchange) call(status int) Call {
 	call := Call{
-		RequestID: x.id, Principal: x.principal, Method: shorten(x.r.Method), Route: x.route,
+		RequestID: x.id, Principal: x.principal, Method: text.Clip(x.r.Method), Route: x.route,
 		Status: status, Start: x.start, Duration: time.Since(x.start),
 	}
 	x.mu.Lock()
@@ -186,7 +186,7 @@ func (x *exchange) log(call *Call) {
 	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs, slog.String("request_id", call.RequestID), slog.String("method", call.Method), slog.String("route", call.Route))
 	if call.Route == "" {
-		attrs = append(attrs, slog.String("path", shorten(x.r.URL.Path)))
+		attrs = append(attrs, slog.String("path", text.Clip(x.r.URL.Path)))
 	}
 	if call.Principal != "" {
 		attrs = append(attrs, slog.String("principal", call.Principal))
@@ -200,8 +200,8 @@ func (x *exchange) log(call *Call) {
 	if x.replayed {
 		attrs = append(attrs, slog.Bool("replayed", true))
 	}
-	if span := x.span.SpanContext(); span.IsValid() {
-		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
+	if id := x.telemetry.TraceID(); id != "" {
+		attrs = append(attrs, slog.String("trace_id", id))
 	}
 	attrs = append(attrs, slog.Int("status", call.Status), slog.Duration("duration", call.Duration))
 	message := "request"

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/internal/access"
+	"github.com/smarthaus/caio-bridge-go/internal/text"
 )
 
 // guard decides who may talk to the bridge at all. It stands before every route.
@@ -71,7 +72,7 @@ func unknownHost(r *http.Request) error {
 	return &Error{
 		Code:   CodeForbidden,
 		Detail: "This bridge does not answer under that host name. Use localhost or the host of base_url, or add the name to AllowedHosts.",
-		Cause:  fmt.Errorf("host %q is neither this machine's nor one of AllowedHosts or of base_url", shorten(r.Host)),
+		Cause:  fmt.Errorf("host %q is neither this machine's nor one of AllowedHosts or of base_url", text.Clip(r.Host)),
 	}
 }
 
@@ -102,7 +103,7 @@ func (g *guard) checkOrigin(h http.Header, r *http.Request) (preflight bool, err
 	return false, &Error{
 		Code:   CodeForbidden,
 		Detail: "Web pages of this origin may not call this bridge. Its operator can add the origin to AllowedOrigins.",
-		Cause:  fmt.Errorf("origin %q is not allowed", shorten(origin)),
+		Cause:  fmt.Errorf("origin %q is not allowed", text.Clip(origin)),
 	}
 }
 

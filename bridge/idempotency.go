@@ -32,7 +32,7 @@ func (b *Bridge) keep(x *exchange, bound *binding, key string, body []byte, to a
 		err = b.replay(x, bound, e, async, to)
 	}
 	if found || keyIsTaken(err) {
-		b.telemetry.repeats(x.r.Context(), x.route, err)
+		b.telemetry.Repeated(x.r.Context(), x.route, codeOf(err))
 	}
 	if found {
 		return nil, true, err

@@ -82,9 +82,9 @@ func (b *Bridge) handle(ctx context.Context, c *handlerCall) {
 
 // callProvider calls the handler within its span.
 func (b *Bridge) callProvider(ctx context.Context, c *handlerCall) (result any, err error) {
-	ctx, ended := b.telemetry.call(ctx, c.exchange)
+	ctx, ended := b.telemetry.Call(ctx, &c.exchange.telemetry, c.exchange.route)
 	err = errGoexit
-	defer func() { ended(err) }()
+	defer func() { ended(codeOf(err)) }()
 	return c.op.handle(ctx, c.req, c.send)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobstore"
+	"github.com/smarthaus/caio-bridge-go/internal/text"
 )
 
 // openLedger opens the store that the options name. A full or read-only file system is no error: the bridge then serves
@@ -46,7 +47,7 @@ func (l *ledger) load() error {
 	err := l.store.All(func(id string, data []byte) error {
 		r, err := decodeRecord(data)
 		if err != nil || r.ID != id {
-			l.log.Warn("a record of the store is not understood, and dropped", "id", shorten(id), "cause", err)
+			l.log.Warn("a record of the store is not understood, and dropped", "id", text.Clip(id), "cause", err)
 			l.dropped = append(l.dropped, id)
 			return nil
 		}

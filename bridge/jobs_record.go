@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/smarthaus/caio-bridge-go/internal/text"
 )
 
 // A jobStatus says how far a kept call is.
@@ -60,7 +62,7 @@ func decodeRecord(data []byte) (keptRecord, error) {
 		return r, err
 	}
 	if r.ID == "" || !slices.Contains([]jobStatus{jobRunning, jobSucceeded, jobFailed, jobCancelled}, r.Status) {
-		return r, fmt.Errorf("a record with id %q and status %q", shorten(r.ID), shorten(string(r.Status)))
+		return r, fmt.Errorf("a record with id %q and status %q", text.Clip(r.ID), text.Clip(string(r.Status)))
 	}
 	return r, nil
 }

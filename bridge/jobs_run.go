@@ -29,9 +29,9 @@ func (b *Bridge) accept(x *exchange, e *entry) error {
 // start runs the handler as a job: its context is the caller's request no longer, but its own.
 func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *entry) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(x.r.Context()))
-	job := &exchange{bridge: b, service: x.service, start: time.Now(), id: x.id, principal: x.principal, route: x.route, span: x.span, traced: x.traced}
+	job := &exchange{bridge: b, service: x.service, start: time.Now(), id: x.id, principal: x.principal, route: x.route, telemetry: x.telemetry}
 	job.r = x.r.WithContext(context.WithValue(ctx, exchangeKey{}, job))
-	ended := b.telemetry.job(ctx, x.route)
+	ended := b.telemetry.Job(ctx, x.route)
 	release, returned := tracked(release)
 	long := *bound
 	if b.opts.JobTimeout > bound.total {
@@ -60,7 +60,7 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 		leave() // before anybody sees the end: it may be that of the provider's last call
 		b.ledger.finish(e, record)
 		_ = recovering(func() error { // the outcome is recorded: a panic of meters, the log or the audit changes nothing
-			defer ended(record.keptState)
+			defer ended(string(record.Status), record.Code)
 			call := job.call(record.HTTP)
 			call.Job = e.ID
 			job.tell(&call)

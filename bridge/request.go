@@ -128,9 +128,9 @@ func (b *Bridge) refuseBody(x *exchange, err *Error) error {
 		if x.r.ProtoMajor == 1 {
 			x.w.Header().Set("Connection", "close")
 		}
-		b.telemetry.bodyRefused(x.r.Context(), x.route, "slowest")
+		b.telemetry.BodyRefused(x.r.Context(), x.route, "slowest")
 	case errNoRoom:
-		b.telemetry.bodyRefused(x.r.Context(), x.route, "no_room")
+		b.telemetry.BodyRefused(x.r.Context(), x.route, "no_room")
 	}
 	return err
 }

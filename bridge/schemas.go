@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/telemetry"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -13,10 +13,10 @@ import (
 // take 150 ms and 16 MiB, so at most GOMAXPROCS of these run at the same time.
 type schemaChecker struct {
 	slots     chan struct{}
-	telemetry *telemetry
+	telemetry *telemetry.Recorder
 }
 
-func newSchemaChecker(t *telemetry) *schemaChecker {
+func newSchemaChecker(t *telemetry.Recorder) *schemaChecker {
 	return &schemaChecker{slots: make(chan struct{}, runtime.GOMAXPROCS(0)), telemetry: t}
 }
 
@@ -38,9 +38,9 @@ func (c *schemaChecker) result(ctx context.Context, route string, schema *contra
 }
 
 func (c *schemaChecker) costly(ctx context.Context, route string, check func() error) error {
-	start := time.Now()
-	c.telemetry.schemaChecks.Add(ctx, 1)
-	defer c.telemetry.schemaChecks.Add(context.WithoutCancel(ctx), -1)
+	outcome := ""
+	ended := c.telemetry.SchemaCheck(ctx, route)
+	defer func() { ended(outcome) }()
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
@@ -48,7 +48,7 @@ func (c *schemaChecker) costly(ctx context.Context, route string, check func() e
 		return ctx.Err()
 	}
 	err := check()
-	c.telemetry.schemaChecked(ctx, route, outcomeOfCheck(err), time.Since(start))
+	outcome = outcomeOfCheck(err)
 	return err
 }
 

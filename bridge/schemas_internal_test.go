@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/telemetry"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -25,11 +26,11 @@ api:
 	if err != nil {
 		t.Fatal(err)
 	}
-	telemetry, err := newTelemetry(&Options{})
+	recorder, err := telemetry.New(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	checker := newSchemaChecker(telemetry)
+	checker := newSchemaChecker(recorder)
 	for range cap(checker.slots) {
 		checker.slots <- struct{}{}
 	}

@@ -131,7 +131,7 @@ func (b *Bridge) announce(ctx context.Context) (withdraw func(), failed <-chan e
 	if b.opts.Announcer == nil {
 		return func() {}, nil
 	}
-	forget, err := b.telemetry.announces(b)
+	forget, err := b.telemetry.Announced(func() (string, string) { return b.service.Load().contract.ID, b.announcement() })
 	if err != nil {
 		b.log.Warn("the announcement is not measured", "cause", err)
 		forget = func() {}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/text"
 )
 
 // A service is a contract and a provider bound to each other, and what follows from the two. Calls stay with the service
@@ -121,14 +122,7 @@ func (s *service) notFound(r *http.Request) error {
 		}
 	}
 	slices.Sort(offers)
-	return &Error{Code: CodeNotFound, Detail: fmt.Sprintf("There is nothing at %q. This service has %s.", shorten(r.URL.Path), strings.Join(offers, ", "))}
-}
-
-func shorten(s string) string {
-	if len(s) <= 80 {
-		return s
-	}
-	return strings.ToValidUTF8(s[:80], "") + "…"
+	return &Error{Code: CodeNotFound, Detail: fmt.Sprintf("There is nothing at %q. This service has %s.", text.Clip(r.URL.Path), strings.Join(offers, ", "))}
 }
 
 // name is what /health reports.

@@ -110,7 +110,7 @@ func (s *eventStream) write(frame []byte) error {
 	}
 	if s.last == 0 {
 		s.begin()
-		s.x.bridge.telemetry.began(s.x.r.Context(), s.x)
+		s.x.bridge.telemetry.FirstEvent(s.x.r.Context(), &s.x.telemetry, s.x.route)
 	}
 	s.last++
 	return s.put(frame)
