@@ -110,7 +110,7 @@ func TestEveryRoutePassesTheChain(t *testing.T) {
 	}
 }
 
-// The enumeration above is complete as long as nothing reaches a mux but through service.route, which lists, and the answer
+// The enumeration above is complete as long as nothing reaches a mux but through service.handle, which lists, and the answer
 // to all that is left.
 func TestNothingIsServedPastTheChain(t *testing.T) {
 	t.Parallel()
@@ -131,8 +131,8 @@ func TestNothingIsServedPastTheChain(t *testing.T) {
 		}
 	}
 	want := []string{
-		`service.go: s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.unrouted(exchangeOf(r.Context())) })`,
-		`service.go: s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {`,
+		`route.go: s.mux.HandleFunc("/", func(_ http.ResponseWriter, r *http.Request) { s.noRoute(exchangeOf(r.Context())) })`,
+		`route.go: s.mux.HandleFunc(strings.TrimSpace(method+" "+path), func(_ http.ResponseWriter, r *http.Request) {`,
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("what reaches the mux (-want +got):\n%s", diff)

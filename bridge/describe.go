@@ -7,12 +7,13 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/openapi"
 )
 
-// routeDescription serves the documents about the bridge, which are made once. Who may not call may not read them either.
-func (b *Bridge) routeDescription(s *service, bindings []binding) error {
-	c, err := b.shown(s.contract)
+// routeDescription serves the contract and the OpenAPI document to callers. Both are encoded once.
+func (b *Bridge) routeDescription(s *service, operations []operation) error {
+	c, err := b.advertised(s.contract)
 	if err != nil {
 		return err
 	}
@@ -24,8 +25,9 @@ func (b *Bridge) routeDescription(s *service, bindings []binding) error {
 	if err != nil {
 		return fmt.Errorf("bridge: describe the contract: %w", err)
 	}
-	openAPI, err := openapi.Document(s.contract, endpointsOf(bindings), openapi.Options{
-		Secured:         s.guard.authenticate != nil,
+	openAPI, err := openapi.Document(s.contract, endpointsOf(operations), openapi.Options{
+		Secured:         s.access.verify != nil,
+		Jobs:            !b.opts.Jobs.off(),
 		MaxSchemaValues: b.opts.MaxSchemaValues,
 	})
 	if err != nil {
@@ -43,9 +45,9 @@ func (b *Bridge) routeDescription(s *service, bindings []binding) error {
 	return nil
 }
 
-func endpointsOf(bindings []binding) []openapi.Endpoint {
+func endpointsOf(operations []operation) []openapi.Endpoint {
 	var endpoints []openapi.Endpoint
-	for _, op := range bindings {
+	for _, op := range operations {
 		endpoints = append(endpoints, openapi.Endpoint{
 			Endpoint:     op.endpoint,
 			Capabilities: op.serves,
@@ -57,10 +59,10 @@ func endpointsOf(bindings []binding) []openapi.Endpoint {
 	return endpoints
 }
 
-// prefersYAML reports whether a caller names YAML (RFC 9512), and JSON not before it.
+// prefersYAML reports if the caller accepts YAML (RFC 9512) by name and JSON with no greater weight.
 func prefersYAML(r *http.Request) bool {
 	var json, yaml float64
-	for mediaType, q := range mediaRanges(strings.Join(r.Header.Values("Accept"), ",")) {
+	for mediaType, q := range header.MediaRanges(r.Header) {
 		switch mediaType {
 		case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml":
 			yaml = max(yaml, q)
@@ -71,11 +73,11 @@ func prefersYAML(r *http.Request) bool {
 	return yaml > 0 && yaml >= json
 }
 
-// A document is the same until the next reload, so that a caller who has it need not get it again.
+// A document does not change until the next reload. Its ETag saves callers a second download.
 type document struct {
 	mediaType string
 	body      []byte
-	tag       string // RFC 9110 section 8.8.3
+	tag       string // ETag, RFC 9110 section 8.8.3
 }
 
 func newDocument(mediaType string, body []byte) document {
@@ -83,23 +85,22 @@ func newDocument(mediaType string, body []byte) document {
 }
 
 func (s *service) describe(path string, choose func(*http.Request) document) {
-	s.route(http.MethodGet, path, func(x *exchange) {
-		var err error
-		if x.principal, err = s.guard.checkCaller(x.r); err != nil {
+	s.handle(http.MethodGet, path, func(x *exchange) {
+		if err := s.access.authenticate(x); err != nil {
 			x.fail(err)
 			return
 		}
 		d := choose(x.r)
-		x.extendWrite()
+		x.armWriteDeadline()
 		h := x.w.Header()
 		h.Set("ETag", d.tag)
-		h.Set("Cache-Control", "private, no-cache") // ask each time whether it has changed
+		h.Set("Cache-Control", "private, no-cache") // revalidate each time
 		h.Add("Vary", "Accept")
 		if known := x.r.Header.Get("If-None-Match"); known == "*" || strings.Contains(known, d.tag) {
 			x.w.WriteHeader(http.StatusNotModified)
 			return
 		}
 		h.Set("Content-Type", d.mediaType)
-		_, _ = x.w.Write(d.body) // a reader that left needs no answer
+		_, _ = x.w.Write(d.body) // it fails only if the caller has left
 	})
 }

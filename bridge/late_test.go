@@ -59,7 +59,7 @@ func TestLateHandler(t *testing.T) {
 					}
 					returned.Store(true)
 					return shoutResponse{"A"}, nil
-				}, bridge.Timeout(3*time.Second)), &bridge.Options{Logger: log.logger(), Heartbeat: 2 * time.Second})
+				}, bridge.Timeout(3*time.Second)), &bridge.Options{Logger: log.logger(), Timeouts: bridge.Timeouts{Heartbeat: 2 * time.Second}})
 				ln := memnet.Listen()
 				ctx, stop := context.WithCancel(t.Context())
 				served := make(chan error, 1)
@@ -317,7 +317,7 @@ func TestLateHandlerCannotSend(t *testing.T) {
 					}
 					ended <- time.Since(start)
 					return shoutResponse{"A"}, nil
-				}, bridge.Timeout(2500*time.Millisecond)), &bridge.Options{JobTimeout: time.Second})
+				}, bridge.Timeout(2500*time.Millisecond)), &bridge.Options{Jobs: bridge.JobOptions{Timeout: time.Second}})
 				inBubble(t, b, func(client *http.Client) {
 					send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`, header...))
 					if took := <-ended; took != 3*time.Second {
@@ -338,7 +338,7 @@ func TestLateHandlerAndStalledReader(t *testing.T) {
 			_ = send(word{strings.Repeat("A", 3000)}) // which fits into net/http's buffer
 			time.Sleep(10 * time.Second)
 			return shoutResponse{"A"}, nil
-		}), &bridge.Options{Logger: log.logger(), WriteTimeout: 2 * time.Second})
+		}), &bridge.Options{Logger: log.logger(), Timeouts: bridge.Timeouts{Write: 2 * time.Second}})
 		inBubble(t, b, func(client *http.Client) {
 			conn, err := client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", "")
 			if err != nil {
@@ -372,7 +372,7 @@ func TestStopWithHandlerThatNeverReturns(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					i := instrument(t)
 					var log logBuffer
-					i.opts.Logger, i.opts.DrainTimeout = log.logger(), 2*time.Second
+					i.opts.Logger, i.opts.Timeouts.Drain = log.logger(), 2*time.Second
 					never := make(chan struct{})
 					b := newBridge(t, loadContract(t), shouter(func(_ context.Context, _ shoutRequest, send func(word) error) (shoutResponse, error) {
 						_ = send(word{"A"})

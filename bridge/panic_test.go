@@ -123,7 +123,7 @@ func TestPanicAtAHeartbeat(t *testing.T) {
 			_ = send(word{"A"})
 			<-ctx.Done()
 			return shoutResponse{}, ctx.Err()
-		}), &bridge.Options{Logger: log.logger(), Heartbeat: time.Second})
+		}), &bridge.Options{Logger: log.logger(), Timeouts: bridge.Timeouts{Heartbeat: time.Second}})
 		ln := memnet.Listen()
 		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.ServeHTTP(&fading{ResponseWriter: w}, r) })}
 		served := make(chan error, 1)

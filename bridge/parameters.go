@@ -9,26 +9,27 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/openapi"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// parameters are the members of a request without a body, by name: those of its path, and those that the input_schema of
-// its endpoint names, which come from the query.
+// parameters are the members of a request without a body, by name. Those of the path come from the
+// endpoint's path, those of the query from its input_schema.
 type parameters map[string]parameter
 
 type parameter struct {
 	inPath   bool
 	required bool
-	schema   any   // of the value
-	kind     kinds // of the value, or of an item if it is a list
+	schema   any   // JSON Schema of the value
+	kind     kinds // types of the value, or of the items of a list
 	list     bool
 }
 
 // object is a JSON object.
 type object = map[string]any
 
-// kinds are the types that a JSON Schema allows for a value. None means all.
+// kinds are the JSON types that a schema allows. None means all.
 type kinds []string
 
 func newParameters(e contract.Endpoint) (parameters, error) {
@@ -38,7 +39,8 @@ func newParameters(e contract.Endpoint) (parameters, error) {
 	}
 	for segment := range strings.SplitSeq(e.Path, "/") {
 		if name, ok := strings.CutPrefix(segment, "{"); ok {
-			p[strings.TrimSuffix(strings.TrimSuffix(name, "}"), "...")] = parameter{inPath: true, required: true, schema: object{"type": "string"}}
+			name = strings.TrimSuffix(strings.TrimSuffix(name, "}"), "...")
+			p[name] = parameter{inPath: true, required: true, schema: object{"type": "string"}}
 		}
 	}
 	if e.InputSchema == nil {
@@ -52,9 +54,14 @@ func newParameters(e contract.Endpoint) (parameters, error) {
 		Properties map[string]any
 		Required   []string
 	}
-	_ = json.Unmarshal(document, &top) // true and false are schemas, too: they name no parameter
+	_ = json.Unmarshal(document, &top) // true and false are schemas, too, without parameters
 	for name, schema := range top.Properties {
-		q := parameter{inPath: p[name].inPath, schema: schema, required: p[name].inPath || slices.Contains(top.Required, name), kind: kindsOf(schema)}
+		q := parameter{
+			inPath:   p[name].inPath,
+			required: p[name].inPath || slices.Contains(top.Required, name),
+			schema:   schema,
+			kind:     kindsOf(schema),
+		}
 		if slices.Equal(q.kind, kinds{"array"}) {
 			q.list, q.kind = true, kindsOf(schema.(object)["items"])
 		}
@@ -86,11 +93,12 @@ func kindsOf(schema any) (k kinds) {
 	return k
 }
 
-// read makes the JSON object of a request's path and query.
+// read returns the JSON object of a request's path and query.
 func (p parameters) read(r *http.Request) ([]byte, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, &Error{Code: CodeInvalidRequest, Detail: "The query is not written as name=value&name=value, with %XX for other characters."} // err repeats some of it
+		const detail = "The query is not written as name=value&name=value, with %XX for other characters."
+		return nil, &Error{Code: CodeInvalidRequest, Detail: detail} // without err, which repeats some of the query
 	}
 	if !utf8.ValidString(r.URL.Path) || !isText(query) {
 		return nil, &Error{Code: CodeInvalidRequest, Detail: "Path and query are not UTF-8 once %XX is decoded."}
@@ -113,19 +121,21 @@ func (p parameters) read(r *http.Request) ([]byte, error) {
 			values[name] = q.kind.value(r.PathValue(name))
 		}
 	}
-	return encode(values)
+	return codec.Encode(values)
 }
 
 func isText(query url.Values) bool {
 	for name, texts := range query {
-		if !utf8.ValidString(name) || slices.ContainsFunc(texts, func(text string) bool { return !utf8.ValidString(text) }) {
-			return false
+		for _, text := range append(texts, name) {
+			if !utf8.ValidString(text) {
+				return false
+			}
 		}
 	}
 	return true
 }
 
-// value returns what a text of a URL stands for: a number or a truth value where the schema wants one, else the text.
+// value converts a text of a URL to the number or boolean that the schema wants, or returns the text.
 func (k kinds) value(text string) any {
 	if len(k) == 0 || slices.Contains(k, "string") {
 		return text

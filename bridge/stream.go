@@ -9,102 +9,106 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/internal/sse"
 )
 
-// An eventStream answers with server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): the
-// handler's events, and then exactly one "result" or "error". The response begins with the first event, so that a call
-// that fails before it still has its own status.
-//
-// The handler's goroutine sends events. The request's goroutine sends heartbeats and ends the stream.
-type eventStream struct {
-	x  *exchange
-	rc *http.ResponseController
-
+// An sseResponder answers with server-sent events: the handler's events, and then exactly one "result"
+// or "error". The response begins with the first event, so that a call that fails earlier has its own
+// status. The handler's goroutine sends events. The request's goroutine sends heartbeats and ends the
+// stream.
+type sseResponder struct {
+	x        *exchange
+	rc       *http.ResponseController
 	maxEvent int64 // bytes
 
-	sending sync.Mutex // for the field below; taken before mu. Encoding is the handler's own code and may take its time
-	frame   frame      // of the event being sent
+	sending sync.Mutex  // guards encoder; taken before mu, because encoding runs the handler's code
+	encoder sse.Encoder // of the event that is sent
 
-	mu     sync.Mutex
-	last   int         // id of the last event; 0 until the response has begun
-	beat   *time.Timer // of the next heartbeat; stopped until the response has begun
-	closed bool
-	broken error // the write that failed
+	mu             sync.Mutex
+	last           int         // id of the last event; 0 before the response has begun
+	heartbeatTimer *time.Timer // stopped before the response has begun
+	closed         bool
+	writeErr       error // error of the first failed write
 }
 
-func newEventStream(x *exchange, maxEvent int64) *eventStream {
-	return &eventStream{x: x, rc: http.NewResponseController(x.w), maxEvent: maxEvent, beat: time.NewTimer(math.MaxInt64)}
+func newSSEResponder(x *exchange, maxEvent int64) *sseResponder {
+	return &sseResponder{
+		x:              x,
+		rc:             http.NewResponseController(x.w),
+		maxEvent:       maxEvent,
+		heartbeatTimer: time.NewTimer(math.MaxInt64),
+	}
 }
 
-func (s *eventStream) listens() bool { return true }
+func (s *sseResponder) wantsEvents() bool { return true }
 
-func (s *eventStream) send(_ context.Context, event any) error {
+func (s *sseResponder) send(_ context.Context, event any) error {
 	name, err := eventName(event)
 	if err != nil {
 		return err
 	}
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	defer s.frame.clear()
-	text, err := s.frame.encode(s.next(), name, event, s.maxEvent)
+	defer s.encoder.Reset()
+	text, err := s.encoder.Encode(s.nextID(), name, event, s.maxEvent)
 	if err != nil {
-		return err
+		return eventError(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.write(text)
+	return s.writeEvent(text)
 }
 
-// next returns the id of the next event.
-func (s *eventStream) next() int {
+func (s *sseResponder) nextID() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last + 1
 }
 
-func (s *eventStream) heartbeats() <-chan time.Time { return s.beat.C }
+func (s *sseResponder) heartbeats() <-chan time.Time { return s.heartbeatTimer.C }
 
-// heartbeat sends a comment, which shows whether the caller is still there.
-func (s *eventStream) heartbeat() error {
+// heartbeat sends a comment. It fails if the caller is gone.
+func (s *sseResponder) heartbeat() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.beat.Reset(s.x.bridge.opts.Heartbeat)
-	return s.put([]byte(": heartbeat\n\n"))
+	s.heartbeatTimer.Reset(s.x.bridge.opts.Timeouts.Heartbeat)
+	return s.writeRaw([]byte(sse.Heartbeat))
 }
 
-func (s *eventStream) finish(result []byte) error {
+func (s *sseResponder) writeResult(result []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.terminate("result", result)
+	return s.writeLast("result", result)
 }
 
-func (s *eventStream) fail(err error) {
+func (s *sseResponder) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last == 0 || s.broken != nil {
+	if s.last == 0 || s.writeErr != nil {
 		return
 	}
-	if body, err := encode(newProblem(classify(err), instanceOf(s.x.r), s.x.id)); err == nil {
-		_ = s.terminate("error", body) // nothing more can be said if this fails
+	if body, err := codec.Encode(newProblem(publicError(err), instanceOf(s.x.r), s.x.id)); err == nil {
+		_ = s.writeLast("error", body) // the stream ends here in any case
 	}
 }
 
-// terminate sends the last event.
-func (s *eventStream) terminate(name string, data []byte) error {
-	err := s.write(frameOf(strconv.Itoa(s.last+1), name, data))
+func (s *sseResponder) writeLast(name string, data []byte) error {
+	err := s.writeEvent(sse.AppendEvent(nil, strconv.Itoa(s.last+1), name, data))
 	s.closed = true
 	return err
 }
 
-func (s *eventStream) close() {
+func (s *sseResponder) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.beat.Stop()
+	s.heartbeatTimer.Stop()
 }
 
-// write sends the next event.
-func (s *eventStream) write(frame []byte) error {
+// writeEvent writes the next event. The first one begins the response.
+func (s *sseResponder) writeEvent(text []byte) error {
 	if s.closed {
 		return errors.New("the stream has ended")
 	}
@@ -113,32 +117,60 @@ func (s *eventStream) write(frame []byte) error {
 		s.x.bridge.telemetry.FirstEvent(s.x.r.Context(), &s.x.telemetry, s.x.route)
 	}
 	s.last++
-	return s.put(frame)
+	return s.writeRaw(text)
 }
 
-func (s *eventStream) begin() {
+func (s *sseResponder) begin() {
 	h := s.x.w.Header()
-	h.Set("Content-Type", eventStreamType)
+	h.Set("Content-Type", sse.MediaType)
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	h.Set("X-Accel-Buffering", "no") // nginx would delay events
 	s.x.w.WriteHeader(http.StatusOK)
-	s.beat.Reset(s.x.bridge.opts.Heartbeat)
+	s.heartbeatTimer.Reset(s.x.bridge.opts.Timeouts.Heartbeat)
 }
 
-// put writes and flushes within Options.WriteTimeout. A caller that cannot keep up is as good as gone.
-func (s *eventStream) put(p []byte) error {
-	if s.broken != nil {
-		return s.broken
+// writeRaw writes and flushes within Timeouts.Write. A caller that is slower counts as gone.
+func (s *sseResponder) writeRaw(p []byte) error {
+	if s.writeErr != nil {
+		return s.writeErr
 	}
-	s.x.extendWrite()
+	s.x.armWriteDeadline()
 	_, err := s.x.w.Write(p)
 	if err == nil {
 		err = s.rc.Flush()
 	}
 	if err != nil {
-		s.broken = fmt.Errorf("%w: %w", errClientGone, err)
-		return s.broken
+		s.writeErr = fmt.Errorf("%w: %w", errClientGone, err)
+		return s.writeErr
 	}
-	s.x.restWrite()
+	s.x.clearWriteDeadline()
 	return nil
+}
+
+// eventName returns the name of an event, "" for none.
+func eventName(event any) (name string, err error) {
+	if typed, ok := event.(EventTyper); ok {
+		name = typed.EventType()
+	}
+	if name == "result" || name == "error" || name == "gap" || !sse.IsName(name) {
+		return "", fmt.Errorf("event type %q: it must be one line, and not result, error or gap, which are the bridge's own", name)
+	}
+	return name, nil
+}
+
+// encodeEvent returns the JSON of an event of at most limit bytes.
+func encodeEvent(event any, limit int64) ([]byte, error) {
+	data, err := codec.Encode(event)
+	if err != nil {
+		return nil, fmt.Errorf("encode event: %w", err)
+	}
+	return data, eventError(sse.CheckSize(len(data), limit))
+}
+
+// eventError names the settings of the largest event.
+func eventError(err error) error {
+	if size, ok := errors.AsType[*sse.SizeError](err); ok {
+		return fmt.Errorf("%w (%s)", size, responseBound)
+	}
+	return err
 }

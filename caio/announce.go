@@ -18,6 +18,7 @@ import (
 
 	"github.com/smarthaus/caio-bridge-go/contract"
 	"github.com/smarthaus/caio-bridge-go/internal/access"
+	"github.com/smarthaus/caio-bridge-go/internal/announce"
 )
 
 // What follows the end of an announcement's context is bounded: first the attempt to register that may be under way, which
@@ -50,7 +51,7 @@ func (c *Client) Announce(ctx context.Context, ct *contract.Contract) error {
 	for {
 		err := a.step(ctx)
 		if errors.Is(err, ErrInvalidContract) && !a.confirmed {
-			a.enter("refused", err)
+			a.enter(announce.Refused, err)
 			return err
 		}
 		if ctx.Err() != nil {
@@ -65,29 +66,50 @@ func (c *Client) Announce(ctx context.Context, ct *contract.Contract) error {
 	}
 }
 
-// Announcement returns how the announcement of a service by this client stands: "registered", "taken" (another contract
-// holds the id), "unauthorized" (CAIO refuses the token, or there is none), "refused" (CAIO refuses for another reason),
-// "unavailable" (CAIO cannot be asked), "withdrawn", or "" if the service was never announced. It is what was true when
-// CAIO was last asked.
+// Announcement returns the state of a service's announcement by this client, as of the last request to
+// CAIO:
+//
+//   - "registered";
+//   - "conflict": another contract holds the id;
+//   - "unauthorized": CAIO refuses the token, or there is none;
+//   - "refused": CAIO refuses for another reason;
+//   - "unavailable": CAIO does not answer;
+//   - "withdrawn";
+//   - "": the service was never announced.
 func (c *Client) Announcement(serviceID string) string {
 	c.states.mu.Lock()
 	defer c.states.mu.Unlock()
-	return c.states.byID[serviceID]
+	return string(c.states.byID[serviceID])
+}
+
+// ReportAnnouncements calls report at each change of state of an announcement by this client, with its
+// reason. It implements the AnnouncementReporter of package bridge. It may be called more than once,
+// and then all functions are called. report must return soon. [Client.Announce] calls it.
+func (c *Client) ReportAnnouncements(report func(serviceID string, state announce.State, reason error)) {
+	c.states.mu.Lock()
+	defer c.states.mu.Unlock()
+	c.states.reports = append(c.states.reports, report)
 }
 
 // states are the announcements of a client.
 type states struct {
-	mu   sync.Mutex
-	byID map[string]string
+	mu      sync.Mutex
+	byID    map[string]announce.State
+	reports []func(serviceID string, state announce.State, reason error)
 }
 
-func (s *states) set(serviceID, state string) {
+// set stores a state and reports it.
+func (s *states) set(serviceID string, state announce.State, reason error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.byID == nil {
-		s.byID = make(map[string]string)
+		s.byID = make(map[string]announce.State)
 	}
 	s.byID[serviceID] = state
+	reports := s.reports
+	s.mu.Unlock()
+	for _, report := range reports {
+		report(serviceID, state, reason)
+	}
 }
 
 // An announcement is what one call of Announce knows.
@@ -102,7 +124,7 @@ type announcement struct {
 	adopted    bool          // the registration is one that cannot be told from ours
 	unsure     bool          // an attempt to register got no answer: CAIO may have it
 	ttl        time.Duration // of the lease; 0 for none
-	state      string        // last reported
+	state      announce.State
 }
 
 func newAnnouncement(c *Client, ct *contract.Contract) *announcement {
@@ -238,20 +260,20 @@ func (a *announcement) pause(err error) time.Duration {
 
 // report logs err, nil for success, if the last report was another.
 func (a *announcement) report(err error) {
-	state, level, message := "registered", slog.LevelInfo, "registered with CAIO"
+	state, level, message := announce.Registered, slog.LevelInfo, "registered with CAIO"
 	var refusal *Error
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrUnauthorized):
-		state, level, message = "unauthorized", slog.LevelError, "CAIO refuses the token; retrying until it is accepted"
+		state, level, message = announce.Unauthorized, slog.LevelError, "CAIO refuses the token; retrying until it is accepted"
 	case errors.Is(err, errNoToken):
-		state, level, message = "unauthorized", slog.LevelError, "there is no token for CAIO; retrying until there is"
+		state, level, message = announce.Unauthorized, slog.LevelError, "there is no token for CAIO; retrying until there is"
 	case errors.Is(err, ErrAlreadyRegistered):
-		state, level, message = "taken", slog.LevelError, "the service's id is taken by another contract; retrying until that is unregistered"
+		state, level, message = announce.Conflict, slog.LevelError, "the service's id is taken by another contract; retrying until that is unregistered"
 	case errors.As(err, &refusal) && refusal.Status < http.StatusInternalServerError && !refusal.temporary():
-		state, level, message = "refused", slog.LevelError, "CAIO refuses the registration; retrying. Check base URL and dialect"
+		state, level, message = announce.Refused, slog.LevelError, "CAIO refuses the registration; retrying. Check base URL and dialect"
 	default:
-		state, level, message = "unavailable", slog.LevelWarn, "CAIO is not available; retrying"
+		state, level, message = announce.Unavailable, slog.LevelWarn, "CAIO is not available; retrying"
 	}
 	if !a.enter(state, err) {
 		return
@@ -264,13 +286,13 @@ func (a *announcement) report(err error) {
 }
 
 // enter reports whether the state is a new one, and tells it.
-func (a *announcement) enter(state string, err error) bool {
+func (a *announcement) enter(state announce.State, err error) bool {
 	if state == a.state {
 		return false
 	}
 	a.state = state
-	a.client.states.set(a.contract.ID, state)
-	a.client.announced(a.contract.ID, state, err)
+	a.client.states.set(a.contract.ID, state, err)
+	a.client.announced(a.contract.ID, string(state), err)
 	return true
 }
 
@@ -297,6 +319,6 @@ func (a *announcement) withdraw(ended context.Context, c *Client) error {
 		return fmt.Errorf("the registration of %s may have remained: %w", a.contract.ID, err)
 	}
 	a.log.Info("withdrew the registration from CAIO")
-	a.enter("withdrawn", nil)
+	a.enter(announce.Withdrawn, nil)
 	return nil
 }

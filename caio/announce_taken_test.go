@@ -121,7 +121,7 @@ func TestAnnounceWithoutContracts(t *testing.T) {
 		state string
 	}{
 		"looks the same":  {elsewhere(t, ct), "registered"},
-		"another version": {newContract(t, "mine", "1.0.1"), "taken"},
+		"another version": {newContract(t, "mine", "1.0.1"), "conflict"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -48,6 +48,7 @@ type Parameter struct {
 // Options describe the bridge that serves the document.
 type Options struct {
 	Secured         bool // reports if callers need credentials
+	Jobs            bool // reports if calls can become jobs
 	MaxSchemaValues int  // JSON values of a body that the schema engine checks
 }
 
@@ -74,6 +75,9 @@ func Document(c *contract.Contract, endpoints []Endpoint, opts Options) ([]byte,
 	}
 	if !opts.Secured {
 		d.removeSecurity()
+	}
+	if !opts.Jobs {
+		d.removeJobs()
 	}
 	d.root["info"] = info(c)
 	d.root["tags"] = append(tags(c), d.root["tags"].([]any)...)
@@ -258,6 +262,35 @@ func (d *document) removeSecurity() {
 			delete(operation.(object)["responses"].(object), "401")
 		}
 	}
+}
+
+// removeJobs removes jobs and the Idempotency-Key.
+func (d *document) removeJobs() {
+	delete(d.paths, "/jobs/{id}")
+	delete(d.schemas, "Job")
+	for _, item := range d.paths {
+		for _, operation := range item.(object) {
+			operation := operation.(object)
+			delete(operation["responses"].(object), "202")
+			delete(operation["responses"].(object), "409")
+			if parameters, ok := operation["parameters"].([]any); ok {
+				operation["parameters"] = withoutJobs(parameters)
+			}
+		}
+	}
+}
+
+func withoutJobs(parameters []any) (list []any) {
+	for _, p := range parameters {
+		switch p := p.(object); p["name"] {
+		case "Idempotency-Key":
+			continue
+		case "Prefer":
+			p["description"] = "RFC 7240. With wait=SECONDS the call is given up (504) after that time."
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 // clone copies decoded JSON.

@@ -49,7 +49,7 @@ func document(t *testing.T, opts openapi.Options) map[string]any {
 
 func TestReferencesResolveAndNamesAreUnique(t *testing.T) {
 	t.Parallel()
-	doc := document(t, openapi.Options{Secured: true, MaxSchemaValues: 7})
+	doc := document(t, openapi.Options{Secured: true, Jobs: true, MaxSchemaValues: 7})
 	names := map[string]bool{}
 	var check func(v any)
 	check = func(v any) {
@@ -87,13 +87,13 @@ func lookUp(doc any, ref string) any {
 	return doc
 }
 
-func TestOpenBridgeMentionsNoCredentials(t *testing.T) {
+func TestOpenBridgeWithoutJobsMentionsNeither(t *testing.T) {
 	t.Parallel()
 	text, err := json.Marshal(document(t, openapi.Options{})["paths"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, word := range []string{"bearer", "401", "x-max-schema-values\":10000"} {
+	for _, word := range []string{"bearer", "401", "202", "409", "/jobs", "Idempotency-Key", "x-max-schema-values\":10000"} {
 		if strings.Contains(string(text), word) {
 			t.Errorf("the document mentions %s", word)
 		}

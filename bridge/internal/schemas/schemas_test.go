@@ -1,4 +1,4 @@
-package bridge
+package schemas
 
 import (
 	"context"
@@ -30,18 +30,18 @@ api:
 	if err != nil {
 		t.Fatal(err)
 	}
-	checker := newSchemaChecker(recorder)
+	checker := NewChecker(recorder)
 	for range cap(checker.slots) {
 		checker.slots <- struct{}{}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	schema := c.API.Endpoints[0].InputSchema
-	if err := checker.request(ctx, "/x", schema, []byte(`[1]`)); !errors.Is(err, context.Canceled) {
-		t.Errorf("request = %v, want context.Canceled", err)
+	if err := checker.Request(ctx, "/x", schema, []byte(`[1]`)); !errors.Is(err, context.Canceled) {
+		t.Errorf("Request = %v, want context.Canceled", err)
 	}
 	<-checker.slots
-	if err := checker.result(t.Context(), "/x", schema, []byte(`[1]`)); err != nil {
-		t.Errorf("result = %v after a slot is free, want nil", err)
+	if err := checker.Result(t.Context(), "/x", schema, []byte(`[1]`)); err != nil {
+		t.Errorf("Result = %v after a slot is free, want nil", err)
 	}
 }

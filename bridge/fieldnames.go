@@ -10,9 +10,10 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// checkMembers finds fields of the handler's types that only look like members of the schemas. Names are matched exactly,
-// so a field Text stays empty where input_schema has "text", and an answer is refused where output_schema has.
-func checkMembers(e contract.Endpoint, r *Route, faults *faults) {
+// checkFieldNames finds JSON names of the handler's types that differ from the schemas in case only.
+// Names are matched exactly: a field Text would not get the member "text" of a request, and the bridge
+// would refuse an answer with "Text".
+func checkFieldNames(e contract.Endpoint, r *Route, problems *problems) {
 	for _, side := range []struct {
 		member string
 		schema *contract.Schema
@@ -21,26 +22,26 @@ func checkMembers(e contract.Endpoint, r *Route, faults *faults) {
 		{"input_schema", e.InputSchema, r.request},
 		{"output_schema", e.OutputSchema, r.result},
 	} {
-		properties, names := propertiesOf(side.schema), membersOf(side.typ)
+		properties, names := propertiesOf(side.schema), jsonNames(side.typ)
 		for _, field := range slices.Sorted(maps.Keys(names)) {
 			name := names[field]
 			at := slices.IndexFunc(properties, func(p string) bool { return strings.EqualFold(p, name) })
 			if at < 0 || slices.Contains(properties, name) {
 				continue
 			}
-			faults.addf("route %s: the field %s of %s is %q in JSON, but %s has %q: add the tag `json:%[6]q`",
+			problems.addf("route %s: the field %s of %s is %q in JSON, but %s has %q: add the tag `json:%[6]q`",
 				r.pattern, field, side.typ, name, side.member, properties[at])
 		}
 	}
 }
 
-// propertiesOf returns the names that a schema gives the members of an object, as far as it says so at its top.
+// propertiesOf returns the properties at the top of a schema.
 func propertiesOf(schema *contract.Schema) (names []string) {
 	var top struct {
 		Properties map[string]any `json:"properties"`
 	}
 	text, _ := json.Marshal(schema)
-	_ = json.Unmarshal(text, &top) // a schema may be a truth value, too
+	_ = json.Unmarshal(text, &top) // true and false are schemas, too
 	for name := range top.Properties {
 		names = append(names, name)
 	}
@@ -48,8 +49,8 @@ func propertiesOf(schema *contract.Schema) (names []string) {
 	return names
 }
 
-// membersOf returns the names in JSON of a struct's fields, by field, unless the type writes or reads its JSON itself.
-func membersOf(t reflect.Type) map[string]string {
+// jsonNames returns the JSON names of a struct by field, or nil for a type with its own JSON methods.
+func jsonNames(t reflect.Type) map[string]string {
 	if t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}

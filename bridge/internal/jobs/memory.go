@@ -1,19 +1,32 @@
-package jobstore
+package jobs
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"sync"
 )
 
-// memory is a store that lives as long as the process.
+// A Backend keeps records under ids. Its rules are those of bridge.JobStore.
+type Backend interface {
+	Put(id string, value []byte) error
+	Get(id string) ([]byte, error)
+	Delete(ids ...string) error
+	All(f func(id string, value []byte) error) error
+	Writable() error
+	Close() error
+}
+
+var errClosed = errors.New("jobs: the store is closed")
+
+// memory is a Backend that lives as long as the process.
 type memory struct {
 	mu      sync.Mutex
 	records map[string][]byte // nil once closed
 }
 
-// NewMemory returns an empty store.
-func NewMemory() Store { return &memory{records: map[string][]byte{}} }
+// NewMemory returns an empty Backend in memory.
+func NewMemory() Backend { return &memory{records: map[string][]byte{}} }
 
 func (m *memory) Put(id string, value []byte) error {
 	return m.do(func() error {
@@ -24,10 +37,7 @@ func (m *memory) Put(id string, value []byte) error {
 
 func (m *memory) Get(id string) (value []byte, err error) {
 	err = m.do(func() error {
-		var ok bool
-		if value, ok = m.records[id]; !ok {
-			return ErrNotFound
-		}
+		value = m.records[id]
 		return nil
 	})
 	return value, err
@@ -53,6 +63,8 @@ func (m *memory) All(f func(string, []byte) error) error {
 	})
 }
 
+func (m *memory) Writable() error { return nil }
+
 func (m *memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -64,7 +76,7 @@ func (m *memory) do(f func() error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.records == nil {
-		return ErrClosed
+		return errClosed
 	}
 	return f()
 }

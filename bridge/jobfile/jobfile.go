@@ -1,4 +1,5 @@
-package jobstore
+// Package jobfile keeps the jobs of a bridge in a file.
+package jobfile
 
 import (
 	"bytes"
@@ -13,30 +14,35 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"github.com/smarthaus/caio-bridge-go/bridge"
 	"github.com/smarthaus/caio-bridge-go/internal/storefault"
 )
 
-// lockTimeout is how long to wait for a process that is on its way out.
+// lockTimeout is the time to wait for another process to close the file.
 const lockTimeout = 2 * time.Second
 
-// bucket names the layout of the file, so that a later one can be told apart.
+// bucket names the layout of the file, so that another layout can have another name.
 var bucket = []byte("records-1")
 
-// file is a store in a bbolt file: every Put and Delete is a transaction that is on the disk when it returns.
+var errClosed = errors.New("jobfile: the store is closed")
+
+// file is a store in a bbolt file. Each Put and Delete is a transaction on the disk when it returns.
 type file struct {
 	path string
 
 	mu     sync.RWMutex // held for writing while db is replaced
-	db     *bbolt.DB    // read-only, or nil, as long as the file system takes no data
+	db     *bbolt.DB    // read-only or nil while the file system takes no data
+	fault  error        // why it takes no data; nil with a writable db
 	closed bool
 }
 
-// OpenFile opens the store at path. If there is no file, OpenFile makes one that only its owner can read. A file that is
-// damaged, or in use by another process, is an error.
+// Open opens the store at path for [bridge.JobOptions].Store. It creates a missing file, readable by
+// its owner only. A file that is damaged, or in use by another process, is an error. One process at a
+// time can use the file.
 //
-// On a file system that is full or read-only (see [storefault.Unwritable]) OpenFile returns a Store and an error. That
-// Store has the records of the file. Its Put and Delete fail until the file system takes data again.
-func OpenFile(path string) (Store, error) {
+// On a file system that is full or read-only Open returns a store with the records of the file. Its
+// Put and Delete fail until the file system takes data again.
+func Open(path string) (bridge.JobStore, error) {
 	f := &file{path: path}
 	err := f.open()
 	if err == nil {
@@ -49,14 +55,15 @@ func OpenFile(path string) (Store, error) {
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		err = at.Err // the path is in the error below
 	}
-	err = fmt.Errorf("jobstore: open %s: %w", path, err)
+	err = fmt.Errorf("jobfile: open %s: %w", path, err)
 	if unwritable {
-		return f, err
+		f.fault = err
+		return f, nil
 	}
 	return nil, err
 }
 
-// open sets db. If the file system takes no data, db is read-only, or nil if there is no file to read.
+// open sets db. If the file system takes no data, db becomes read-only, or nil without a file.
 func (f *file) open() error {
 	info, err := os.Stat(f.path)
 	isNew := errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
@@ -65,16 +72,16 @@ func (f *file) open() error {
 		return err
 	}
 	if isNew {
-		_ = os.Remove(f.path) // bbolt may have written a part of its first pages, which it would take for damage
+		_ = os.Remove(f.path) // bbolt would take a part of its first pages for damage
 	} else if readable, failed := f.openBolt(&bbolt.Options{Timeout: lockTimeout, ReadOnly: true}); failed == nil {
 		f.db = readable
 	}
 	return err
 }
 
-// openBolt writes nothing to a file that is there: on a full disk that would fail.
+// openBolt opens the file without a write to an existing one, which would fail on a full disk.
 func (f *file) openBolt(opts *bbolt.Options) (db *bbolt.DB, err error) {
-	err = f.guarded(func() (err error) {
+	err = f.recovering(func() (err error) {
 		if db, err = bbolt.Open(f.path, 0o600, opts); err != nil {
 			return err
 		}
@@ -84,7 +91,7 @@ func (f *file) openBolt(opts *bbolt.Options) (db *bbolt.DB, err error) {
 		})
 	})
 	if err != nil && db != nil {
-		_ = f.guarded(db.Close)
+		_ = f.recovering(db.Close)
 		db = nil
 	}
 	return db, err
@@ -96,12 +103,9 @@ func (f *file) Put(id string, value []byte) error {
 
 func (f *file) Get(id string) (value []byte, err error) {
 	err = f.view(func(b *bbolt.Bucket) error {
-		value = bytes.Clone(b.Get([]byte(id))) // what Get returns is part of the file
+		value = bytes.Clone(b.Get([]byte(id))) // the original is part of the mapped file
 		return nil
 	})
-	if err == nil && value == nil {
-		err = ErrNotFound
-	}
 	return value, err
 }
 
@@ -125,6 +129,12 @@ func (f *file) All(each func(string, []byte) error) error {
 	})
 }
 
+func (f *file) Writable() error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.fault
+}
+
 func (f *file) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -132,7 +142,7 @@ func (f *file) Close() error {
 	if f.db == nil {
 		return nil
 	}
-	return f.guarded(f.db.Close)
+	return f.recovering(f.db.Close)
 }
 
 func (f *file) update(verb string, change func(*bbolt.Bucket) error) error {
@@ -140,7 +150,7 @@ func (f *file) update(verb string, change func(*bbolt.Bucket) error) error {
 	if err == nil {
 		f.mu.RLock()
 		defer f.mu.RUnlock()
-		err = f.guarded(func() error {
+		err = f.recovering(func() error {
 			return f.db.Update(func(tx *bbolt.Tx) error {
 				b, err := tx.CreateBucketIfNotExists(bucket)
 				if err != nil {
@@ -150,8 +160,8 @@ func (f *file) update(verb string, change func(*bbolt.Bucket) error) error {
 			})
 		})
 	}
-	if err != nil && !errors.Is(err, ErrClosed) {
-		return fmt.Errorf("jobstore: %s %s: %w", verb, f.path, err)
+	if err != nil && !errors.Is(err, errClosed) {
+		return fmt.Errorf("jobfile: %s %s: %w", verb, f.path, err)
 	}
 	return err
 }
@@ -162,7 +172,7 @@ func (f *file) makeWritable() error {
 	writable, closed := f.db != nil && !f.db.IsReadOnly(), f.closed
 	f.mu.RUnlock()
 	if closed {
-		return ErrClosed
+		return errClosed
 	}
 	if writable {
 		return nil
@@ -170,30 +180,31 @@ func (f *file) makeWritable() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
-		return ErrClosed
+		return errClosed
 	}
 	if f.db != nil {
 		if !f.db.IsReadOnly() { // another caller has opened it
 			return nil
 		}
-		if err := f.guarded(f.db.Close); err != nil {
+		if err := f.recovering(f.db.Close); err != nil {
 			return err
 		}
 	}
-	return f.open()
+	f.fault = f.open()
+	return f.fault
 }
 
-// view calls look with the records, unless there are none yet.
+// view calls look with the bucket of records, if there is one.
 func (f *file) view(look func(*bbolt.Bucket) error) error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if f.closed {
-		return ErrClosed
+		return errClosed
 	}
 	if f.db == nil {
 		return nil
 	}
-	return f.guarded(func() error {
+	return f.recovering(func() error {
 		return f.db.View(func(tx *bbolt.Tx) error {
 			if b := tx.Bucket(bucket); b != nil {
 				return look(b)
@@ -203,9 +214,9 @@ func (f *file) view(look func(*bbolt.Bucket) error) error {
 	})
 }
 
-// guarded makes errors of what bbolt panics about, which is a damaged file, and of reading a file that was cut off: it is
-// mapped into memory, so that is a fault.
-func (f *file) guarded(do func() error) (err error) {
+// recovering turns panics of bbolt, which mean a damaged file, into errors. A read beyond the end of
+// a truncated file is a memory fault, because the file is mapped.
+func (f *file) recovering(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
@@ -214,7 +225,7 @@ func (f *file) guarded(do func() error) (err error) {
 	}()
 	err = do()
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		return ErrClosed
+		return errClosed
 	}
 	return err
 }

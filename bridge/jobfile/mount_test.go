@@ -1,6 +1,6 @@
 //go:build linux
 
-package jobstore_test
+package jobfile_test
 
 import (
 	"path/filepath"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobstore"
+	"github.com/smarthaus/caio-bridge-go/bridge/jobfile"
 	"github.com/smarthaus/caio-bridge-go/internal/storefault"
 )
 
@@ -40,9 +40,9 @@ func TestReadOnlyFileSystem(t *testing.T) {
 			}
 		}
 		remount(syscall.MS_RDONLY)
-		s, err := jobstore.OpenFile(path)
-		if s == nil || !storefault.Unwritable(err) {
-			t.Fatalf("OpenFile(%s) = %v, %v, want a store and an error that names the fault", name, s, err)
+		s, err := jobfile.Open(path)
+		if err != nil || !storefault.Unwritable(s.Writable()) {
+			t.Fatalf("Open(%s) = %v, %v, want a store that names the error of the file system", name, s, err)
 		}
 		for range 2 {
 			if err := s.Put("b", []byte("1b")); !storefault.Unwritable(err) {
