@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
 	"github.com/smarthaus/caio-bridge-go/internal/text"
 )
 
@@ -114,8 +115,8 @@ func (e *Error) attrs() []slog.Attr {
 		return attrs
 	}
 	attrs = append(attrs, slog.String("cause", e.Cause.Error()))
-	if p, ok := errors.AsType[*panicError](e.Cause); ok {
-		attrs = append(attrs, slog.String("stack", p.stack))
+	if p, ok := errors.AsType[*panics.Error](e.Cause); ok {
+		attrs = append(attrs, slog.String("stack", p.Stack))
 	}
 	return attrs
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
 	"github.com/smarthaus/caio-bridge-go/contract"
 	httpaccess "github.com/smarthaus/caio-bridge-go/internal/access"
 	"github.com/smarthaus/caio-bridge-go/internal/announce"
@@ -153,7 +154,7 @@ func (b *Bridge) keepAnnounced(ctx context.Context) error {
 		current, stop := context.WithCancel(ctx)
 		c, err := b.nextAnnouncement(stop)
 		if err == nil && b.waitReady(current) {
-			err = recovering(func() error { return b.opts.Announcer.Announce(current, c) })
+			err = panics.Recover(func() error { return b.opts.Announcer.Announce(current, c) })
 		}
 		stopped := current.Err() != nil
 		switch {

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/fieldnames"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/parameters"
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
@@ -19,7 +22,7 @@ type operation struct {
 	Route
 	opLimits
 	endpoint   contract.Endpoint
-	parameters parameters
+	parameters parameters.Set // parameters of a request without a body
 }
 
 // builtinPaths belong to the bridge. The contract may list them with GET.
@@ -57,12 +60,16 @@ func bind(c *contract.Contract, p Provider, opts *Options) ([]operation, error) 
 		}
 		checkEndpoint(e, &problems)
 		checkFieldNames(e, &r, &problems)
-		parameters, err := newParameters(e)
+		var query parameters.Set
+		var err error
+		if !hasBody(e.Method) {
+			query, err = parameters.New(e)
+		}
 		if err != nil {
 			problems.addf("endpoint %s: input_schema: %w", e, err)
 		}
 		e.InputSchema, e.OutputSchema = withMaxValues(e.InputSchema, opts), withMaxValues(e.OutputSchema, opts)
-		operations = append(operations, operation{r, newOpLimits(c, &r, opts), e, parameters})
+		operations = append(operations, operation{r, newOpLimits(c, &r, opts), e, query})
 	}
 	for _, pattern := range slices.Sorted(maps.Keys(routes)) {
 		problems.addf("route %s has no endpoint in the contract: add it to api.endpoints, or remove the route", pattern)
@@ -117,6 +124,23 @@ func checkEndpoint(e contract.Endpoint, problems *problems) {
 			if err := s.schema.Compile(); err != nil {
 				problems.addf("endpoint %s: %s: %w", e, s.member, err)
 			}
+		}
+	}
+}
+
+// checkFieldNames refuses fields that would never match the schemas.
+func checkFieldNames(e contract.Endpoint, r *Route, problems *problems) {
+	for _, side := range []struct {
+		member string
+		schema *contract.Schema
+		typ    reflect.Type
+	}{
+		{"input_schema", e.InputSchema, r.request},
+		{"output_schema", e.OutputSchema, r.result},
+	} {
+		for _, m := range fieldnames.Mismatches(side.schema, side.typ) {
+			problems.addf("route %s: the field %s of %s is %q in JSON, but %s has %q: add the tag `json:%[6]q`",
+				r.pattern, m.Field, side.typ, m.Name, side.member, m.Property)
 		}
 	}
 }

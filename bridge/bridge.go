@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/bodies"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/inflight"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/schemas"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/telemetry"
@@ -58,9 +59,9 @@ type Bridge struct {
 	announcement announcement
 
 	draining   atomic.Bool
-	closed     func() error // runs Close once
-	inFlight   counter      // admitted calls and requests of Options.Handlers, until their handler returns
-	goroutines counter      // goroutines of handlers, jobs and health checks
+	closed     func() error     // runs Close once
+	inFlight   inflight.Counter // admitted calls and requests of Options.Handlers, until their handler returns
+	goroutines inflight.Counter // goroutines of handlers, jobs and health checks
 }
 
 // New binds the contract to the provider. A nil opts means the defaults.

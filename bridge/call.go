@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
@@ -119,8 +121,8 @@ func (b *Bridge) callMounted(x *exchange, h http.Handler) error {
 	if err := b.checkAccess(x); err != nil {
 		return err
 	}
-	b.inFlight.add()
-	defer b.inFlight.done()
+	b.inFlight.Add()
+	defer b.inFlight.Done()
 	h.ServeHTTP(x.w, x.r)
 	return nil
 }
@@ -192,15 +194,15 @@ func (b *Bridge) admit(x *exchange) (release func(), err error) {
 		defer cancel()
 	}
 	admission, err := b.limiter.Admit(ctx, x.principal)
-	setQuotaHeaders(x.w.Header(), admission.Quotas)
+	header.SetQuotas(x.w.Header(), admission.Quotas)
 	if err != nil {
 		err = refusal(x.r.Context(), err)
 		b.telemetry.Refused(x.r.Context(), x.route, publicError(err).Clause)
 		return nil, err
 	}
-	b.inFlight.add()
+	b.inFlight.Add()
 	release = func() {
-		defer b.inFlight.done()
+		defer b.inFlight.Done()
 		if admission.Release != nil {
 			admission.Release()
 		}
@@ -253,8 +255,7 @@ func (b *Bridge) invoke(x *exchange, op *operation, req any, release func(), to 
 		defer unwatch()
 	}
 	x.service.provider.acquire()
-	b.goroutines.add()
-	go b.handle(ctx, c)
+	b.goroutines.Go(func() { b.handle(ctx, c) })
 	body, err := c.wait(ctx, to)
 	if err == nil {
 		err = b.checkResult(ctx, x.route, body, op)
@@ -290,11 +291,10 @@ type outcome struct {
 // handle runs the handler and frees the call's slot. A panic of the handler, its types, the limiter or
 // telemetry becomes the call's error: on this goroutine it would end the process.
 func (b *Bridge) handle(ctx context.Context, c *handlerCall) {
-	defer b.goroutines.done()
 	defer b.releaseService(c.exchange.service)
 	o := outcome{err: errGoexit}
 	defer func() { c.done <- o }()
-	o.err = recovering(func() error {
+	o.err = panics.Recover(func() error {
 		defer c.release() // before the caller has the answer, and may call again
 		result, err := b.callProvider(ctx, c)
 		if err == nil {
@@ -338,7 +338,7 @@ func (c *handlerCall) wait(ctx context.Context, to responder) ([]byte, error) {
 // callError returns the public error of a failed call: of the caller that left, the bridge that stops,
 // the deadline, or the handler.
 func callError(ctx context.Context, err error) *Error {
-	if isPanic(err) {
+	if panics.Is(err) {
 		return publicError(err) // a defect, even if ctx has ended
 	}
 	cause := context.Cause(ctx)

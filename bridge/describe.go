@@ -53,7 +53,7 @@ func endpointsOf(operations []operation) []openapi.Endpoint {
 			Capabilities: op.serves,
 			Streams:      op.streams,
 			HasBody:      hasBody(op.endpoint.Method),
-			Parameters:   op.parameters.describe(),
+			Parameters:   op.parameters.Describe(),
 		})
 	}
 	return endpoints

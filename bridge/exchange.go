@@ -2,15 +2,13 @@ package bridge
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
-	"fmt"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/bodies"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/telemetry"
 )
 
@@ -45,7 +43,7 @@ func newExchange(b *Bridge, w http.ResponseWriter, r *http.Request) *exchange {
 		service:     b.acquireService(),
 		w:           &responseWriter{ResponseWriter: w},
 		start:       time.Now(),
-		id:          requestID(r),
+		id:          header.RequestID(r.Header),
 		bodyPending: r.ContentLength != 0,
 	}
 	began := false
@@ -82,22 +80,6 @@ func Principal(ctx context.Context) string {
 	return ""
 }
 
-// requestID returns the caller's id if it is harmless in logs and headers, or else a new one.
-func requestID(r *http.Request) string {
-	id := r.Header.Get("X-Request-Id")
-	if id == "" || len(id) > 128 {
-		return rand.Text()
-	}
-	for _, c := range []byte(id) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == ':':
-		default:
-			return rand.Text()
-		}
-	}
-	return id
-}
-
 // fail records err for the log and sends it, unless a response has begun. It also answers a caller
 // that looks gone: one that closed only its half of the connection would read an empty 200.
 func (x *exchange) fail(err error) {
@@ -123,7 +105,7 @@ func (x *exchange) recover() {
 		panic(p)
 	}
 	begun := x.w.status != 0
-	x.fail(newPanicError(p))
+	x.fail(panics.NewError(p))
 	if begun {
 		panic(http.ErrAbortHandler)
 	}
@@ -210,32 +192,3 @@ func (w *responseWriter) FlushError() error {
 }
 
 func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// A panicError is a panic of code outside of the bridge, such as a handler.
-type panicError struct {
-	value any
-	stack string
-}
-
-func newPanicError(value any) *panicError { return &panicError{value, string(debug.Stack())} }
-
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
-
-func isPanic(err error) bool {
-	_, ok := errors.AsType[*panicError](err)
-	return ok
-}
-
-// recovering calls f and turns a panic into an error. Goroutines of the bridge use it: there, a panic
-// would end the process. It also covers the Error method of the error.
-func recovering(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = newPanicError(p)
-		}
-	}()
-	if err = f(); err != nil {
-		_ = err.Error()
-	}
-	return err
-}

@@ -2,28 +2,35 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/probe"
 )
 
-// checkTimeout bounds a health check, as [HealthChecker] documents.
-const checkTimeout = 2 * time.Second
-
-var errHealthTimeout = errors.New("CheckHealth has not returned in time")
-
-// health answers /livez, /readyz and /health. It checks the provider at most once a second.
+// health answers /livez, /readyz and /health.
 type health struct {
 	bridge  *Bridge
 	service *service
+	probe   *probe.Probe // nil for a provider without a health check
+}
 
-	mu        sync.Mutex
-	checkedAt time.Time     // start of the last check
-	inFlight  chan struct{} // closed at the end of the last check
-	err       error         // result of the last check
+func newHealth(b *Bridge, s *service) *health {
+	h := &health{bridge: b, service: s}
+	if checker, ok := s.provider.Provider.(HealthChecker); ok {
+		h.probe = &probe.Probe{Check: checker.CheckHealth, Go: h.goWithProvider}
+	}
+	return h
+}
+
+// goWithProvider keeps the provider open while f runs. The caller of a probe has acquired the service.
+func (h *health) goWithProvider(f func()) {
+	h.service.provider.acquire()
+	h.bridge.goroutines.Go(func() {
+		defer h.bridge.releaseService(h.service)
+		f()
+	})
 }
 
 // check returns the reason why the bridge takes no calls, or nil.
@@ -34,59 +41,12 @@ func (h *health) check(ctx context.Context) error {
 	return h.checkProvider(ctx)
 }
 
-// checkProvider returns the result of the provider's health check, or errHealthTimeout. The caller has
-// acquired the service.
+// checkProvider returns the result of the provider's health check.
 func (h *health) checkProvider(ctx context.Context) error {
-	checker, ok := h.service.provider.Provider.(HealthChecker)
-	if !ok {
+	if h.probe == nil {
 		return nil
 	}
-	finished, left := h.startCheck(ctx, checker)
-	late := time.NewTimer(left)
-	defer late.Stop()
-	select {
-	case <-finished:
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return h.err
-	case <-late.C:
-		return errHealthTimeout
-	}
-}
-
-// startCheck starts a health check unless one is running or is younger than a second. It returns a
-// channel closed on completion and the time left to wait.
-func (h *health) startCheck(ctx context.Context, checker HealthChecker) (finished <-chan struct{}, left time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.inFlight != nil && (time.Since(h.checkedAt) < time.Second || !isClosed(h.inFlight)) {
-		return h.inFlight, checkTimeout + lateGrace - time.Since(h.checkedAt)
-	}
-	h.checkedAt, h.inFlight = time.Now(), make(chan struct{})
-	h.service.provider.acquire()
-	h.bridge.goroutines.add()
-	go func() {
-		defer h.bridge.goroutines.done()
-		defer h.bridge.releaseService(h.service)
-		// Other requests wait for the same check, so it does not end with this request.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
-		defer cancel()
-		err := recovering(func() error { return checker.CheckHealth(ctx) })
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.err = err
-		close(h.inFlight)
-	}()
-	return h.inFlight, checkTimeout + lateGrace
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
+	return h.probe.Run(ctx)
 }
 
 func (h *health) live(x *exchange) {
@@ -161,7 +121,7 @@ func (h *health) report(x *exchange) {
 		ServiceID:     s.contract.ID,
 		Version:       s.contract.Version,
 		UptimeSeconds: int64(time.Since(b.created).Seconds()),
-		InProgress:    b.inFlight.count(),
+		InProgress:    b.inFlight.Count(),
 		Announcement:  b.announcement.current(),
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
 	"github.com/smarthaus/caio-bridge-go/internal/sse"
 )
 
@@ -239,12 +240,10 @@ func (b *Bridge) releaseKeyWhenDone(returned <-chan struct{}, r *jobs.Record) {
 	case <-returned:
 		_ = b.jobs.Delete(r) // the store logs its error
 	default:
-		b.goroutines.add()
-		go func() {
-			defer b.goroutines.done()
+		b.goroutines.Go(func() {
 			<-returned
 			_ = b.jobs.Delete(r)
-		}()
+		})
 	}
 }
 
@@ -280,19 +279,17 @@ func (b *Bridge) startJob(x *exchange, op *operation, req any, release func(), r
 	}
 	b.jobs.SetCancel(r, cancel)
 	x.service.provider.acquire()
-	b.goroutines.add()
-	go func() {
-		defer b.goroutines.done()
+	b.goroutines.Go(func() {
 		defer cancel(nil)
 		state := b.runJob(ctx, job, &long, req, release, returned, r)
-		_ = recovering(func() error { // the outcome is recorded: a panic of meters, log or audit changes nothing
+		_ = panics.Recover(func() error { // the outcome is recorded: a panic of meters, log or audit changes nothing
 			defer ended(string(state.Status), state.Code)
 			call := job.call(state.HTTP)
 			call.Job = r.ID
 			job.report(&call)
 			return nil
 		})
-	}()
+	})
 }
 
 // runJob runs the handler of a job and records the outcome.
@@ -302,7 +299,7 @@ func (b *Bridge) runJob(
 	releaseService := sync.OnceFunc(func() { b.releaseService(job.service) })
 	defer releaseService()
 	to := &jobResponder{jobs: b.jobs, record: r, maxEvent: op.maxResponse}
-	err := recovering(func() error { return b.invoke(job, op, req, release, to) })
+	err := panics.Recover(func() error { return b.invoke(job, op, req, release, to) })
 	state, outcome := succeeded(to.result)
 	if err != nil {
 		job.failure = jobError(ctx, err)
@@ -322,7 +319,7 @@ func (b *Bridge) runJob(
 
 // jobError returns the public error of a failed job, which has no caller that could leave.
 func jobError(ctx context.Context, err error) *Error {
-	if !isPanic(err) {
+	if !panics.Is(err) {
 		switch cause := context.Cause(ctx); {
 		case errors.Is(cause, jobs.ErrCancelled):
 			return &Error{Code: codeCancelled, Detail: "The job was cancelled.", Cause: err}
@@ -451,7 +448,7 @@ func (b *Bridge) writeJob(x *exchange, r *jobs.Record, status int) error {
 		Created: c.Created.UTC(), Finished: c.Finished.UTC(),
 	}
 	if c.Status == jobs.Running {
-		x.w.Header().Set("Retry-After", strconv.Itoa(ceilSeconds(pollAfter(time.Since(c.Created)))))
+		x.w.Header().Set("Retry-After", strconv.Itoa(header.Seconds(pollAfter(time.Since(c.Created)))))
 	} else {
 		outcome, err := b.jobs.Outcome(r)
 		if err != nil {

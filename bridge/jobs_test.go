@@ -200,6 +200,7 @@ func TestJobEvents(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), nil))
 	url := begin(t, srv.Client(), srv.URL, "one two three")
+	ended(t, srv.Client(), url) // a stream after event 77 of a job that has sent none would have them all
 	const first, second, third, end = "id: 1\nevent: word\ndata: {\"word\":\"ONE\"}\n\n", "id: 2\nevent: word\ndata: {\"word\":\"TWO\"}\n\n",
 		"id: 3\nevent: word\ndata: {\"word\":\"THREE\"}\n\n", "id: end\nevent: result\ndata: {\"loud\":\"ONE TWO THREE\"}\n\n"
 	for last, want := range map[string]string{"": first + second + third + end, "1": second + third + end, "3": end, "77": end} {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -51,7 +52,7 @@ func newProblem(e *Error, instance, requestID string) problem {
 		Code:      e.code(),
 		RequestID: requestID,
 		Retryable: e.retryable(),
-		RetryIn:   ceilSeconds(e.RetryAfter),
+		RetryIn:   header.Seconds(e.RetryAfter),
 		Errors:    e.Fields,
 		Clause:    e.Clause,
 		CAIO:      caioError{Code: strings.ToUpper(e.code()), Message: message, Details: details},
@@ -77,7 +78,7 @@ func writeProblem(w http.ResponseWriter, e *Error, instance, requestID string) e
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	if e.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(ceilSeconds(e.RetryAfter)))
+		h.Set("Retry-After", strconv.Itoa(header.Seconds(e.RetryAfter)))
 	}
 	if e.status() == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", "Bearer") // RFC 9110 section 11.6.1

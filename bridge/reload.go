@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
@@ -134,7 +135,7 @@ func closeProvider(p Provider) error {
 		return nil
 	}
 	closed := make(chan error, 1)
-	go func() { closed <- recovering(closer.Close) }()
+	go func() { closed <- panics.Recover(closer.Close) }()
 	select {
 	case err := <-closed:
 		if err != nil {

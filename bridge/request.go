@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"os"
@@ -56,15 +55,19 @@ func negotiate(r *http.Request, op *operation) (stream bool, err error) {
 // without a body.
 func (b *Bridge) readRequest(x *exchange, op *operation) ([]byte, error) {
 	if !hasBody(x.r.Method) {
-		return op.parameters.read(x.r)
+		body, err := op.parameters.Read(x.r)
+		if err != nil {
+			return nil, &Error{Code: CodeInvalidRequest, Detail: err.Error()}
+		}
+		return body, nil
 	}
-	if err := checkMediaType(x.r.Header); err != nil {
-		return nil, err
+	if detail, ok := header.IsJSON(x.r.Header); !ok {
+		return nil, &Error{Code: codeMediaType, Detail: detail}
 	}
-	compressed, err := contentCoding(x.r.Header)
-	if err != nil {
+	compressed, ok := header.IsGzip(x.r.Header)
+	if !ok {
 		x.w.Header().Set("Accept-Encoding", "gzip") // RFC 9110 section 15.5.16, RFC 7694
-		return nil, err
+		return nil, &Error{Code: codeMediaType, Detail: "Send the body compressed with gzip once, or not at all."}
 	}
 	if x.r.ContentLength > op.maxRequest {
 		return nil, tooLarge(op)
@@ -86,17 +89,6 @@ func (b *Bridge) readRequest(x *exchange, op *operation) ([]byte, error) {
 		return nil, b.bodyError(x, op, err)
 	}
 	return body, nil
-}
-
-func checkMediaType(h http.Header) error {
-	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil || mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json") {
-		return &Error{Code: codeMediaType, Detail: "Send JSON, with Content-Type: application/json."}
-	}
-	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return &Error{Code: codeMediaType, Detail: "Send JSON in UTF-8 (RFC 8259 section 8.1)."}
-	}
-	return nil
 }
 
 // bodyError returns the public error of a body that was not read.
@@ -159,17 +151,6 @@ func (x *exchange) whenStopping(f func()) (forget func()) {
 }
 
 func (x *exchange) isCutOff() bool { return errors.Is(context.Cause(x.r.Context()), errStopping) }
-
-// contentCoding reports if a body is compressed with gzip.
-func contentCoding(h http.Header) (compressed bool, err error) {
-	switch strings.ToLower(strings.TrimSpace(strings.Join(h.Values("Content-Encoding"), ","))) {
-	case "", "identity":
-		return false, nil
-	case "gzip", "x-gzip": // synonyms by RFC 9110 section 8.4.1.3
-		return true, nil
-	}
-	return false, &Error{Code: codeMediaType, Detail: "Send the body compressed with gzip once, or not at all."}
-}
 
 // decompress reads at most one byte beyond the limit, so that a small body cannot take much memory.
 func (x *exchange) decompress(body []byte, op *operation) ([]byte, error) {

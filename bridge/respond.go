@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
-	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -134,42 +132,4 @@ func (op *operation) watchIdle(
 		clock.Reset(allowed)
 		return err
 	}, clock.Stop
-}
-
-// setQuotaHeaders sets RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10).
-func setQuotaHeaders(h http.Header, quotas []limits.Quota) {
-	if len(quotas) == 0 {
-		return
-	}
-	text := make([]byte, 0, 256) // both values
-	for i, q := range quotas {
-		if i > 0 {
-			text = append(text, ", "...)
-		}
-		text = appendItem(text, q.Name, ";q=", q.Limit, ";w=", ceilSeconds(q.Window))
-	}
-	policy := len(text)
-	for i, q := range quotas {
-		if i > 0 {
-			text = append(text, ", "...)
-		}
-		text = appendItem(text, q.Name, ";r=", q.Remaining, ";t=", ceilSeconds(q.Reset))
-	}
-	both := string(text)
-	h["Ratelimit-Policy"] = []string{both[:policy]} // canonical names, as Set would write them
-	h["Ratelimit"] = []string{both[policy:]}
-}
-
-// appendItem appends a string with two integer parameters (structured fields, RFC 9651).
-func appendItem(b []byte, name, p string, m int, q string, n int) []byte {
-	b = strconv.AppendInt(append(strconv.AppendQuote(b, name), p...), int64(m), 10)
-	return strconv.AppendInt(append(b, q...), int64(n), 10)
-}
-
-func ceilSeconds(d time.Duration) int {
-	seconds := d / time.Second
-	if d%time.Second > 0 {
-		seconds++
-	}
-	return int(seconds)
 }

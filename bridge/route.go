@@ -114,7 +114,7 @@ func (b *Bridge) newService(c *contract.Contract, p *providerRef) (*service, err
 		mux:      http.NewServeMux(),
 		methods:  map[string][]string{},
 	}
-	s.health = &health{bridge: b, service: s}
+	s.health = newHealth(b, s)
 	if !b.opts.Jobs.off() {
 		s.handle(http.MethodGet, jobPattern, withOwnedJob(b.showJob))
 		s.handle(http.MethodDelete, jobPattern, withOwnedJob(b.deleteJob))

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -74,7 +73,7 @@ func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 	case err = <-announceFailed:
 	case err = <-served:
 	}
-	b.log.Info("stopping", "calls_in_progress", b.inFlight.count())
+	b.log.Info("stopping", "calls_in_progress", b.inFlight.Count())
 	withdraw()
 	b.draining.Store(true)
 	b.drain(srv, cancelCalls)
@@ -109,14 +108,14 @@ func (b *Bridge) drain(srv *http.Server, cancelCalls context.CancelCauseFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.opts.Timeouts.Drain)
 	defer cancel()
 	srv.SetKeepAlivesEnabled(false) // callers reconnect, to another instance
-	b.inFlight.wait(ctx)
+	b.inFlight.Wait(ctx)
 	err := srv.Shutdown(ctx)
 	if b.jobs != nil {
 		b.jobs.Wait(ctx)
 	}
 	if err != nil || ctx.Err() != nil {
 		b.log.Warn("cutting off calls that did not finish in time",
-			"calls_in_progress", b.inFlight.count(), "timeout", b.opts.Timeouts.Drain)
+			"calls_in_progress", b.inFlight.Count(), "timeout", b.opts.Timeouts.Drain)
 	}
 	if b.jobs != nil {
 		b.jobs.Stop() // before cancelCalls, so that streams that follow a job get its end
@@ -126,55 +125,7 @@ func (b *Bridge) drain(srv *http.Server, cancelCalls context.CancelCauseFunc) {
 	defer cancel()
 	_ = srv.Shutdown(ctx) // lets the calls answer
 	_ = srv.Close()
-	if !b.goroutines.wait(ctx) {
-		b.log.Error("handlers or health checks ignore that their context has ended", "calls_in_progress", b.inFlight.count())
-	}
-}
-
-// A counter counts work in progress. Its zero value is ready to use, by several goroutines.
-type counter struct {
-	mu   sync.Mutex
-	n    int64
-	zero chan struct{} // closed when n becomes 0; nil without a waiter
-}
-
-func (c *counter) add() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n++
-}
-
-func (c *counter) done() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.n--; c.n == 0 && c.zero != nil {
-		close(c.zero)
-		c.zero = nil
-	}
-}
-
-func (c *counter) count() int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.n
-}
-
-// wait waits until the count is zero. It reports false if ctx ends first.
-func (c *counter) wait(ctx context.Context) bool {
-	c.mu.Lock()
-	if c.n == 0 {
-		c.mu.Unlock()
-		return true
-	}
-	if c.zero == nil {
-		c.zero = make(chan struct{})
-	}
-	zero := c.zero
-	c.mu.Unlock()
-	select {
-	case <-zero:
-		return true
-	case <-ctx.Done():
-		return false
+	if !b.goroutines.Wait(ctx) {
+		b.log.Error("handlers or health checks ignore that their context has ended", "calls_in_progress", b.inFlight.Count())
 	}
 }

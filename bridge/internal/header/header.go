@@ -2,11 +2,15 @@
 package header
 
 import (
+	"crypto/rand"
 	"iter"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 )
 
 // MediaRanges returns the media ranges of an Accept header with their weights (RFC 9110 section
@@ -111,4 +115,82 @@ func unquote(field string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// SetQuotas sets RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10).
+func SetQuotas(h http.Header, quotas []limits.Quota) {
+	if len(quotas) == 0 {
+		return
+	}
+	text := make([]byte, 0, 256) // both values
+	for i, q := range quotas {
+		if i > 0 {
+			text = append(text, ", "...)
+		}
+		text = appendItem(text, q.Name, ";q=", q.Limit, ";w=", Seconds(q.Window))
+	}
+	policy := len(text)
+	for i, q := range quotas {
+		if i > 0 {
+			text = append(text, ", "...)
+		}
+		text = appendItem(text, q.Name, ";r=", q.Remaining, ";t=", Seconds(q.Reset))
+	}
+	both := string(text)
+	h["Ratelimit-Policy"] = []string{both[:policy]} // canonical names, as Set would write them
+	h["Ratelimit"] = []string{both[policy:]}
+}
+
+// appendItem appends a string with two integer parameters (structured fields, RFC 9651).
+func appendItem(b []byte, name, p string, m int, q string, n int) []byte {
+	b = strconv.AppendInt(append(strconv.AppendQuote(b, name), p...), int64(m), 10)
+	return strconv.AppendInt(append(b, q...), int64(n), 10)
+}
+
+// Seconds returns a duration in seconds, rounded up.
+func Seconds(d time.Duration) int {
+	seconds := d / time.Second
+	if d%time.Second > 0 {
+		seconds++
+	}
+	return int(seconds)
+}
+
+// IsJSON reports if a body is JSON by its Content-Type. detail says what else to send.
+func IsJSON(h http.Header) (detail string, ok bool) {
+	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json") {
+		return "Send JSON, with Content-Type: application/json.", false
+	}
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return "Send JSON in UTF-8 (RFC 8259 section 8.1).", false
+	}
+	return "", true
+}
+
+// IsGzip reports if a body is compressed with gzip. Another coding is not ok.
+func IsGzip(h http.Header) (compressed, ok bool) {
+	switch strings.ToLower(strings.TrimSpace(strings.Join(h.Values("Content-Encoding"), ","))) {
+	case "", "identity":
+		return false, true
+	case "gzip", "x-gzip": // synonyms by RFC 9110 section 8.4.1.3
+		return true, true
+	}
+	return false, false
+}
+
+// RequestID returns the X-Request-Id if it is harmless in logs and headers, or else a new id.
+func RequestID(h http.Header) string {
+	id := h.Get("X-Request-Id")
+	if id == "" || len(id) > 128 {
+		return rand.Text()
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == ':':
+		default:
+			return rand.Text()
+		}
+	}
+	return id
 }

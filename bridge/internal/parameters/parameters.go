@@ -1,4 +1,5 @@
-package bridge
+// Package parameters reads requests without a body: their path and query become a JSON object.
+package parameters
 
 import (
 	"encoding/json"
@@ -14,9 +15,21 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// parameters are the members of a request without a body, by name. Those of the path come from the
-// endpoint's path, those of the query from its input_schema.
-type parameters map[string]parameter
+// A Set holds the parameters of an endpoint by name. Those of the path come from the endpoint's path,
+// those of the query from its input_schema.
+type Set map[string]parameter
+
+// Errors of Set.Read. Their texts are sentences for the caller.
+const (
+	ErrQuery Error = "The query is not written as name=value&name=value, with %XX for other characters."
+	ErrUTF8  Error = "Path and query are not UTF-8 once %XX is decoded."
+)
+
+// An Error is a constant error.
+type Error string
+
+// Error returns the sentence.
+func (e Error) Error() string { return string(e) }
 
 type parameter struct {
 	inPath   bool
@@ -32,11 +45,9 @@ type object = map[string]any
 // kinds are the JSON types that a schema allows. None means all.
 type kinds []string
 
-func newParameters(e contract.Endpoint) (parameters, error) {
-	p := parameters{}
-	if hasBody(e.Method) {
-		return p, nil
-	}
+// New returns the parameters of an endpoint without a body.
+func New(e contract.Endpoint) (Set, error) {
+	p := Set{}
 	for segment := range strings.SplitSeq(e.Path, "/") {
 		if name, ok := strings.CutPrefix(segment, "{"); ok {
 			name = strings.TrimSuffix(strings.TrimSuffix(name, "}"), "...")
@@ -70,8 +81,8 @@ func newParameters(e contract.Endpoint) (parameters, error) {
 	return p, nil
 }
 
-// describe lists the parameters for the OpenAPI document.
-func (p parameters) describe() (list []openapi.Parameter) {
+// Describe lists the parameters for the OpenAPI document.
+func (p Set) Describe() (list []openapi.Parameter) {
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		q := p[name]
 		list = append(list, openapi.Parameter{Name: name, InPath: q.inPath, Required: q.required, Schema: q.schema})
@@ -93,15 +104,14 @@ func kindsOf(schema any) (k kinds) {
 	return k
 }
 
-// read returns the JSON object of a request's path and query.
-func (p parameters) read(r *http.Request) ([]byte, error) {
+// Read returns the JSON object of a request's path and query. Errors: ErrQuery, ErrUTF8.
+func (p Set) Read(r *http.Request) ([]byte, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		const detail = "The query is not written as name=value&name=value, with %XX for other characters."
-		return nil, &Error{Code: CodeInvalidRequest, Detail: detail} // without err, which repeats some of the query
+		return nil, ErrQuery // without err, which repeats some of the query
 	}
 	if !utf8.ValidString(r.URL.Path) || !isText(query) {
-		return nil, &Error{Code: CodeInvalidRequest, Detail: "Path and query are not UTF-8 once %XX is decoded."}
+		return nil, ErrUTF8
 	}
 	values := map[string]any{}
 	for name, texts := range query {

@@ -1,4 +1,5 @@
-package bridge
+// Package fieldnames compares the JSON names of Go types with the properties of schemas.
+package fieldnames
 
 import (
 	"encoding/json"
@@ -10,29 +11,25 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// checkFieldNames finds JSON names of the handler's types that differ from the schemas in case only.
-// Names are matched exactly: a field Text would not get the member "text" of a request, and the bridge
-// would refuse an answer with "Text".
-func checkFieldNames(e contract.Endpoint, r *Route, problems *problems) {
-	for _, side := range []struct {
-		member string
-		schema *contract.Schema
-		typ    reflect.Type
-	}{
-		{"input_schema", e.InputSchema, r.request},
-		{"output_schema", e.OutputSchema, r.result},
-	} {
-		properties, names := propertiesOf(side.schema), jsonNames(side.typ)
-		for _, field := range slices.Sorted(maps.Keys(names)) {
-			name := names[field]
-			at := slices.IndexFunc(properties, func(p string) bool { return strings.EqualFold(p, name) })
-			if at < 0 || slices.Contains(properties, name) {
-				continue
-			}
-			problems.addf("route %s: the field %s of %s is %q in JSON, but %s has %q: add the tag `json:%[6]q`",
-				r.pattern, field, side.typ, name, side.member, properties[at])
+// A Mismatch is a field with a JSON name that differs from a property in case only.
+type Mismatch struct {
+	Field    string // name of the field
+	Name     string // name in JSON
+	Property string // name in the schema
+}
+
+// Mismatches returns the mismatches of a struct type, ordered by field. Names are matched exactly: a
+// field Text would not get the member "text" of a request, and an answer with "Text" would be refused.
+func Mismatches(schema *contract.Schema, t reflect.Type) (list []Mismatch) {
+	properties, names := propertiesOf(schema), jsonNames(t)
+	for _, field := range slices.Sorted(maps.Keys(names)) {
+		name := names[field]
+		i := slices.IndexFunc(properties, func(p string) bool { return strings.EqualFold(p, name) })
+		if i >= 0 && !slices.Contains(properties, name) {
+			list = append(list, Mismatch{field, name, properties[i]})
 		}
 	}
+	return list
 }
 
 // propertiesOf returns the properties at the top of a schema.
