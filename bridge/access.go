@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	httpaccess "github.com/smarthaus/caio-bridge-go/internal/access"
 	"github.com/smarthaus/caio-bridge-go/internal/text"
@@ -49,23 +48,7 @@ func BearerTokens(tokens map[string]string) func(*http.Request) (string, error) 
 // The principal is the certificate's URI (as SPIFFE has it), else its first DNS name, else its common
 // name. Every certificate that the ClientCAs signed is accepted. To accept fewer, check the name.
 func ClientCertificate(r *http.Request) (principal string, err error) {
-	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
-		return "", errors.New("no verified client certificate")
-	}
-	leaf := r.TLS.VerifiedChains[0][0]
-	switch {
-	case time.Now().After(leaf.NotAfter): // a connection may outlive a certificate
-		return "", errors.New("the client certificate has expired since the connection began")
-	case len(leaf.URIs) > 1:
-		return "", errors.New("the client certificate has several URIs: which of them names the caller is not clear")
-	case len(leaf.URIs) == 1:
-		return leaf.URIs[0].String(), nil
-	case len(leaf.DNSNames) > 0:
-		return leaf.DNSNames[0], nil
-	case leaf.Subject.CommonName != "":
-		return leaf.Subject.CommonName, nil
-	}
-	return "", errors.New("the client certificate has no URI, DNS name or common name")
+	return httpaccess.CertificateName(r.TLS)
 }
 
 // access decides which requests reach a route: by host, origin, and caller.
@@ -98,26 +81,12 @@ func (o *Options) validateAccess() error {
 		}
 	}
 	for _, origin := range o.AllowedOrigins {
-		if !isSerializedOrigin(origin) {
+		if !httpaccess.IsSerializedOrigin(origin) {
 			errs = append(errs, fmt.Errorf("bridge: Options.AllowedOrigins: %q: write an origin as browsers send it, "+
 				"without a path or wildcard, such as \"https://app.example.com\"", origin))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// isSerializedOrigin reports if a browser sends the origin in this form: in ASCII and lower case,
-// without the default port.
-func isSerializedOrigin(origin string) bool {
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" || origin != strings.ToLower(u.Scheme+"://"+u.Host) || strings.Contains(origin, "*") {
-		return false
-	}
-	if strings.ContainsFunc(u.Host, func(r rune) bool { return r > '~' }) || strings.HasSuffix(u.Host, ":") {
-		return false
-	}
-	port := u.Port()
-	return port == "" || port != map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
 
 // checkHost refuses foreign Host headers on loopback. A web page whose name an attacker made resolve to
@@ -153,7 +122,7 @@ func (a *access) checkOrigin(h http.Header, r *http.Request) (preflight bool, er
 		h.Set("Access-Control-Allow-Origin", origin)
 		h.Set("Access-Control-Expose-Headers",
 			"X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Location, Preference-Applied, Idempotency-Replayed")
-		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		if !httpaccess.IsPreflight(r) {
 			return false, nil
 		}
 		h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
@@ -223,31 +192,23 @@ func (a *access) checkLocalAddr(r *http.Request) error {
 			Detail: "This bridge is not open to other machines. Its operator finds what to do in the log.",
 			Cause:  exposedError(local),
 		}
-	case mayHideOrigin(r) && !httpaccess.IsAddress(r.Host) && !a.hosts.ContainsOrLoopback(r.Host):
+	case httpaccess.MayHideOrigin(r) && !httpaccess.IsAddress(r.Host) && !a.hosts.ContainsOrLoopback(r.Host):
 		return unknownHost(r)
 	}
 	return nil
-}
-
-// mayHideOrigin reports if a request without Origin may come from a web page: browsers send none
-// with GET and HEAD to the page's own host.
-func mayHideOrigin(r *http.Request) bool {
-	fetched := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Header.Get("Sec-Fetch-Site") != ""
-	return fetched && r.Header.Get("Origin") == ""
 }
 
 // checkFetchMetadata refuses requests that pages of other sites make without an Origin, such as GET
 // for an image. The page would learn nothing, but the call would run
 // (https://www.w3.org/TR/fetch-metadata/).
 func checkFetchMetadata(r *http.Request) error {
-	site := r.Header.Get("Sec-Fetch-Site")
-	if r.Header.Get("Origin") != "" || site != "cross-site" && site != "same-site" {
+	if !httpaccess.IsCrossSiteFetch(r) {
 		return nil
 	}
 	return &Error{
 		Code:   CodeForbidden,
 		Detail: "Web pages of other sites may not call this bridge.",
-		Cause:  fmt.Errorf("Sec-Fetch-Site is %s", site),
+		Cause:  fmt.Errorf("Sec-Fetch-Site is %s", r.Header.Get("Sec-Fetch-Site")),
 	}
 }
 

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,8 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/bounds"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/fieldnames"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/parameters"
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
@@ -20,7 +19,7 @@ import (
 // An operation is a route and the endpoint of the contract that it serves.
 type operation struct {
 	Route
-	opLimits
+	bounds.Bounds
 	endpoint   contract.Endpoint
 	parameters parameters.Set // parameters of a request without a body
 }
@@ -69,7 +68,7 @@ func bind(c *contract.Contract, p Provider, opts *Options) ([]operation, error) 
 			problems.addf("endpoint %s: input_schema: %w", e, err)
 		}
 		e.InputSchema, e.OutputSchema = withMaxValues(e.InputSchema, opts), withMaxValues(e.OutputSchema, opts)
-		operations = append(operations, operation{r, newOpLimits(c, &r, opts), e, query})
+		operations = append(operations, operation{r, boundsOf(c, &r, opts), e, query})
 	}
 	for _, pattern := range slices.Sorted(maps.Keys(routes)) {
 		problems.addf("route %s has no endpoint in the contract: add it to api.endpoints, or remove the route", pattern)
@@ -171,9 +170,10 @@ func checkConstraints(c *contract.Contract, p Provider, problems *problems) {
 		problems.addf("constraints.context_length.max_tokens is %d, but the provider cannot count tokens: implement bridge.TokenCounter, or remove the limit", c.Constraints.MaxContextTokens)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Constraints.Other)) {
-		if _, ok := contractLimits[name]; ok {
-			checkLimit(name, c.Constraints.Other[name], problems)
-		} else if !strings.HasPrefix(name, "x-") {
+		known, err := bounds.Check(name, c.Constraints.Other[name])
+		if err != nil {
+			problems.addf("%w", err)
+		} else if !known && !strings.HasPrefix(name, "x-") {
 			problems.addf("constraints.%s: nothing enforces it: remove it, or name it x-%s if it is a remark", name, name)
 		}
 	}
@@ -200,73 +200,16 @@ func (f *problems) err(c *contract.Contract) error {
 	return fmt.Errorf("bridge: contract %s %s and the provider do not fit:\n%w", c.ID, c.Version, errors.Join(*f...))
 }
 
-// opLimits bound one call of an operation. The contract has precedence over the route, and the route
+// boundsOf returns the bounds of an operation. The contract has precedence over the route, and the route
 // over the options.
-type opLimits struct {
-	total       time.Duration // time of the whole call
-	deadline    *deadline     // cause of a call that takes longer than total
-	firstEvent  time.Duration // time to the first event or the answer of a stream; 0 means total
-	idle        time.Duration // time between events of a stream, and from the last one to the answer
-	maxRequest  int64         // bytes of a decompressed body
-	maxResponse int64         // bytes of a result or an event
-
-	requestClause, responseClause string // clauses of maxRequest and maxResponse; "" if the options set them
-}
-
-// A deadline is the cause of the end of a call that took too long.
-type deadline struct {
-	clause string // clause of the contract, "" if a route, an option or the caller set the time
-}
-
-func (*deadline) Error() string { return "the call took longer than its route allows" }
-
-// contractLimits are the constraints that opLimits enforce, with the largest value of each.
-var contractLimits = map[string]int64{
-	"timeout_ms":         24 * 60 * 60 * 1000,
-	"max_request_bytes":  1 << 30,
-	"max_response_bytes": 1 << 30,
-}
-
-func newOpLimits(c *contract.Contract, r *Route, opts *Options) opLimits {
-	value := func(name string) int64 {
-		n, _ := integer(c.Constraints.Other[name])
-		return n
-	}
-	clause := func(name string) string {
-		if value(name) == 0 {
-			return ""
-		}
-		return "constraints." + name
-	}
-	return opLimits{
-		total:       cmp.Or(time.Duration(value("timeout_ms"))*time.Millisecond, r.timeout),
-		deadline:    &deadline{clause("timeout_ms")},
-		firstEvent:  opts.Timeouts.FirstEvent,
-		idle:        opts.Timeouts.Idle,
-		maxRequest:  cmp.Or(value("max_request_bytes"), opts.MaxBodyBytes),
-		maxResponse: cmp.Or(value("max_response_bytes"), opts.MaxResponseBytes),
-
-		requestClause:  clause("max_request_bytes"),
-		responseClause: clause("max_response_bytes"),
-	}
-}
-
-// checkLimit refuses a limit that the bridge could not enforce as written.
-func checkLimit(name string, value any, problems *problems) {
-	if n, ok := integer(value); !ok || n < 1 || n > contractLimits[name] {
-		problems.addf("constraints.%s is %v: write an integer from 1 to %d", name, value, contractLimits[name])
-	}
-}
-
-// integer returns a number of a contract as an integer.
-func integer(value any) (int64, bool) {
-	switch n := value.(type) {
-	case int64:
-		return n, true
-	case float64:
-		return int64(n), n == float64(int64(n))
-	}
-	return 0, false
+func boundsOf(c *contract.Contract, r *Route, opts *Options) bounds.Bounds {
+	return bounds.New(c, bounds.Bounds{
+		Total:       r.timeout,
+		FirstEvent:  opts.Timeouts.FirstEvent,
+		Idle:        opts.Timeouts.Idle,
+		MaxRequest:  opts.MaxBodyBytes,
+		MaxResponse: opts.MaxResponseBytes,
+	})
 }
 
 // withMaxValues applies Options.MaxSchemaValues to a schema. It returns nil for nil.

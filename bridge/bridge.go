@@ -22,6 +22,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/bodies"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/inflight"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/mux"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/schemas"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/telemetry"
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
@@ -112,7 +113,7 @@ func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(err)
 	case preflight:
 		x.w.WriteHeader(http.StatusNoContent)
-	case !isCanonicalPath(r): // ServeMux would redirect, and many clients then send GET instead of POST
+	case !mux.IsCanonical(r): // ServeMux would redirect, and many clients then send GET instead of POST
 		x.service.noRoute(x)
 	case x.bodyPending && !hasBody(r.Method): // RFC 9110 section 9.3.1: it may be request smuggling
 		x.fail(&Error{Code: CodeInvalidRequest, Detail: "Send no body with " + r.Method + ": it would not be read."})

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/bounds"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
@@ -23,7 +24,7 @@ const (
 	admitTimeout = 5 * time.Second
 )
 
-// Causes of the end of a call's context, besides a [deadline]. A caller that left has the plain cause
+// Causes of the end of a call's context, besides a [bounds.Deadline]. A caller that left has the plain cause
 // context.Canceled.
 var (
 	errClientGone = errors.New("the caller is gone")
@@ -81,7 +82,7 @@ func (b *Bridge) call(x *exchange, op *operation) error {
 	}
 	var to responder = jsonResponder{x}
 	if stream {
-		to = newSSEResponder(x, op.maxResponse)
+		to = newSSEResponder(x, op.MaxResponse)
 	}
 	if recording.wanted() {
 		return b.recordedCall(x, op, recording, body, req, to)
@@ -243,7 +244,7 @@ func refusal(ctx context.Context, err error) error {
 // time even if the handler ignores its context. Such a call keeps its slot until the handler returns,
 // because until then it is in progress.
 func (b *Bridge) invoke(x *exchange, op *operation, req any, release func(), to responder) error {
-	ctx, stop := context.WithTimeoutCause(x.r.Context(), op.total, op.deadline)
+	ctx, stop := context.WithTimeoutCause(x.r.Context(), op.Total, op.Deadline)
 	defer stop()
 	defer to.close()
 	c := &handlerCall{exchange: x, op: op, req: req, release: release, done: make(chan outcome, 1)}
@@ -254,7 +255,7 @@ func (b *Bridge) invoke(x *exchange, op *operation, req any, release func(), to 
 		c.send, unwatch = op.watchIdle(ctx, to, c.end)
 		defer unwatch()
 	}
-	x.service.provider.acquire()
+	x.service.provider.Acquire()
 	b.goroutines.Go(func() { b.handle(ctx, c) })
 	body, err := c.wait(ctx, to)
 	if err == nil {
@@ -342,9 +343,9 @@ func callError(ctx context.Context, err error) *Error {
 		return publicError(err) // a defect, even if ctx has ended
 	}
 	cause := context.Cause(ctx)
-	if late, ok := errors.AsType[*deadline](cause); ok {
+	if late, ok := errors.AsType[*bounds.Deadline](cause); ok {
 		const detail = "The call took longer than this operation allows, or than the caller said to wait."
-		return &Error{Code: CodeTimeout, Detail: detail, Clause: late.clause, Cause: err}
+		return &Error{Code: CodeTimeout, Detail: detail, Clause: late.Clause, Cause: err}
 	}
 	switch {
 	case errors.Is(cause, errStopping):

@@ -8,41 +8,40 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/openapi"
 )
 
-// routeDescription serves the contract and the OpenAPI document to callers. Both are encoded once.
-func (b *Bridge) routeDescription(s *service, operations []operation) error {
+// documents returns the handlers of the contract and of the OpenAPI document. Both are encoded once.
+func (b *Bridge) documents(s *service) (asContract, asOpenAPI func(*exchange) error, err error) {
 	c, err := b.advertised(s.contract)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	asJSON, err := c.MarshalJSON()
 	if err != nil {
-		return fmt.Errorf("bridge: describe the contract: %w", err)
+		return nil, nil, fmt.Errorf("bridge: describe the contract: %w", err)
 	}
 	asYAML, err := yaml.Marshal(c)
 	if err != nil {
-		return fmt.Errorf("bridge: describe the contract: %w", err)
+		return nil, nil, fmt.Errorf("bridge: describe the contract: %w", err)
 	}
-	openAPI, err := openapi.Document(s.contract, endpointsOf(operations), openapi.Options{
+	spec, err := openapi.Document(s.contract, endpointsOf(s.operations), openapi.Options{
 		Secured:         s.access.verify != nil,
 		Jobs:            !b.opts.Jobs.off(),
 		MaxSchemaValues: b.opts.MaxSchemaValues,
 	})
 	if err != nil {
-		return fmt.Errorf("bridge: describe the API: %w", err)
+		return nil, nil, fmt.Errorf("bridge: describe the API: %w", err)
 	}
 	inJSON, inYAML := newDocument("application/json", asJSON), newDocument("application/yaml", asYAML)
-	s.describe("/contract", func(r *http.Request) document {
-		if prefersYAML(r) {
-			return inYAML
+	asContract = func(x *exchange) error {
+		if header.PrefersYAML(x.r.Header) {
+			return inYAML.serve(x)
 		}
-		return inJSON
-	})
-	description := newDocument("application/json", openAPI)
-	s.describe("/openapi.json", func(*http.Request) document { return description })
-	return nil
+		return inJSON.serve(x)
+	}
+	return asContract, newDocument("application/json", spec).serve, nil
 }
 
 func endpointsOf(operations []operation) []openapi.Endpoint {
@@ -59,20 +58,6 @@ func endpointsOf(operations []operation) []openapi.Endpoint {
 	return endpoints
 }
 
-// prefersYAML reports if the caller accepts YAML (RFC 9512) by name and JSON with no greater weight.
-func prefersYAML(r *http.Request) bool {
-	var json, yaml float64
-	for mediaType, q := range header.MediaRanges(r.Header) {
-		switch mediaType {
-		case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml":
-			yaml = max(yaml, q)
-		case "application/json":
-			json = max(json, q)
-		}
-	}
-	return yaml > 0 && yaml >= json
-}
-
 // A document does not change until the next reload. Its ETag saves callers a second download.
 type document struct {
 	mediaType string
@@ -81,26 +66,24 @@ type document struct {
 }
 
 func newDocument(mediaType string, body []byte) document {
-	return document{mediaType, body, `"` + digest([]byte(mediaType), body) + `"`}
+	return document{mediaType, body, `"` + jobs.Digest([]byte(mediaType), body) + `"`}
 }
 
-func (s *service) describe(path string, choose func(*http.Request) document) {
-	s.handle(http.MethodGet, path, func(x *exchange) {
-		if err := s.access.authenticate(x); err != nil {
-			x.fail(err)
-			return
-		}
-		d := choose(x.r)
-		x.armWriteDeadline()
-		h := x.w.Header()
-		h.Set("ETag", d.tag)
-		h.Set("Cache-Control", "private, no-cache") // revalidate each time
-		h.Add("Vary", "Accept")
-		if known := x.r.Header.Get("If-None-Match"); known == "*" || strings.Contains(known, d.tag) {
-			x.w.WriteHeader(http.StatusNotModified)
-			return
-		}
-		h.Set("Content-Type", d.mediaType)
-		_, _ = x.w.Write(d.body) // it fails only if the caller has left
-	})
+// serve sends the document to an authenticated caller.
+func (d document) serve(x *exchange) error {
+	if err := x.service.access.authenticate(x); err != nil {
+		return err
+	}
+	x.armWriteDeadline()
+	h := x.w.Header()
+	h.Set("ETag", d.tag)
+	h.Set("Cache-Control", "private, no-cache") // revalidate each time
+	h.Add("Vary", "Accept")
+	if known := x.r.Header.Get("If-None-Match"); known == "*" || strings.Contains(known, d.tag) {
+		x.w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Type", d.mediaType)
+	_, _ = x.w.Write(d.body) // it fails only if the caller has left
+	return nil
 }

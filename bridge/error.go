@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -32,7 +33,7 @@ const (
 	codeKeyInUse        = "idempotency_key_in_use" // 409: the first call with the key has not ended
 	codeKeyReused       = "idempotency_key_reused" // 422: the key came with another request before
 	codeInterrupted     = "interrupted"            // 503, of a job: the bridge stopped before it had ended
-	codeCancelled       = "cancelled"              // 409, of a job: its owner ended it
+	codeCancelled       = jobs.CodeCancelled       // 409, of a job: its owner ended it
 	codeClientGone      = "client_closed_request"  // 499: for the log
 )
 

@@ -9,6 +9,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/bodies"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/response"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/telemetry"
 )
 
@@ -16,7 +17,7 @@ import (
 type exchange struct {
 	bridge  *Bridge
 	service *service
-	w       *responseWriter
+	w       *response.Writer
 	r       *http.Request
 	start   time.Time
 
@@ -40,21 +41,14 @@ type exchangeKey struct{}
 func newExchange(b *Bridge, w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
 		bridge:      b,
-		service:     b.acquireService(),
-		w:           &responseWriter{ResponseWriter: w},
+		w:           &response.Writer{ResponseWriter: w},
 		start:       time.Now(),
 		id:          header.RequestID(r.Header),
 		bodyPending: r.ContentLength != 0,
 	}
-	began := false
-	defer func() {
-		if !began { // the tracer panics
-			b.releaseService(x.service)
-		}
-	}()
 	var ctx context.Context
-	ctx, x.telemetry = b.telemetry.Begin(r, x.start, x.id, x.service.contract.ID)
-	began = true
+	ctx, x.telemetry = b.telemetry.Begin(r, x.start, x.id, b.service.Load().contract.ID)
+	x.service = b.acquireService() // after the tracer, which may panic
 	x.r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	return x
 }
@@ -85,7 +79,7 @@ func Principal(ctx context.Context) string {
 func (x *exchange) fail(err error) {
 	e := publicError(err)
 	x.failure = e
-	if x.w.status != 0 {
+	if x.w.Status != 0 {
 		return
 	}
 	x.armWriteDeadline()
@@ -104,7 +98,7 @@ func (x *exchange) recover() {
 	case p == http.ErrAbortHandler:
 		panic(p)
 	}
-	begun := x.w.status != 0
+	begun := x.w.Status != 0
 	x.fail(panics.NewError(p))
 	if begun {
 		panic(http.ErrAbortHandler)
@@ -117,7 +111,7 @@ func (x *exchange) end() {
 	if !x.deadlineSet {
 		x.armWriteDeadline() // net/http has yet to flush
 	}
-	call := x.call(x.w.status)
+	call := x.call(x.w.Status)
 	x.bridge.telemetry.End(x.r.Context(), &x.telemetry, x.route, call.Status, call.Code)
 	x.report(&call)
 }
@@ -159,36 +153,3 @@ func (x *exchange) addUsage(u Usage) {
 	u.OutputTokens += x.usage.OutputTokens
 	x.usage = u
 }
-
-// A responseWriter records the status. Unwrap gives [http.ResponseController] the connection.
-type responseWriter struct {
-	http.ResponseWriter
-	status int // 0 before the header is written
-}
-
-func (w *responseWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *responseWriter) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(p)
-}
-
-// Flush implements [http.Flusher] for [Options].Handlers.
-func (w *responseWriter) Flush() { _ = w.FlushError() }
-
-// FlushError is the Flush of [http.ResponseController].
-func (w *responseWriter) FlushError() error {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return http.NewResponseController(w.ResponseWriter).Flush()
-}
-
-func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

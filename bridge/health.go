@@ -26,7 +26,7 @@ func newHealth(b *Bridge, s *service) *health {
 
 // goWithProvider keeps the provider open while f runs. The caller of a probe has acquired the service.
 func (h *health) goWithProvider(f func()) {
-	h.service.provider.acquire()
+	h.service.provider.Acquire()
 	h.bridge.goroutines.Go(func() {
 		defer h.bridge.releaseService(h.service)
 		f()
@@ -49,8 +49,8 @@ func (h *health) checkProvider(ctx context.Context) error {
 	return h.probe.Run(ctx)
 }
 
-func (h *health) live(x *exchange) {
-	h.write(x, http.StatusOK, map[string]string{"status": "ok"})
+func (h *health) live(x *exchange) error {
+	return h.write(x, http.StatusOK, map[string]string{"status": "ok"})
 }
 
 // A readinessReport is the body of GET /readyz.
@@ -68,13 +68,13 @@ type check struct {
 	Detail string `json:"detail,omitempty"` // the provider's public error, for authenticated callers
 }
 
-func (h *health) ready(x *exchange) {
+func (h *health) ready(x *exchange) error {
 	status, word := h.readiness(x, "ok", "unavailable")
 	report := readinessReport{Announcement: h.bridge.announcement.current(), Status: word}
 	if x.r.URL.Query().Has("verbose") {
 		report.Checks = h.checks(x)
 	}
-	h.write(x, status, report)
+	return h.write(x, status, report)
 }
 
 func (h *health) checks(x *exchange) []check {
@@ -112,10 +112,10 @@ type healthReport struct {
 	Announcement  AnnouncementState `json:"announcement,omitempty"`
 }
 
-func (h *health) report(x *exchange) {
+func (h *health) report(x *exchange) error {
 	status, word := h.readiness(x, "healthy", "unhealthy")
 	b, s := h.bridge, h.service
-	h.write(x, status, healthReport{
+	return h.write(x, status, healthReport{
 		Status:        word,
 		Service:       s.name(),
 		ServiceID:     s.contract.ID,
@@ -135,15 +135,15 @@ func (h *health) readiness(x *exchange, good, bad string) (status int, word stri
 	return http.StatusServiceUnavailable, bad
 }
 
-func (h *health) write(x *exchange, status int, v any) {
+func (h *health) write(x *exchange, status int, v any) error {
 	x.skipAccessLog = true
 	body, err := codec.Encode(v)
 	if err != nil {
-		x.fail(err)
-		return
+		return err
 	}
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.Header().Set("Cache-Control", "no-store")
 	x.w.WriteHeader(status)
 	_, _ = x.w.Write(body) // it fails only if the caller has left
+	return nil
 }

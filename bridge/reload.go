@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/refcount"
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
@@ -76,17 +75,15 @@ func checkSuccessor(old, c *contract.Contract) error {
 	return nil
 }
 
-// providerRef counts the users of a provider and closes it when the last one is done.
+// providerRef counts the users of a provider and closes it when the last one is done. The users are
+// requests, handlers, health checks, and Bridge.service.
 type providerRef struct {
 	Provider
-	users atomic.Int64 // requests, handlers and health checks, and one for Bridge.service
-	close func() error // runs once
+	*refcount.Ref
 }
 
 func newProviderRef(p Provider) *providerRef {
-	r := &providerRef{Provider: p, close: sync.OnceValue(func() error { return closeProvider(p) })}
-	r.users.Store(1)
-	return r
+	return &providerRef{p, refcount.New(func() error { return closeProvider(p) })}
 }
 
 // wraps reports if p is the provider. Providers that cannot be compared are different.
@@ -94,23 +91,10 @@ func (r *providerRef) wraps(p Provider) bool {
 	return reflect.ValueOf(p).Comparable() && r.Provider == p
 }
 
-// acquire counts one more user. It reports false if the provider has no users any more.
-func (r *providerRef) acquire() bool {
-	for {
-		n := r.users.Load()
-		if n == 0 {
-			return false
-		}
-		if r.users.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
-
 // acquireService returns the current service. Its provider stays open until releaseService.
 func (b *Bridge) acquireService() *service {
 	for {
-		if s := b.service.Load(); s.provider.acquire() {
+		if s := b.service.Load(); s.provider.Acquire() {
 			return s
 		} // else Reload has just replaced it
 	}
@@ -118,10 +102,7 @@ func (b *Bridge) acquireService() *service {
 
 // releaseService ends a use. The last user of a replaced provider closes it.
 func (b *Bridge) releaseService(s *service) {
-	if s.provider.users.Add(-1) > 0 {
-		return
-	}
-	if err := s.provider.close(); err != nil {
+	if err := s.provider.Release(); err != nil {
 		b.log.Warn("the provider that was replaced does not close", "cause", err)
 	}
 }

@@ -11,12 +11,10 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/bodies"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
-	"github.com/smarthaus/caio-bridge-go/internal/sse"
 )
 
 func hasBody(method string) bool {
@@ -26,23 +24,9 @@ func hasBody(method string) bool {
 // negotiate reports if the caller wants events (RFC 9110 section 12.5.1). A route that does not stream
 // answers callers of text/event-stream with JSON if they also accept that.
 func negotiate(r *http.Request, op *operation) (stream bool, err error) {
-	if strings.TrimSpace(strings.Join(r.Header.Values("Accept"), "")) == "" {
-		return false, nil
-	}
-	var json, events float64
-	for mediaType, q := range header.MediaRanges(r.Header) {
-		switch mediaType {
-		case sse.MediaType, "text/*":
-			events = max(events, q)
-		case "application/json", "application/*", "*/*", "application/problem+json":
-			json = max(json, q)
-		}
-	}
-	switch {
-	case op.streams && events > 0 && events >= json:
-		return true, nil
-	case json > 0:
-		return false, nil
+	stream, ok := header.WantsEvents(r.Header, op.streams)
+	if ok {
+		return stream, nil
 	}
 	detail := op.pattern + " answers with application/json."
 	if op.streams {
@@ -69,7 +53,7 @@ func (b *Bridge) readRequest(x *exchange, op *operation) ([]byte, error) {
 		x.w.Header().Set("Accept-Encoding", "gzip") // RFC 9110 section 15.5.16, RFC 7694
 		return nil, &Error{Code: codeMediaType, Detail: "Send the body compressed with gzip once, or not at all."}
 	}
-	if x.r.ContentLength > op.maxRequest {
+	if x.r.ContentLength > op.MaxRequest {
 		return nil, tooLarge(op)
 	}
 	rc := http.NewResponseController(x.w)
@@ -80,7 +64,7 @@ func (b *Bridge) readRequest(x *exchange, op *operation) ([]byte, error) {
 		defer x.whenStopping(interrupt)() // a stop does not wait for the rest of the body
 	}
 	x.body = b.bodies.NewUpload(interrupt)
-	body, err := x.body.Receive(http.MaxBytesReader(x.w, x.r.Body, op.maxRequest), x.r.ContentLength)
+	body, err := x.body.Receive(http.MaxBytesReader(x.w, x.r.Body, op.MaxRequest), x.r.ContentLength)
 	x.bodyPending = err != nil
 	if err == nil && compressed {
 		body, err = x.decompress(body, op)
@@ -156,7 +140,7 @@ func (x *exchange) isCutOff() bool { return errors.Is(context.Cause(x.r.Context(
 func (x *exchange) decompress(body []byte, op *operation) ([]byte, error) {
 	zipped, err := gzip.NewReader(bytes.NewReader(body))
 	if err == nil {
-		body, err = x.body.Decompress(io.LimitReader(zipped, op.maxRequest+1), int64(len(body)))
+		body, err = x.body.Decompress(io.LimitReader(zipped, op.MaxRequest+1), int64(len(body)))
 	}
 	if errors.Is(err, bodies.ErrNoRoom) || errors.Is(err, bodies.ErrSlowest) {
 		return nil, err
@@ -165,7 +149,7 @@ func (x *exchange) decompress(body []byte, op *operation) ([]byte, error) {
 		const detail = "The body is not what Content-Encoding says: gzip, from its beginning to its end."
 		return nil, &Error{Code: CodeInvalidRequest, Detail: detail, Cause: err}
 	}
-	if int64(len(body)) > op.maxRequest {
+	if int64(len(body)) > op.MaxRequest {
 		return nil, tooLarge(op)
 	}
 	return body, nil
@@ -174,8 +158,8 @@ func (x *exchange) decompress(body []byte, op *operation) ([]byte, error) {
 func tooLarge(op *operation) error {
 	return &Error{
 		Code: CodeTooLarge,
-		Detail: "The body is larger than " + strconv.FormatInt(op.maxRequest, 10) +
+		Detail: "The body is larger than " + strconv.FormatInt(op.MaxRequest, 10) +
 			" bytes, compressed or not. Send less in one call.",
-		Clause: op.requestClause,
+		Clause: op.RequestClause,
 	}
 }

@@ -74,12 +74,12 @@ func invalidResult(cause error) error {
 
 // checkResult refuses a result that the contract does not allow.
 func (b *Bridge) checkResult(ctx context.Context, route string, body []byte, op *operation) error {
-	if int64(len(body)) > op.maxResponse {
+	if int64(len(body)) > op.MaxResponse {
 		return &Error{
 			Code:   CodeInvalidResponse,
 			Detail: "The answer is larger than this operation allows, so it was not sent.",
-			Clause: op.responseClause,
-			Cause:  fmt.Errorf("%d bytes, at most %d are allowed (%s)", len(body), op.maxResponse, responseBound),
+			Clause: op.ResponseClause,
+			Cause:  fmt.Errorf("%d bytes, at most %d are allowed (%s)", len(body), op.MaxResponse, responseBound),
 		}
 	}
 	if err := b.schemas.Result(ctx, route, op.endpoint.OutputSchema, body); err != nil {
@@ -118,7 +118,7 @@ func (op *operation) shouldStream(to responder) bool {
 func (op *operation) watchIdle(
 	ctx context.Context, to responder, end context.CancelCauseFunc,
 ) (send func(any) error, stop func() bool) {
-	allowed := cmp.Or(op.firstEvent, math.MaxInt64)
+	allowed := cmp.Or(op.FirstEvent, math.MaxInt64)
 	clock := time.AfterFunc(allowed, func() { end(fmt.Errorf("%w for %v", errStalled, allowed)) })
 	return func(event any) error {
 		if !clock.Stop() {
@@ -128,7 +128,7 @@ func (op *operation) watchIdle(
 		if errors.Is(err, errClientGone) {
 			end(err) // the wrapped service need not go on
 		}
-		allowed = op.idle
+		allowed = op.Idle
 		clock.Reset(allowed)
 		return err
 	}, clock.Stop

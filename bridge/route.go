@@ -2,16 +2,17 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"path"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/mux"
 	"github.com/smarthaus/caio-bridge-go/contract"
 	"github.com/smarthaus/caio-bridge-go/internal/text"
 )
@@ -94,12 +95,12 @@ func (r Route) with(opts []RouteOption) Route {
 // A service is a contract bound to a provider. It does not change. A request keeps its service when
 // the bridge is reloaded.
 type service struct {
-	contract *contract.Contract
-	provider *providerRef
-	access   *access
-	health   *health
-	mux      *http.ServeMux
-	methods  map[string][]string // methods by path, for 404
+	contract   *contract.Contract
+	provider   *providerRef
+	access     *access
+	health     *health
+	operations []operation
+	mux        mux.Mux
 }
 
 func (b *Bridge) newService(c *contract.Contract, p *providerRef) (*service, error) {
@@ -108,27 +109,17 @@ func (b *Bridge) newService(c *contract.Contract, p *providerRef) (*service, err
 		return nil, err
 	}
 	s := &service{
-		contract: c,
-		provider: p,
-		access:   newAccess(&b.opts, c.API.BaseURL),
-		mux:      http.NewServeMux(),
-		methods:  map[string][]string{},
+		contract:   c,
+		provider:   p,
+		access:     newAccess(&b.opts, c.API.BaseURL),
+		operations: operations,
 	}
 	s.health = newHealth(b, s)
-	if !b.opts.Jobs.off() {
-		s.handle(http.MethodGet, jobPattern, withOwnedJob(b.showJob))
-		s.handle(http.MethodDelete, jobPattern, withOwnedJob(b.deleteJob))
-	}
-	s.handle(http.MethodGet, "/livez", s.health.live)
-	s.handle(http.MethodGet, "/readyz", s.health.ready)
-	s.handle(http.MethodGet, "/health", s.health.report)
-	if err := b.routeDescription(s, operations); err != nil {
-		return nil, err
-	}
+	err = s.routeBuiltin(b)
 	for _, op := range operations {
-		err := s.handleFallibly(op.endpoint.Method, op.endpoint.Path, func(x *exchange) error { return b.call(x, &op) })
-		if err != nil {
-			return nil, fmt.Errorf("bridge: endpoint %s: %w", op.endpoint, err)
+		failed := s.handle(op.endpoint.Method, op.endpoint.Path, func(x *exchange) error { return b.call(x, &op) })
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("bridge: endpoint %s: %w", op.endpoint, failed))
 		}
 	}
 	for _, pattern := range slices.Sorted(maps.Keys(b.opts.Handlers)) {
@@ -136,39 +127,50 @@ func (b *Bridge) newService(c *contract.Contract, p *providerRef) (*service, err
 		if !ok {
 			method, path = "", pattern
 		}
-		err := s.handleFallibly(method, path, func(x *exchange) error { return b.callMounted(x, b.opts.Handlers[pattern]) })
-		if err != nil {
-			return nil, fmt.Errorf("bridge: Options.Handlers: %q: %w", pattern, err)
+		failed := s.handle(method, path, func(x *exchange) error { return b.callMounted(x, b.opts.Handlers[pattern]) })
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("bridge: Options.Handlers: %q: %w", pattern, failed))
 		}
 	}
-	s.mux.HandleFunc("/", func(_ http.ResponseWriter, r *http.Request) { s.noRoute(exchangeOf(r.Context())) })
-	return s, nil
+	s.mux.HandleRest(func(_ http.ResponseWriter, r *http.Request) { s.noRoute(exchangeOf(r.Context())) })
+	return s, err
 }
 
-// handleFallibly registers f, and sends its error. [http.ServeMux] panics for patterns that are malformed
-// or conflict. Here they come from files and options, so the panic becomes an error.
-func (s *service) handleFallibly(method, path string, f func(*exchange) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%v", p)
+// routeBuiltin registers the paths that every bridge serves.
+func (s *service) routeBuiltin(b *Bridge) error {
+	c, spec, err := b.documents(s)
+	if err != nil {
+		return err
+	}
+	routes := []struct {
+		method, path string
+		f            func(*exchange) error
+	}{
+		{http.MethodGet, "/livez", s.health.live},
+		{http.MethodGet, "/readyz", s.health.ready},
+		{http.MethodGet, "/health", s.health.report},
+		{http.MethodGet, "/contract", c},
+		{http.MethodGet, "/openapi.json", spec},
+		{http.MethodGet, jobPattern, withOwnedJob(b.showJob)},
+		{http.MethodDelete, jobPattern, withOwnedJob(b.deleteJob)},
+	}
+	for _, r := range routes {
+		if r.path != jobPattern || !b.opts.Jobs.off() {
+			err = errors.Join(err, s.handle(r.method, r.path, r.f))
 		}
-	}()
-	s.handle(method, path, func(x *exchange) {
+	}
+	return err
+}
+
+// handle registers f, and sends its error. An empty method means all methods.
+func (s *service) handle(method, path string, f func(*exchange) error) error {
+	return s.mux.Handle(method, path, func(_ http.ResponseWriter, r *http.Request) {
+		x := exchangeOf(r.Context())
+		x.r, x.route = r, path
 		if err := f(x); err != nil {
 			x.fail(err)
 		}
 	})
-	return nil
-}
-
-// handle registers f. An empty method means all methods.
-func (s *service) handle(method, path string, f func(*exchange)) {
-	s.mux.HandleFunc(strings.TrimSpace(method+" "+path), func(_ http.ResponseWriter, r *http.Request) {
-		x := exchangeOf(r.Context())
-		x.r, x.route = r, path
-		f(x)
-	})
-	s.methods[path] = append(s.methods[path], method)
 }
 
 // noRoute answers 404, or 405 with Allow. It authenticates first: unauthenticated callers must not
@@ -178,48 +180,14 @@ func (s *service) noRoute(x *exchange) {
 		x.fail(err)
 		return
 	}
-	allowed := s.methodsAt(x.r)
-	if len(allowed) == 0 {
-		x.fail(s.notFound(x.r))
+	if allowed := strings.Join(s.mux.Methods(x.r), ", "); allowed != "" {
+		x.w.Header().Set("Allow", allowed)
+		x.fail(&Error{Code: codeMethod, Detail: fmt.Sprintf("%s takes %s.", x.r.URL.Path, allowed)})
 		return
 	}
-	methods := strings.Join(allowed, ", ")
-	x.w.Header().Set("Allow", methods)
-	x.fail(&Error{Code: codeMethod, Detail: fmt.Sprintf("%s takes %s.", x.r.URL.Path, methods)})
-}
-
-// methodsAt returns the methods of the request's path.
-func (s *service) methodsAt(r *http.Request) (allowed []string) {
-	if !isCanonicalPath(r) {
-		return nil
-	}
-	for _, method := range []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"} {
-		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
-		if _, pattern := s.mux.Handler(probe); pattern != "/" && pattern != "" {
-			allowed = append(allowed, method)
-		}
-	}
-	return allowed
-}
-
-// isCanonicalPath reports if the path is in the one form that routes have.
-func isCanonicalPath(r *http.Request) bool {
-	return strings.HasPrefix(r.URL.Path, "/") && r.URL.Path == path.Clean(r.URL.Path)
-}
-
-func (s *service) notFound(r *http.Request) error {
-	var offers []string
-	for path, methods := range s.methods {
-		for _, method := range methods {
-			offers = append(offers, strings.TrimSpace(method+" "+path))
-		}
-	}
-	slices.Sort(offers)
-	return &Error{
-		Code: CodeNotFound,
-		Detail: fmt.Sprintf("There is nothing at %q. This service has %s.", text.Clip(r.URL.Path),
-			strings.Join(offers, ", ")),
-	}
+	detail := fmt.Sprintf("There is nothing at %q. This service has %s.",
+		text.Clip(x.r.URL.Path), strings.Join(s.mux.Routes(), ", "))
+	x.fail(&Error{Code: CodeNotFound, Detail: detail})
 }
 
 // name returns the name for /health.

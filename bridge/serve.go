@@ -98,7 +98,7 @@ func (b *Bridge) close() (err error) {
 	}
 	b.reloading.Lock() // waits for a Reload in progress; later ones fail
 	defer b.reloading.Unlock()
-	return errors.Join(err, b.service.Load().provider.close())
+	return errors.Join(err, b.service.Load().provider.Close())
 }
 
 // drain lets calls finish, for a bounded time, and then ends their contexts. It goes on to listen as

@@ -13,8 +13,8 @@ import (
 // MediaType is the media type of a stream of events.
 const MediaType = "text/event-stream"
 
-// Heartbeat is a comment. Readers ignore it.
-const Heartbeat = ": heartbeat\n\n"
+// Comment is a heartbeat. Readers ignore it.
+const Comment = ": heartbeat\n\n"
 
 // maxKeptBuffer is the memory that an Encoder keeps for the next event, in bytes.
 const maxKeptBuffer = 64 << 10

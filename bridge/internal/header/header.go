@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
+	"github.com/smarthaus/caio-bridge-go/internal/sse"
 )
 
 // MediaRanges returns the media ranges of an Accept header with their weights (RFC 9110 section
@@ -30,6 +31,41 @@ func MediaRanges(h http.Header) iter.Seq2[string, float64] {
 			}
 		}
 	}
+}
+
+// PrefersYAML reports if Accept has YAML (RFC 9512) by name and JSON with no greater weight.
+func PrefersYAML(h http.Header) bool {
+	var json, yaml float64
+	for mediaType, q := range MediaRanges(h) {
+		switch mediaType {
+		case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml":
+			yaml = max(yaml, q)
+		case "application/json":
+			json = max(json, q)
+		}
+	}
+	return yaml > 0 && yaml >= json
+}
+
+// WantsEvents reports if Accept prefers text/event-stream to JSON, for a route that streams. A route
+// that does not stream has JSON only. It is not ok if the route has neither.
+func WantsEvents(h http.Header, streams bool) (stream, ok bool) {
+	if strings.TrimSpace(strings.Join(h.Values("Accept"), "")) == "" {
+		return false, true
+	}
+	var json, events float64
+	for mediaType, q := range MediaRanges(h) {
+		switch mediaType {
+		case sse.MediaType, "text/*":
+			events = max(events, q)
+		case "application/json", "application/*", "*/*", "application/problem+json":
+			json = max(json, q)
+		}
+	}
+	if streams && events > 0 && events >= json {
+		return true, true
+	}
+	return false, json > 0
 }
 
 // Preference returns the value of a preference (RFC 7240), the first one if it is there twice.

@@ -1,5 +1,7 @@
 package jobs
 
+import "strconv"
+
 // Bounds of the events in memory for one job. The oldest are evicted first.
 const (
 	maxEvents     = 1000
@@ -95,4 +97,17 @@ func (s *Store) Unwatch(r *Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.watchers--
+}
+
+// LastEventID is the id of the event that ends the stream of a job. The number of earlier events may be
+// unknown after a restart.
+const LastEventID = "end"
+
+// ParseEventID reads a Last-Event-ID: the number of an event, or LastEventID, which has ended true.
+func ParseEventID(id string) (seen int, ended, ok bool) {
+	if id == "" || id == LastEventID {
+		return 0, id == LastEventID, true
+	}
+	seen, err := strconv.Atoi(id)
+	return seen, false, err == nil && seen >= 0 && strconv.Itoa(seen) == id
 }

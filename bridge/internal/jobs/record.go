@@ -3,8 +3,12 @@ package jobs
 import (
 	"container/list"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -82,4 +86,44 @@ type Record struct {
 	watchers     int
 	changed      chan struct{} // closed at a change, and replaced unless the call has finished
 	cancel       context.CancelCauseFunc
+}
+
+// Success returns the state and the outcome of a result.
+func Success(result []byte) (State, Outcome) {
+	state := State{Status: Succeeded, Finished: time.Now(), HTTP: http.StatusOK, Final: true}
+	return state, Outcome{Result: result}
+}
+
+// CodeCancelled is the error code of a cancelled job.
+const CodeCancelled = "cancelled"
+
+// Failure returns the state and the outcome of an error.
+func Failure(code string, status int, problem []byte) (State, Outcome) {
+	state := State{Status: Failed, Finished: time.Now(), Code: code, HTTP: status, Final: IsFinal(status)}
+	if code == CodeCancelled {
+		state.Status = Cancelled
+	}
+	return state, Outcome{Problem: problem}
+}
+
+// IsFinal reports if a repeated request would have an error with the same HTTP status. 499 is the
+// status of a caller that left.
+func IsFinal(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusLocked, http.StatusTooEarly,
+		http.StatusTooManyRequests, 499:
+		return false
+	default:
+		return status < 500
+	}
+}
+
+// Digest hashes parts. Their lengths keep ("ab", "c") and ("a", "bc") apart.
+func Digest(parts ...[]byte) string {
+	h := sha256.New()
+	for _, part := range parts {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		h.Write(part)
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
