@@ -2,15 +2,13 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
-	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/announcer"
 	"github.com/smarthaus/caio-bridge-go/contract"
 	httpaccess "github.com/smarthaus/caio-bridge-go/internal/access"
 	"github.com/smarthaus/caio-bridge-go/internal/announce"
@@ -41,42 +39,25 @@ type AnnouncementReporter interface {
 // "unauthorized", "conflict", "refused" or "withdrawn".
 type AnnouncementState = announce.State
 
-// announcement is the announcement of a bridge.
-type announcement struct {
-	mu    sync.Mutex
-	state AnnouncementState  // "" if unknown
-	addr  net.Addr           // address of Serve's listener, nil before
-	stop  context.CancelFunc // ends the announcement of one contract; nil if there is none
-}
-
-func (a *announcement) current() AnnouncementState {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.state
-}
-
-func (a *announcement) set(state AnnouncementState) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.state = state
-}
-
-// renew ends the current announcement, so that the next contract is announced.
-func (a *announcement) renew() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.stop != nil {
-		a.stop()
+// newAnnouncement returns the loop that keeps the service announced.
+func (b *Bridge) newAnnouncement() *announcer.Loop {
+	l := &announcer.Loop{Log: b.log, Ready: b.waitReady}
+	l.Current = func() (*contract.Contract, error) {
+		b.reloading.Lock()
+		defer b.reloading.Unlock()
+		return b.advertised(b.service.Load().contract)
 	}
+	if a := b.opts.Announcer; a != nil {
+		l.Announce = a.Announce
+	}
+	return l
 }
 
 // setListenAddr makes /contract show the address of the listener.
 func (b *Bridge) setListenAddr(addr net.Addr) error {
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
-	b.announcement.mu.Lock()
-	b.announcement.addr = addr
-	b.announcement.mu.Unlock()
+	b.addr = addr
 	old := b.service.Load()
 	s, err := b.newService(old.contract, old.provider)
 	if err == nil {
@@ -85,7 +66,8 @@ func (b *Bridge) setListenAddr(addr net.Addr) error {
 	return err
 }
 
-// advertised returns the contract with the URL of the bridge for its callers.
+// advertised returns the contract with the URL of the bridge for its callers. The caller holds
+// reloading, or is New.
 func (b *Bridge) advertised(c *contract.Contract) (*contract.Contract, error) {
 	if b.opts.BaseURL != "" {
 		advertised, err := c.WithBaseURL(b.opts.BaseURL)
@@ -94,11 +76,8 @@ func (b *Bridge) advertised(c *contract.Contract) (*contract.Contract, error) {
 		}
 		return advertised, nil
 	}
-	b.announcement.mu.Lock()
-	addr := b.announcement.addr
-	b.announcement.mu.Unlock()
 	base, err := url.Parse(c.API.BaseURL)
-	tcp, ok := addr.(*net.TCPAddr)
+	tcp, ok := b.addr.(*net.TCPAddr)
 	if err != nil || !ok || !httpaccess.IsLoopbackName(base.Hostname()) || base.Port() == strconv.Itoa(tcp.Port) {
 		return c, nil
 	}
@@ -112,18 +91,24 @@ func (b *Bridge) announce(ctx context.Context) (withdraw func(), failed <-chan e
 		return func() {}, nil
 	}
 	stopMeasuring, err := b.telemetry.Announced(func() (string, string) {
-		return b.service.Load().contract.ID, string(b.announcement.current())
+		return b.service.Load().contract.ID, string(b.announcement.State())
 	})
 	if err != nil {
 		b.log.Warn("the announcement is not measured", "cause", err)
-		stopMeasuring = func() {}
+	}
+	if r, ok := b.opts.Announcer.(AnnouncementReporter); ok {
+		r.ReportAnnouncements(func(serviceID string, state AnnouncementState, _ error) {
+			if serviceID == b.service.Load().contract.ID {
+				b.announcement.SetState(state)
+			}
+		})
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	failure := make(chan error, 1)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := b.keepAnnounced(ctx); err != nil {
+		if err := b.announcement.Run(ctx); err != nil {
 			failure <- err
 		}
 	}()
@@ -137,56 +122,6 @@ func (b *Bridge) announce(ctx context.Context) (withdraw func(), failed <-chan e
 				"timeout", withdrawTimeout)
 		}
 	}, failure
-}
-
-// keepAnnounced announces the current contract, again after each Reload, until ctx ends. It returns an
-// error if the first contract cannot be announced for good. The error of a later one does not end the
-// bridge, which has calls in progress.
-func (b *Bridge) keepAnnounced(ctx context.Context) error {
-	if r, ok := b.opts.Announcer.(AnnouncementReporter); ok {
-		r.ReportAnnouncements(func(serviceID string, state AnnouncementState, _ error) {
-			if serviceID == b.service.Load().contract.ID {
-				b.announcement.set(state)
-			}
-		})
-	}
-	for first := true; ; first = false {
-		current, stop := context.WithCancel(ctx)
-		c, err := b.nextAnnouncement(stop)
-		if err == nil && b.waitReady(current) {
-			err = panics.Recover(func() error { return b.opts.Announcer.Announce(current, c) })
-		}
-		stopped := current.Err() != nil
-		switch {
-		case stopped && err != nil:
-			b.log.Warn("the service may still be announced", "cause", err)
-		case !stopped && err == nil:
-			err = errors.New("the announcer gave up without a reason")
-		}
-		if !stopped && first {
-			stop()
-			return fmt.Errorf("announce %s: %w", b.service.Load().contract.ID, err)
-		}
-		if !stopped {
-			b.log.Error("the reloaded contract cannot be announced: the service is not announced until another reload",
-				"cause", err)
-			<-current.Done()
-		}
-		stop()
-		if ctx.Err() != nil {
-			return nil
-		}
-	}
-}
-
-// nextAnnouncement returns the contract to announce until stop is called by renew.
-func (b *Bridge) nextAnnouncement(stop context.CancelFunc) (*contract.Contract, error) {
-	b.reloading.Lock()
-	defer b.reloading.Unlock()
-	b.announcement.mu.Lock()
-	b.announcement.stop = stop
-	b.announcement.mu.Unlock()
-	return b.advertised(b.service.Load().contract)
 }
 
 // waitReady waits until the provider is healthy, because callers come as soon as the service is

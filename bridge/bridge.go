@@ -14,11 +14,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/announcer"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/bodies"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/inflight"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
@@ -57,7 +59,8 @@ type Bridge struct {
 	service   atomic.Pointer[service] // serves new requests
 
 	reloading    sync.Mutex // held by Reload
-	announcement announcement
+	addr         net.Addr   // address of Serve's listener, nil before; guarded by reloading
+	announcement *announcer.Loop
 
 	draining   atomic.Bool
 	closed     func() error     // runs Close once
@@ -76,6 +79,7 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	}
 	b := &Bridge{opts: opts.withDefaults(), created: time.Now()}
 	b.log = b.opts.Logger
+	b.announcement = b.newAnnouncement()
 	s, err := b.newService(c, newProviderRef(p))
 	if err := errors.Join(b.opts.validateAccess(), err); err != nil {
 		return nil, err

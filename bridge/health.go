@@ -70,7 +70,7 @@ type check struct {
 
 func (h *health) ready(x *exchange) error {
 	status, word := h.readiness(x, "ok", "unavailable")
-	report := readinessReport{Announcement: h.bridge.announcement.current(), Status: word}
+	report := readinessReport{Announcement: h.bridge.announcement.State(), Status: word}
 	if x.r.URL.Query().Has("verbose") {
 		report.Checks = h.checks(x)
 	}
@@ -95,7 +95,7 @@ func (h *health) checks(x *exchange) []check {
 	if h.bridge.jobs != nil {
 		checks = append(checks, check{Name: "store", Status: status(!h.bridge.jobs.Degraded())})
 	}
-	if state := h.bridge.announcement.current(); state != "" {
+	if state := h.bridge.announcement.State(); state != "" {
 		checks = append(checks, check{Name: "announcement", Status: string(state)})
 	}
 	return checks
@@ -122,7 +122,7 @@ func (h *health) report(x *exchange) error {
 		Version:       s.contract.Version,
 		UptimeSeconds: int64(time.Since(b.created).Seconds()),
 		InProgress:    b.inFlight.Count(),
-		Announcement:  b.announcement.current(),
+		Announcement:  b.announcement.State(),
 	})
 }
 

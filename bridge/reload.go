@@ -57,7 +57,7 @@ func (b *Bridge) Reload(c *contract.Contract, p Provider) error {
 		b.releaseService(old)
 	}
 	if !c.Equal(old.contract) {
-		b.announcement.renew()
+		b.announcement.Renew()
 	}
 	b.log.Info("reloaded", "service_id", c.ID, "version", c.Version, "version_before", old.contract.Version,
 		"new_provider", provider != old.provider)

@@ -1,8 +1,6 @@
 package bridge
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -67,7 +65,7 @@ func (b *Bridge) readRequest(x *exchange, op *operation) ([]byte, error) {
 	body, err := x.body.Receive(http.MaxBytesReader(x.w, x.r.Body, op.MaxRequest), x.r.ContentLength)
 	x.bodyPending = err != nil
 	if err == nil && compressed {
-		body, err = x.decompress(body, op)
+		body, err = x.body.Gunzip(body, op.MaxRequest)
 	}
 	if err != nil {
 		return nil, b.bodyError(x, op, err)
@@ -77,10 +75,12 @@ func (b *Bridge) readRequest(x *exchange, op *operation) ([]byte, error) {
 
 // bodyError returns the public error of a body that was not read.
 func (b *Bridge) bodyError(x *exchange, op *operation, err error) error {
-	if refusal, ok := asError(err); ok {
-		return refusal
-	}
 	switch {
+	case errors.Is(err, bodies.ErrTooLarge):
+		return tooLarge(op)
+	case errors.Is(err, bodies.ErrGzip):
+		const detail = "The body is not what Content-Encoding says: gzip, from its beginning to its end."
+		return &Error{Code: CodeInvalidRequest, Detail: detail, Cause: err}
 	case errors.Is(err, bodies.ErrSlowest):
 		if x.r.ProtoMajor == 1 {
 			x.w.Header().Set("Connection", "close") // RFC 9110 section 15.5.9
@@ -135,25 +135,6 @@ func (x *exchange) whenStopping(f func()) (forget func()) {
 }
 
 func (x *exchange) isCutOff() bool { return errors.Is(context.Cause(x.r.Context()), errStopping) }
-
-// decompress reads at most one byte beyond the limit, so that a small body cannot take much memory.
-func (x *exchange) decompress(body []byte, op *operation) ([]byte, error) {
-	zipped, err := gzip.NewReader(bytes.NewReader(body))
-	if err == nil {
-		body, err = x.body.Decompress(io.LimitReader(zipped, op.MaxRequest+1), int64(len(body)))
-	}
-	if errors.Is(err, bodies.ErrNoRoom) || errors.Is(err, bodies.ErrSlowest) {
-		return nil, err
-	}
-	if err != nil {
-		const detail = "The body is not what Content-Encoding says: gzip, from its beginning to its end."
-		return nil, &Error{Code: CodeInvalidRequest, Detail: detail, Cause: err}
-	}
-	if int64(len(body)) > op.MaxRequest {
-		return nil, tooLarge(op)
-	}
-	return body, nil
-}
 
 func tooLarge(op *operation) error {
 	return &Error{

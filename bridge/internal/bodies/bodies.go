@@ -3,17 +3,22 @@ package bodies
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
 	"time"
 )
 
-// Errors of an Upload that the budget refuses.
+// Errors of an Upload. The budget returns the first two, Gunzip the others.
 var (
 	ErrSlowest = errors.New("the body was the slowest of too many large ones")
 	ErrNoRoom  = errors.New("there is no room for another large body")
+
+	ErrTooLarge = errors.New("the decompressed body is too large")
+	ErrGzip     = errors.New("the body is not gzip")
 )
 
 const (
@@ -81,13 +86,26 @@ func (u *Upload) Receive(r io.Reader, contentLength int64) ([]byte, error) {
 	return body, err
 }
 
-// Decompress reads the decompressed copy of a body of so many bytes. Errors: ErrNoRoom, or the error
-// of r.
-func (u *Upload) Decompress(r io.Reader, compressed int64) ([]byte, error) {
-	if compressed <= smallBody {
+// Gunzip decompresses a body. It reads at most one byte beyond the limit, so that a small body cannot
+// take much memory. Errors: ErrNoRoom, ErrTooLarge, ErrGzip.
+func (u *Upload) Gunzip(body []byte, limit int64) ([]byte, error) {
+	zipped, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrGzip, err)
+	}
+	if len(body) <= smallBody {
 		u.size = 0
 	}
-	return u.readAll(r, compressed)
+	plain, err := u.readAll(io.LimitReader(zipped, limit+1), int64(len(body)))
+	switch {
+	case err == ErrNoRoom, err == ErrSlowest:
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrGzip, err)
+	case int64(len(plain)) > limit:
+		return nil, ErrTooLarge
+	}
+	return plain, nil
 }
 
 // readAll reads to the end in pieces, so that it rarely moves bytes.

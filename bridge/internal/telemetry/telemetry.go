@@ -223,13 +223,14 @@ func (r *Recorder) BodyRefused(ctx context.Context, route, reason string) {
 	r.refusedBodies.Add(ctx, 1, r.ofOutcome(route, reason, "").add...)
 }
 
-// Announced measures the announcement of a service until stop is called. An empty state is not
-// measured.
+// Announced measures the announcement of a service until stop is called, which is never nil. An empty
+// state is not measured.
 func (r *Recorder) Announced(state func() (serviceID, state string)) (stop func(), err error) {
+	none := func() {}
 	gauge, err := r.meter.Int64ObservableGauge("caio.bridge.announced", metric.WithUnit("{service}"),
 		metric.WithDescription("1 if the orchestrator confirmed the service's registration when last asked, else 0."))
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	registration, err := r.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		serviceID, state := state()
@@ -243,7 +244,7 @@ func (r *Recorder) Announced(state func() (serviceID, state string)) (stop func(
 		return nil
 	}, gauge)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	return func() { _ = registration.Unregister() }, nil // it fails only if it was unregistered before
 }
