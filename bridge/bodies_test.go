@@ -100,7 +100,8 @@ func TestSlowestUploadEnds(t *testing.T) {
 	})
 }
 
-// A body that begins to count and is slower than those in progress is refused; small ones never are.
+// A body that begins to count and is slower than those in progress is refused; small ones never
+// are.
 func TestNoRoomForAnotherBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -133,7 +134,8 @@ func TestNoRoomForAnotherBody(t *testing.T) {
 	})
 }
 
-// A decompressed copy counts, and a body counts until the limiter has decided. A body that is alone fits whatever its size.
+// A decompressed copy counts, and a body counts until the limiter has decided. A body that is alone
+// fits whatever its size.
 func TestBodiesCountUntilAdmitted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
