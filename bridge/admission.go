@@ -30,12 +30,20 @@ func (b *Bridge) admit(x *exchange) (release func(), err error) {
 		b.telemetry.admitted(x.r.Context(), x.route, classify(err))
 		return nil, err
 	}
-	b.telemetry.admitted(x.r.Context(), x.route, nil)
 	b.inProgress.Add(1)
-	return func() {
+	release = func() {
+		defer b.inProgress.Add(-1)
 		b.giveBack(x, admission)
-		b.inProgress.Add(-1)
-	}, nil
+	}
+	counted := false
+	defer func() {
+		if !counted { // the meter, which is the operator's, panics
+			release()
+		}
+	}()
+	b.telemetry.admitted(x.r.Context(), x.route, nil)
+	counted = true
+	return release, nil
 }
 
 // giveBack lets no fault of a limiter of the operator's become one of the call, or of the process.

@@ -1,44 +1,32 @@
 package bridge
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
 // BearerTokens returns a function for [Options.Authenticate] that accepts "Authorization: Bearer <token>" (RFC 6750).
 // The map goes from principal, the name that logs and handlers see, to token. Tokens are compared in constant time; an
 // empty token is never accepted.
 func BearerTokens(tokens map[string]string) func(*http.Request) (string, error) {
-	type entry struct {
-		principal string
-		digest    [sha256.Size]byte
-	}
-	var entries []entry
-	for _, principal := range slices.Sorted(maps.Keys(tokens)) { // whoever shares a token is always taken for the same one
+	var known access.Tokens[string]
+	for _, principal := range slices.Sorted(maps.Keys(tokens)) { // so that a shared token always names the same caller
 		if token := tokens[principal]; token != "" {
-			entries = append(entries, entry{principal, sha256.Sum256([]byte(token))})
+			known.Add(token, principal)
 		}
 	}
 	return func(r *http.Request) (string, error) {
-		scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !ok || !strings.EqualFold(scheme, "Bearer") {
+		token, ok := access.BearerToken(r.Header.Get("Authorization"))
+		if !ok {
 			return "", errors.New("no bearer token")
 		}
-		digest := sha256.Sum256([]byte(strings.TrimSpace(token)))
-		var principal string
-		found := 0
-		for _, e := range entries { // all of them, so that time tells nothing
-			if subtle.ConstantTimeCompare(digest[:], e.digest[:]) == 1 {
-				principal, found = e.principal, 1
-			}
-		}
-		if found == 0 {
+		principal, ok := known.Identify(token)
+		if !ok {
 			return "", errors.New("unknown bearer token")
 		}
 		return principal, nil

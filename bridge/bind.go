@@ -58,6 +58,7 @@ func bind(c *contract.Contract, p Provider, opts *Options) ([]binding, error) {
 		if err != nil {
 			faults.addf("endpoint %s: input_schema: %w", e, err)
 		}
+		e.InputSchema, e.OutputSchema = withMaxValues(e.InputSchema, opts), withMaxValues(e.OutputSchema, opts)
 		bindings = append(bindings, binding{r, newBounds(c, &r, opts), e, p})
 	}
 	for _, pattern := range slices.Sorted(maps.Keys(routes)) {
@@ -108,6 +109,11 @@ func checkEndpoint(e contract.Endpoint, faults *faults) {
 	} {
 		if s.schema == nil && s.file != "" {
 			faults.addf("endpoint %s: %s names %s, which was not read: load the contract with contract.Load or contract.LoadFile", e, s.member, s.file)
+		}
+		if s.schema != nil {
+			if err := s.schema.Compile(); err != nil {
+				faults.addf("endpoint %s: %s: %w", e, s.member, err)
+			}
 		}
 	}
 }

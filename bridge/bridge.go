@@ -27,7 +27,9 @@ type Bridge struct {
 	log       *slog.Logger
 	ledger    *ledger // of jobs, and of calls with an Idempotency-Key
 	limiter   limits.Limiter
+	bodies    *bodyBudget
 	telemetry *telemetry
+	schemas   *schemaChecker
 	since     time.Time               // it was made
 	service   atomic.Pointer[service] // that new calls go to
 
@@ -61,6 +63,8 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	if b.telemetry, err = newTelemetry(&b.opts); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
+	b.bodies = newBodyBudget(b.opts.MaxTotalBodyBytes, b.telemetry.bodiesGrew)
+	b.schemas = newSchemaChecker(b.telemetry)
 	if b.ledger, err = openLedger(&b.opts); err != nil {
 		return nil, err
 	}

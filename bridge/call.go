@@ -26,8 +26,20 @@ type silence struct{}
 func (silence) Error() string        { return "the handler sent nothing" }
 func (silence) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// call takes a request through all that stands between it and the provider, and its result back. An error it returns is
-// still to be told to the caller.
+// call answers a request for an endpoint of the contract. An error that it returns has not been sent to the caller.
+//
+// A step comes before those that cost more, and a check before each effect. A call that a step refuses has none of the
+// effects of later steps:
+//
+//  1. Who asks, and from where: a hash of the token, or Options.Authenticate.
+//  2. Headers: Accept, Content-Type, Content-Encoding, Content-Length, Idempotency-Key.
+//  3. The body is received, within Options.MaxTotalBodyBytes, and decompressed.
+//  4. The body is checked against the schema and decoded, and its tokens are counted. A call that is refused so far counts
+//     for no limit.
+//  5. Its key is reserved, in memory, or the outcome of the earlier call with the key is sent.
+//  6. The limiter admits the call, which now counts.
+//  7. A call with a key, or a job, is stored, and then evicts the oldest outcomes over the bound.
+//  8. The handler runs.
 func (b *Bridge) call(x *exchange, bound *binding) error {
 	var err error
 	if x.principal, err = x.service.guard.checkCaller(x.r); err != nil {
@@ -43,11 +55,12 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if err != nil {
 		return err
 	}
-	body, err := b.readRequest(x, bound)
+	key, err := idempotencyKey(x.r)
 	if err != nil {
-		return b.refuse(x, err)
+		return err
 	}
-	req, err := x.checkRequest(body, bound)
+	defer x.body.release()
+	body, req, err := b.receive(x, bound)
 	if err != nil {
 		return b.refuse(x, err)
 	}
@@ -56,23 +69,61 @@ func (b *Bridge) call(x *exchange, bound *binding) error {
 	if stream {
 		to = newEventStream(x, bound.maxResponse)
 	}
-	kept, replayed, err := b.keep(x, bound, body, to)
+	kept, replayed, err := b.keep(x, bound, key, body, to)
 	if err != nil || replayed {
 		return err
 	}
-	release, err := guarded(func() (func(), error) { return b.admit(x) }) // the limiter may be the operator's
+	return b.run(x, bound, req, to, kept)
+}
+
+// receive returns the body of a request that the contract allows, and what it is decoded into.
+func (b *Bridge) receive(x *exchange, bound *binding) (body []byte, req any, err error) {
+	if body, err = b.readRequest(x, bound); err != nil {
+		return nil, nil, err
+	}
+	req, err = b.checkRequest(x, body, bound)
+	return body, req, err
+}
+
+// run has the limiter admit a call, whose handler then runs. If the call does not get that far, its slot and its key are
+// free again, whatever panics.
+func (b *Bridge) run(x *exchange, bound *binding, req any, to answer, kept *entry) (err error) {
+	var release func()
+	begun := false // invoke frees the slot, and the key
+	defer func() {
+		if begun {
+			return
+		}
+		if release != nil {
+			release()
+		}
+		_ = b.ledger.forget(kept) // its error is in the log
+	}()
+	release, err = guarded(func() (func(), error) { return b.admit(x) }) // the limiter may be the operator's
 	if err != nil {
-		_ = b.ledger.forget(kept) // which is in the log
 		return err
 	}
-	if kept != nil {
-		return b.invokeKept(x, bound, req, release, to, kept)
+	x.body.release()
+	if kept == nil {
+		begun = true
+		run := b.runApart
+		if x.severable() {
+			run = b.runHere
+		}
+		return b.invoke(x, bound, req, release, to, run)
 	}
-	run := b.runApart
-	if x.severable() {
-		run = b.runHere
+	if err := b.ledger.begin(kept); err != nil {
+		return err
 	}
-	return b.invoke(x, bound, req, release, to, run)
+	if !kept.Job {
+		begun = true
+		return b.invokeOnce(x, bound, req, release, to, kept)
+	}
+	if err := b.start(x, bound, req, release, kept); err != nil {
+		return err
+	}
+	begun = true
+	return b.accept(x, kept)
 }
 
 // refuse counts a call that a clause of the contract does not let come as far as the limits.
@@ -84,11 +135,13 @@ func (b *Bridge) refuse(x *exchange, err error) error {
 }
 
 // checkRequest returns the decoded request if the contract allows it.
-func (x *exchange) checkRequest(body []byte, bound *binding) (any, error) {
-	if schema := bound.endpoint.InputSchema; schema != nil {
-		if err := schema.ValidateRequest(body); err != nil {
-			return nil, invalidRequest(err)
+func (b *Bridge) checkRequest(x *exchange, body []byte, bound *binding) (any, error) {
+	ctx := x.r.Context()
+	if err := b.schemas.request(ctx, x.route, bound.endpoint.InputSchema, body); err != nil {
+		if ctx.Err() != nil {
+			return nil, blame(ctx, err)
 		}
+		return nil, invalidRequest(err)
 	}
 	req, err := bound.decode(body)
 	if err != nil {
@@ -111,6 +164,9 @@ func (x *exchange) checkRequest(body []byte, bound *binding) (any, error) {
 func invalidRequest(err error) error {
 	if violations, ok := errors.AsType[contract.Violations](err); ok {
 		return &Error{Code: CodeSchemaViolation, Detail: "The request does not fit the endpoint's input_schema; errors says where.", Fields: violations, Clause: "api.endpoints.input_schema"}
+	}
+	if cost, ok := errors.AsType[*contract.CostError](err); ok {
+		return &Error{Code: CodeTooLarge, Detail: "The body is too much to check against the endpoint's input_schema: " + cost.Detail + ".", Clause: "api.endpoints.input_schema"}
 	}
 	if syntax, ok := errors.AsType[*contract.SyntaxError](err); ok {
 		return &Error{Code: CodeInvalidRequest, Detail: "The body was not understood: " + syntax.Detail + ".", Fields: []contract.Violation{{Pointer: syntax.Pointer, Detail: syntax.Detail}}}
@@ -158,7 +214,7 @@ func blame(ctx context.Context, err error) *Error {
 }
 
 // checkResult encodes a result and holds it against the contract: what the contract does not promise is not sent.
-func (b *Bridge) checkResult(result any, bound *binding) ([]byte, error) {
+func (b *Bridge) checkResult(ctx context.Context, route string, result any, bound *binding) ([]byte, error) {
 	invalid := func(err error) error {
 		return &Error{Code: CodeInvalidResponse, Detail: "The answer is not what the contract promises, so it was not sent.", Clause: "api.endpoints.output_schema", Cause: err}
 	}
@@ -174,10 +230,11 @@ func (b *Bridge) checkResult(result any, bound *binding) ([]byte, error) {
 			Cause: fmt.Errorf("%d bytes, at most %d are allowed (Options.MaxResponseBytes, or max_response_bytes of the contract)", len(body), bound.maxResponse),
 		}
 	}
-	if schema := bound.endpoint.OutputSchema; schema != nil {
-		if err := schema.Validate(body); err != nil {
-			return nil, invalid(withoutValues(err))
+	if err := b.schemas.result(ctx, route, bound.endpoint.OutputSchema, body); err != nil {
+		if ctx.Err() != nil {
+			return nil, err
 		}
+		return nil, invalid(withoutValues(err))
 	}
 	return body, nil
 }

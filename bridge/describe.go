@@ -22,7 +22,7 @@ func (b *Bridge) routeDescription(s *service, bindings []binding) error {
 	if err != nil {
 		return fmt.Errorf("bridge: describe the contract: %w", err)
 	}
-	openAPI, err := newOpenAPI(s.contract, bindings, s.guard.authenticate != nil)
+	openAPI, err := newOpenAPI(s.contract, bindings, s.guard.authenticate != nil, b.opts.MaxSchemaValues)
 	if err != nil {
 		return fmt.Errorf("bridge: describe the API: %w", err)
 	}
@@ -60,7 +60,7 @@ type document struct {
 }
 
 func newDocument(mediaType string, body []byte) document {
-	return document{mediaType, body, `"` + digest(mediaType, string(body)) + `"`}
+	return document{mediaType, body, `"` + digest([]byte(mediaType), body) + `"`}
 }
 
 func (s *service) describe(path string, choose func(*http.Request) document) {

@@ -31,6 +31,7 @@ type exchange struct {
 	bounded   bool // that there is a deadline for writes
 	unread    bool // that some of the body may still come
 	ended     bool
+	body      upload
 
 	mu    sync.Mutex
 	usage Usage // the sum of what the handler reported

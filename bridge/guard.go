@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
 // guard decides who may talk to the bridge at all. It stands before every route.
 type guard struct {
-	hosts        []string // that callers on loopback may name, besides loopback itself
+	hosts        access.Names // the bridge's own, besides localhost and loopback addresses
 	origins      []string
 	authenticate func(*http.Request) (string, error)
 	open         bool // without authentication to callers on other machines, too
@@ -21,12 +22,13 @@ type guard struct {
 
 func newGuard(opts *Options, baseURL string) *guard {
 	g := &guard{origins: opts.AllowedOrigins, authenticate: opts.Authenticate, open: opts.AllowUnauthenticated}
-	g.hosts = slices.Clone(opts.AllowedHosts)
+	hosts := slices.Clone(opts.AllowedHosts)
 	for _, raw := range []string{baseURL, opts.BaseURL} {
-		if u, err := url.Parse(raw); err == nil && u.Host != "" {
-			g.hosts = append(g.hosts, u.Hostname())
+		if u, err := url.Parse(raw); err == nil {
+			hosts = append(hosts, u.Hostname())
 		}
 	}
+	g.hosts = access.NewNames(hosts...)
 	return g
 }
 
@@ -34,7 +36,7 @@ func newGuard(opts *Options, baseURL string) *guard {
 func (o *Options) checkNames() error {
 	var errs []error
 	for _, host := range o.AllowedHosts {
-		if host == "" || hostname(host) != host || strings.ContainsAny(host, "/* ") {
+		if !access.IsHostname(host) {
 			errs = append(errs, fmt.Errorf("bridge: Options.AllowedHosts: %q: write a host name without scheme, port or wildcard, such as \"bridge.internal\"", host))
 		}
 	}
@@ -59,18 +61,17 @@ func isAsSent(origin *url.URL) bool {
 // checkHost refuses, on loopback, names that are not the bridge's: a web page whose name was made to resolve to
 // 127.0.0.1 (DNS rebinding) gives itself away by its Host header.
 func (g *guard) checkHost(r *http.Request) error {
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok || !isLoopback(local) {
+	if !access.IsLoopback(access.LocalAddr(r)) || g.hosts.ContainsOrLoopback(r.Host) {
 		return nil
 	}
-	host := hostname(r.Host)
-	if isLoopbackName(host) || slices.ContainsFunc(g.hosts, func(h string) bool { return strings.EqualFold(h, host) }) {
-		return nil
-	}
+	return unknownHost(r)
+}
+
+func unknownHost(r *http.Request) error {
 	return &Error{
 		Code:   CodeForbidden,
-		Detail: "This bridge does not answer under that host name. Use localhost, or add the name to AllowedHosts.",
-		Cause:  fmt.Errorf("host %q is not allowed on loopback", shorten(r.Host)),
+		Detail: "This bridge does not answer under that host name. Use localhost or the host of base_url, or add the name to AllowedHosts.",
+		Cause:  fmt.Errorf("host %q is neither this machine's nor one of AllowedHosts or of base_url", shorten(r.Host)),
 	}
 }
 
@@ -95,7 +96,7 @@ func (g *guard) checkOrigin(h http.Header, r *http.Request) (preflight bool, err
 		h.Set("Access-Control-Max-Age", "600")
 		return true, nil
 	}
-	if u, err := url.Parse(origin); err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) {
+	if g.ownsOrigin(r, access.OriginHost(origin)) {
 		return false, nil
 	}
 	return false, &Error{
@@ -103,6 +104,16 @@ func (g *guard) checkOrigin(h http.Header, r *http.Request) (preflight bool, err
 		Detail: "Web pages of this origin may not call this bridge. Its operator can add the origin to AllowedOrigins.",
 		Cause:  fmt.Errorf("origin %q is not allowed", shorten(origin)),
 	}
+}
+
+// ownsOrigin reports if pages of a host, with port, are the bridge's own. Off loopback and without
+// authentication the Host header proves nothing: an attacker can make a page's name resolve to the
+// bridge (DNS rebinding), and browsers then send that name.
+func (g *guard) ownsOrigin(r *http.Request, host string) bool {
+	if g.authenticate == nil && !access.IsLoopback(access.LocalAddr(r)) {
+		return g.hosts.ContainsOrLoopback(host)
+	}
+	return host != "" && strings.EqualFold(host, r.Host)
 }
 
 // checkCaller names the caller.
@@ -124,13 +135,26 @@ func (g *guard) checkCaller(r *http.Request) (principal string, err error) {
 	return "", &Error{Code: CodeUnauthenticated, Detail: "This bridge does not know the caller: send the credentials that its operator gave you, mostly as Authorization: Bearer TOKEN.", Cause: err}
 }
 
-// checkMachine fails closed where the bridge is the handler of another server: see checkExposure.
+// checkMachine judges callers without authentication. It fails closed in the handler of another
+// server: see checkExposure.
 func (g *guard) checkMachine(r *http.Request) error {
-	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if !ok || g.open || isLoopback(local) {
+	local := access.LocalAddr(r)
+	switch {
+	case !access.IsExposed(local):
 		return nil
+	case !g.open:
+		return &Error{Code: CodeForbidden, Detail: "This bridge is not open to other machines. Its operator finds what to do in the log.", Cause: exposed(local)}
+	case mayHideOrigin(r) && !access.IsAddress(r.Host) && !g.hosts.ContainsOrLoopback(r.Host):
+		return unknownHost(r)
 	}
-	return &Error{Code: CodeForbidden, Detail: "This bridge is not open to other machines. Its operator finds what to do in the log.", Cause: exposed(local)}
+	return nil
+}
+
+// mayHideOrigin reports if a request without Origin may come from a web page: browsers send none
+// with GET and HEAD to the page's own host.
+func mayHideOrigin(r *http.Request) bool {
+	fetched := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Header.Get("Sec-Fetch-Site") != ""
+	return fetched && r.Header.Get("Origin") == ""
 }
 
 // checkFetch refuses pages of other sites that have a browser call what needs no Origin, such as GET for an image: they learn
@@ -145,7 +169,7 @@ func (g *guard) checkFetch(r *http.Request) error {
 
 // checkExposure fails closed: without authentication the bridge is for this machine only.
 func (g *guard) checkExposure(addr net.Addr, allowed bool) error {
-	if g.authenticate != nil || allowed || isLoopback(addr) {
+	if g.authenticate != nil || allowed || access.IsLoopback(addr) {
 		return nil
 	}
 	return exposed(addr)
@@ -154,30 +178,4 @@ func (g *guard) checkExposure(addr net.Addr, allowed bool) error {
 func exposed(addr net.Addr) error {
 	return fmt.Errorf("bridge: %s can be reached from other machines, but nothing authenticates callers: "+
 		"set Options.Authenticate, listen on 127.0.0.1, or set Options.AllowUnauthenticated if something in front authenticates", addr)
-}
-
-func isLoopback(addr net.Addr) bool {
-	switch a := addr.(type) {
-	case *net.TCPAddr:
-		return a.IP.IsLoopback()
-	case *net.UnixAddr:
-		return true
-	}
-	return false
-}
-
-func isLoopbackName(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
-}
-
-// hostname strips port and brackets from a Host header.
-func hostname(host string) string {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		return h
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 }

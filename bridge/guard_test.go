@@ -27,6 +27,9 @@ func TestHostAndOriginOnLoopback(t *testing.T) {
 		"localhost":             {[]string{"Host", "localhost:8082"}, 200},
 		"another loopback":      {[]string{"Host", "[::1]:8082"}, 200},
 		"a name that we allow":  {[]string{"Host", "shout.internal"}, 200},
+		"with a final dot":      {[]string{"Host", "localhost.:8082"}, 200},
+		"not an address":        {[]string{"Host", "[localhost]"}, 403},
+		"a page at the side":    {[]string{"Host", "localhost:8082", "Origin", "http://localhost:3000"}, 403},
 		"a rebound name":        {[]string{"Host", "evil.example.com"}, 403},
 		"a name of an allowed":  {[]string{"Host", "localhost.evil.example.com"}, 403},
 		"an origin we allow":    {[]string{"Origin", "https://app.example.com"}, 200},
@@ -194,8 +197,11 @@ func TestHandlerFailsClosed(t *testing.T) {
 	for _, open := range []bool{false, true} {
 		var log logBuffer
 		b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{AllowUnauthenticated: open, Logger: log.logger()})
-		for ip, want := range map[string]int{"127.0.0.1": 200, "192.0.2.1": 403} {
-			local := &net.TCPAddr{IP: net.ParseIP(ip), Port: 80}
+		for local, want := range map[net.Addr]int{
+			&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}: 200,
+			&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}: 403,
+			&net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}: 403, // HTTP/3
+		} {
 			r := newRequest(t, "POST", "http://localhost/shout", `{"text": "a"}`)
 			w := httptest.NewRecorder()
 			b.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local)))
@@ -203,12 +209,76 @@ func TestHandlerFailsClosed(t *testing.T) {
 				want = 200
 			}
 			if w.Code != want {
-				t.Errorf("reached at %s, open %v: %d %s, want %d", ip, open, w.Code, w.Body, want)
+				t.Errorf("reached at %s, open %v: %d %s, want %d", local, open, w.Code, w.Body, want)
 			}
 		}
 		if says := strings.Contains(log.String(), "Options.AllowUnauthenticated"); says == open {
 			t.Errorf("open %v: the log says\n%s", open, log.String())
 		}
+	}
+}
+
+// After DNS rebinding a page sends a Host and an Origin that agree with each other, or no Origin at
+// all. Off loopback and without authentication the bridge refuses both. With authentication the
+// page lacks credentials.
+func TestReboundPagesOffLoopback(t *testing.T) {
+	t.Parallel()
+	c := loadContract(t, "      - path: /health\n        method: GET", "      - path: /things\n        method: GET")
+	things := bridge.HandlerFunc(func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
+	routes := append(shouter(shout).(routes), bridge.Unary("GET /things", things))
+	opts := bridge.Options{
+		AllowUnauthenticated: true, AllowedHosts: []string{"bridge.internal"}, AllowedOrigins: []string{"https://app.example.com"},
+		BaseURL: "https://api.example.com",
+	}
+	open := newBridge(t, c, routes, &opts)
+	opts.Authenticate = func(*http.Request) (string, error) { return "ann", nil }
+	authenticated := newBridge(t, c, routes, &opts)
+	for name, test := range map[string]struct {
+		header            []string
+		post, get         int // status of the open bridge
+		authPost, authGet int // of the one with authentication
+	}{
+		"no page":                 {[]string{"Host", "192.0.2.2:8082"}, 200, 200, 200, 200},
+		"no page, IPv6":           {[]string{"Host", "[2001:db8::2]:8082"}, 200, 200, 200, 200},
+		"no page, base_url":       {[]string{"Host", "api.example.com"}, 200, 200, 200, 200},
+		"no page, a listed host":  {[]string{"Host", "bridge.internal:8082"}, 200, 200, 200, 200},
+		"no page, any host":       {[]string{"Host", "evil.example:8082"}, 200, 403, 200, 200},
+		"rebound, no Origin":      {[]string{"Host", "evil.example:8082", "Sec-Fetch-Site", "same-origin"}, 403, 403, 200, 200},
+		"rebound":                 {[]string{"Host", "evil.example:8082", "Origin", "http://evil.example:8082", "Sec-Fetch-Site", "same-origin"}, 403, 403, 200, 200},
+		"rebound, final dot":      {[]string{"Host", "evil.example.", "Origin", "http://evil.example."}, 403, 403, 200, 200},
+		"rebound, capitals":       {[]string{"Host", "EVIL.example", "Origin", "http://evil.example"}, 403, 403, 200, 200},
+		"a name of a listed host": {[]string{"Host", "bridge.internal.evil.example", "Origin", "http://bridge.internal.evil.example"}, 403, 403, 200, 200},
+		"page of another address": {[]string{"Host", "192.0.2.2:8082", "Origin", "http://192.0.2.2:8082"}, 403, 403, 200, 200},
+		"page of another host":    {[]string{"Host", "192.0.2.2:8082", "Origin", "http://evil.example"}, 403, 403, 403, 403},
+		"opaque origin":           {[]string{"Host", "192.0.2.2:8082", "Origin", "null"}, 403, 403, 403, 403},
+		"page of a listed origin": {[]string{"Host", "192.0.2.2:8082", "Origin", "https://app.example.com"}, 200, 200, 200, 200},
+		"own page, a listed host": {[]string{"Host", "bridge.internal:8082", "Origin", "http://bridge.internal:8082"}, 200, 200, 200, 200},
+		"own page, base_url":      {[]string{"Host", "api.example.com", "Origin", "https://api.example.com"}, 200, 200, 200, 200},
+		"own page, loopback":      {[]string{"Host", "localhost:8082", "Origin", "http://localhost:8082"}, 200, 200, 200, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, request := range []struct {
+				b            *bridge.Bridge
+				method, path string
+				want         int
+			}{
+				{open, "POST", "/shout", test.post}, {open, "GET", "/things", test.get}, {open, "GET", "/contract", test.get},
+				{authenticated, "POST", "/shout", test.authPost}, {authenticated, "GET", "/things", test.authGet}, {authenticated, "GET", "/contract", test.authGet},
+			} {
+				body := ""
+				if request.method == "POST" {
+					body = `{"text": "a"}`
+				}
+				r := newRequest(t, request.method, "http://localhost"+request.path, body, test.header...)
+				local := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 8082}
+				w := httptest.NewRecorder()
+				request.b.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local)))
+				if w.Code != request.want {
+					t.Errorf("%s %s, authenticated %v: %d %s, want %d", request.method, request.path, request.b == authenticated, w.Code, w.Body, request.want)
+				}
+			}
+		})
 	}
 }
 

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -15,19 +14,18 @@ const maxKeyLength = 255
 
 // keep decides whether the ledger keeps a call: one that shall become a job, or that has an Idempotency-Key
 // (draft-ietf-httpapi-idempotency-key-header). If the key's call is known, keep answers with what that came to.
-func (b *Bridge) keep(x *exchange, bound *binding, body []byte, to answer) (e *entry, replayed bool, err error) {
-	key, err := idempotencyKey(x.r)
+func (b *Bridge) keep(x *exchange, bound *binding, key string, body []byte, to answer) (e *entry, replayed bool, err error) {
 	async := prefersAsync(x.r)
-	if err != nil || key == "" && !async {
-		return nil, false, err
+	if key == "" && !async {
+		return nil, false, nil
 	}
 	if async && b.draining.Load() { // since the request came in: nobody could come back here for the job
 		return nil, false, shuttingDown()
 	}
 	c := newKeptCall(x, async)
 	if key != "" {
-		c.Key = digest(x.principal, key)
-		c.Fingerprint = digest(x.r.Method, bound.endpoint.Path, string(body))
+		c.Key = digest([]byte(x.principal), []byte(key))
+		c.Fingerprint = digest([]byte(x.r.Method), []byte(bound.endpoint.Path), body)
 	}
 	e, found, err := b.ledger.reserve(c)
 	if found {
@@ -50,6 +48,7 @@ func keyIsTaken(err error) bool {
 
 // replay answers with what a call under the same key has come to, or has not yet.
 func (b *Bridge) replay(x *exchange, bound *binding, e *entry, async bool, to answer) error {
+	x.body.release() // writing the answer may take its time
 	c, _ := b.ledger.look(e)
 	header := x.w.Header()
 	switch {
@@ -64,7 +63,7 @@ func (b *Bridge) replay(x *exchange, bound *binding, e *entry, async bool, to an
 	if err != nil {
 		return err
 	}
-	if schema := bound.endpoint.OutputSchema; outcome.Problem == nil && schema != nil && schema.Validate(outcome.Result) != nil {
+	if outcome.Problem == nil && b.schemas.result(x.r.Context(), x.route, bound.endpoint.OutputSchema, outcome.Result) != nil {
 		return &Error{Code: codeKeyReused, Detail: "The first call with this Idempotency-Key was answered when the contract promised answers of another shape. Use a new key to call again.", Clause: "api.endpoints.output_schema"}
 	}
 	x.replayed = true
@@ -82,28 +81,27 @@ func keyInUse(retryAfter time.Duration) error {
 	return &Error{Code: codeKeyInUse, Detail: "The first call with this Idempotency-Key is still in progress. Repeat the call later to get its answer.", RetryAfter: retryAfter}
 }
 
-// tracked returns the binding with a handler that closes returned when it has returned, which may be long after its caller
-// was answered.
-func (bound binding) tracked() (_ *binding, returned <-chan struct{}) {
-	done, run := make(chan struct{}), bound.handle
-	bound.handle = func(ctx context.Context, req any, send func(any) error) (any, error) {
+// tracked returns release with a channel that it closes. It is called when the handler has returned, which may be long after
+// its caller was answered, and when the handler was not called because other code panicked before.
+func tracked(release func()) (_ func(), returned <-chan struct{}) {
+	done := make(chan struct{})
+	return func() {
 		defer close(done)
-		return run(ctx, req, send)
-	}
-	return &bound, done
+		release()
+	}, done
 }
 
 // invokeOnce runs the handler of a call with an Idempotency-Key, and puts on record what would be the same next time. If
 // nothing is, the key is free again once the handler has returned: only then can nobody run beside it.
 func (b *Bridge) invokeOnce(x *exchange, bound *binding, req any, release func(), to answer, e *entry) error {
-	tracked, returned := bound.tracked()
+	release, returned := tracked(release)
 	record := &recordedAnswer{answer: to, ledger: b.ledger, entry: e}
 	defer func() { // also if what writes the answer panics
 		if !record.done {
 			b.forgetAfter(returned, e)
 		}
 	}()
-	err := b.invoke(x, tracked, req, release, record, b.runApart)
+	err := b.invoke(x, bound, req, release, record, b.runApart)
 	if failure := classify(err); !record.done && isFinal(failure) {
 		b.ledger.finish(e, e.fail(failure, instanceOf(x.r)))
 		record.done = true
@@ -192,11 +190,11 @@ func unquoteKey(field string) (string, bool) {
 }
 
 // digest stands for its parts, in the ledger and in its file. Lengths keep ("ab", "c") and ("a", "bc") apart.
-func digest(parts ...string) string {
+func digest(parts ...[]byte) string {
 	h := sha256.New()
 	for _, part := range parts {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
-		h.Write([]byte(part))
+		h.Write(part)
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }

@@ -57,7 +57,7 @@ func (b *Bridge) invoke(x *exchange, bound *binding, req any, release func(), to
 	}
 	if err == nil {
 		var body []byte
-		if body, err = b.checkResult(result, bound); err == nil {
+		if body, err = b.checkResult(ctx, x.route, result, bound); err == nil {
 			err = to.finish(body)
 		}
 	}

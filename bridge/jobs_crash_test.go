@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,6 +29,8 @@ import (
 const (
 	storeVariable = "CAIO_BRIDGE_TEST_STORE" // the file to keep jobs in
 	limitVariable = "CAIO_BRIDGE_TEST_LIMIT" // how large files may become, in bytes
+	keptVariable  = "CAIO_BRIDGE_TEST_KEPT"  // Options.MaxKept
+	fullVariable  = "CAIO_BRIDGE_TEST_FULL"  // set if the limit holds when the bridge opens the file
 )
 
 func TestBridgeProcess(t *testing.T) {
@@ -35,7 +38,14 @@ func TestBridgeProcess(t *testing.T) {
 	if store == "" {
 		t.Skip("this is the process that other tests start")
 	}
-	b := newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 100"), slowShouter(), &bridge.Options{StoreFile: store})
+	kept, _ := strconv.Atoi(os.Getenv(keptVariable)) // 0 means the default
+	open := func() *bridge.Bridge {
+		return newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 100"), slowShouter(), &bridge.Options{StoreFile: store, MaxKept: kept})
+	}
+	var b *bridge.Bridge
+	if os.Getenv(fullVariable) == "" {
+		b = open()
+	}
 	if limit := os.Getenv(limitVariable); limit != "" {
 		signal.Ignore(syscall.SIGXFSZ) // so that writing beyond the limit is an error, as it is on a full disk
 		var size syscall.Rlimit
@@ -44,6 +54,9 @@ func TestBridgeProcess(t *testing.T) {
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &size); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if b == nil {
+		b = open()
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -214,6 +227,91 @@ func TestFullDisk(t *testing.T) {
 	}
 	if got := send(t, client, newRequest(t, "POST", url+"/shout", `{"text": "a"}`)); got.Status != 200 {
 		t.Errorf("a call that needs no store gets %d %s", got.Status, got.Body)
+	}
+}
+
+// A bridge starts on a full disk although the store holds a call that has not ended. It serves as a running one does.
+func TestStartOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	store, client := filepath.Join(t.TempDir(), "jobs.db"), newClient(t)
+	url, kill := startProcess(t, store)
+	finished := strings.TrimPrefix(begin(t, client, url, "a"), url)
+	ended(t, client, url+finished)
+	interrupted := strings.TrimPrefix(begin(t, client, url, "slow"), url)
+	kill()
+	for range 2 {
+		url, kill = startProcess(t, store, limitVariable+"=0", fullVariable+"=1")
+		if j := fetchURL(t, client, "GET", url+interrupted).job(t); j.Status != "failed" || j.Error.Code != "interrupted" {
+			t.Errorf("the call in progress before = %+v, want interrupted", j)
+		}
+		if j := fetchURL(t, client, "GET", url+finished).job(t); j.Status != "succeeded" {
+			t.Errorf("the finished job = %+v", j)
+		}
+		checkFullStore(t, client, url)
+		kill()
+	}
+	url, _ = startProcess(t, store)
+	if j := fetchURL(t, client, "GET", url+interrupted).job(t); j.Status != "failed" || j.Error.Code != "interrupted" {
+		t.Errorf("with room again the call in progress before = %+v, want interrupted", j)
+	}
+	if got := fetchURL(t, client, "GET", url+"/readyz?verbose"); !strings.Contains(got.Body, `{"name":"store","status":"ok"}`) {
+		t.Errorf("/readyz?verbose = %s, want a store that works", got.Body)
+	}
+}
+
+// Calls that a failing store refuses evict no kept answer.
+func TestFailingStoreEvictsNothing(t *testing.T) {
+	t.Parallel()
+	store, client := filepath.Join(t.TempDir(), "jobs.db"), newClient(t)
+	call := func(url, key string) reply {
+		return send(t, client, newRequest(t, "POST", url+"/shout", `{"text": "a"}`, "Idempotency-Key", key))
+	}
+	url, kill := startProcess(t, store, keptVariable+"=5")
+	for i := range 5 {
+		if got := call(url, fmt.Sprint(i)); got.Status != 200 {
+			t.Fatalf("call = %d %s", got.Status, got.Body)
+		}
+	}
+	kill()
+	url, _ = startProcess(t, store, keptVariable+"=5", limitVariable+"=0")
+	for i := range 20 {
+		if got := call(url, fmt.Sprint("new-", i)); got.Status != 503 {
+			t.Errorf("call = %d %s, want 503", got.Status, got.Body)
+		}
+	}
+	for i := range 5 {
+		if got := call(url, fmt.Sprint(i)); got.Header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("call %d repeated = %d %s, want it replayed", i, got.Status, got.Body)
+		}
+	}
+}
+
+// The same without a file: the bridge cannot make one, and leaves no part of one behind.
+func TestStartWithoutAFileOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []string{"0", "5000"} { // bbolt begins a file with 16 KiB
+		store, client := filepath.Join(t.TempDir(), "jobs.db"), newClient(t)
+		url, kill := startProcess(t, store, limitVariable+"="+limit, fullVariable+"=1")
+		checkFullStore(t, client, url)
+		kill()
+		url, _ = startProcess(t, store)
+		ended(t, client, begin(t, client, url, "a"))
+	}
+}
+
+func checkFullStore(t *testing.T, client *http.Client, url string) {
+	t.Helper()
+	if got := fetchURL(t, client, "GET", url+"/readyz?verbose"); got.Status != 200 || !strings.Contains(got.Body, `{"name":"store","status":"failed"}`) {
+		t.Errorf("/readyz?verbose = %d %s, want a store that failed, of a service that takes calls", got.Status, got.Body)
+	}
+	if got := send(t, client, newRequest(t, "POST", url+"/shout", `{"text": "a"}`)); got.Status != 200 {
+		t.Errorf("a call that needs no store gets %d %s", got.Status, got.Body)
+	}
+	for range 2 {
+		got := send(t, client, newRequest(t, "POST", url+"/shout", `{"text": "a"}`, "Idempotency-Key", "k"))
+		if p := got.problem(t); got.Status != 503 || p.Code != "unavailable" || got.Header.Get("Retry-After") == "" || strings.Contains(got.Body, "jobs.db") {
+			t.Errorf("a call that needs the store gets %d %s, want 503", got.Status, got.Body)
+		}
 	}
 }
 

@@ -27,21 +27,23 @@ type ledger struct {
 	maxBytes   int64
 	failing    atomic.Bool // that the store did not take the last record, or did not delete one since
 
-	mu       sync.Mutex // unlocked with unlock
-	byID     map[string]*entry
-	byKey    map[string]*entry // the latest call under each key
-	busy     map[string]bool   // keys of jobs that have ended, while their handlers go on
-	finished list.List         // of *entry; the order in which they finished is that in which they expire
-	bytes    int64
-	sweeper  *time.Timer // for the first of finished; nil if there is none
-	stopping bool
-	dropped  []string // ids to be deleted from the store
+	mu        sync.Mutex // unlocked with unlock
+	byID      map[string]*entry
+	byKey     map[string]*entry // the latest call under each key, reserved ones included
+	busy      map[string]bool   // keys of jobs that have ended, while their handlers go on
+	finished  list.List         // of *entry; the order in which they finished is that in which they expire
+	beginning int               // entries of byID that the store has not taken yet
+	bytes     int64
+	sweeper   *time.Timer // for the first of finished; nil if there is none
+	stopping  bool
+	dropped   []string // ids to be deleted from the store
 }
 
 // An entry is a call in the ledger, whose lock guards it.
 type entry struct {
 	keptCall
-	size     int64
+	prior    *entry        // under the same key, until this call has begun
+	size     int64         // 0 until then
 	place    *list.Element // in ledger.finished; nil while running
 	stored   bool
 	unstored []byte // the finished record, if the store did not take it
@@ -62,16 +64,20 @@ func (l *ledger) job(id, principal string) *entry {
 	return nil
 }
 
-// reserve puts a call into the ledger, in memory only, so that nobody else begins one under its key. If one stands there
-// whose outcome counts, or is still to come, it returns that one instead.
+// reserve takes the key of a call, if it has one, so that no other call begins under it. If an earlier call has the key,
+// and its outcome counts or is still to come, reserve returns that call.
+//
+// The limits may still refuse the call: a reservation evicts nothing, is not stored, and counts for no bound of the ledger.
+// Only a request that waits for the limiter has one.
 func (l *ledger) reserve(c keptCall) (e *entry, found bool, err error) {
 	l.mu.Lock()
 	defer l.unlock()
-	if l.stopping {
-		return nil, false, shuttingDown()
+	if err := l.check(); err != nil {
+		return nil, false, err
 	}
 	l.expire()
-	if prior := l.byKey[c.Key]; c.Key != "" && prior != nil {
+	prior := l.byKey[c.Key]
+	if c.Key != "" && prior != nil {
 		if prior.Fingerprint != c.Fingerprint {
 			return nil, false, &Error{Code: codeKeyReused, Detail: "This Idempotency-Key came with another request before. Use a new key for a new request, and send the very same body to repeat one."}
 		}
@@ -81,44 +87,63 @@ func (l *ledger) reserve(c keptCall) (e *entry, found bool, err error) {
 		case prior.Status == jobRunning || prior.Final:
 			return prior, true, nil
 		}
-		if !prior.Job {
-			l.remove(prior)
-		}
 	}
 	if l.busy[c.Key] {
 		return nil, false, keyInUse(time.Second)
 	}
-	l.makeRoom(1, entrySize)
-	if len(l.byID) >= l.maxEntries {
-		return nil, false, &Error{
-			Code:       CodeUnavailable,
-			Detail:     fmt.Sprintf("This bridge keeps at most %d jobs and calls with an Idempotency-Key, and all of them are in progress. Try again when one has ended.", l.maxEntries),
-			RetryAfter: time.Second,
-		}
-	}
-	e = &entry{keptCall: c, size: entrySize, changed: make(chan struct{})}
+	e = &entry{keptCall: c, changed: make(chan struct{})}
 	e.Status = jobRunning
-	l.byID[e.ID] = e
-	l.bytes += e.size
 	if e.Key != "" {
+		e.prior = prior
 		l.byKey[e.Key] = e
 	}
 	return e, false, nil
 }
 
-// begin writes to the store that a reserved call is in progress. If it cannot, the reservation ends.
+// check returns why no call can begin.
+func (l *ledger) check() error {
+	if l.stopping {
+		return shuttingDown()
+	}
+	if len(l.byID)-l.finished.Len() >= l.maxEntries {
+		return &Error{
+			Code:       CodeUnavailable,
+			Detail:     fmt.Sprintf("This bridge keeps at most %d jobs and calls with an Idempotency-Key, and all of them are in progress. Try again when one has ended.", l.maxEntries),
+			RetryAfter: time.Second,
+		}
+	}
+	return nil
+}
+
+// begin stores that a reserved call is in progress, and then makes room for it. After an error the caller forgets the call.
 func (l *ledger) begin(e *entry) error {
 	data, err := encode(keptRecord{keptCall: e.keptCall})
-	if err == nil {
-		err = l.put(e.ID, data)
-	}
 	if err != nil {
-		l.forget(e)
 		return storeFailed("The call was not begun.", err)
 	}
 	l.mu.Lock()
+	if err := l.check(); err != nil {
+		l.mu.Unlock()
+		return err
+	}
+	l.byID[e.ID] = e
+	l.beginning++
+	l.mu.Unlock()
+	err = l.put(e.ID, data)
+	l.mu.Lock()
 	defer l.unlock()
+	l.beginning--
+	if err != nil {
+		return storeFailed("The call was not begun.", err)
+	}
 	e.stored = true
+	e.size = entrySize
+	l.bytes += e.size
+	if e.prior != nil && !e.prior.Job && l.byID[e.prior.ID] == e.prior {
+		l.remove(e.prior)
+	}
+	e.prior = nil
+	l.makeRoom(0)
 	return nil
 }
 
@@ -137,15 +162,10 @@ func (l *ledger) finish(e *entry, r keptRecord) {
 	l.mu.Lock()
 	r.Events = e.events.total
 	l.mu.Unlock()
-	data, err := encode(r)
-	if err != nil {
-		l.log.Error("an outcome could not be encoded", "job", e.ID, "cause", err)
-	} else if err = l.put(e.ID, data); err != nil {
-		l.log.Error("an outcome could not be stored; it is kept in memory until the bridge stops", "job", e.ID, "request_id", e.RequestID, "cause", err)
-	}
+	data, err := l.save(r)
 	l.mu.Lock()
 	defer l.unlock()
-	l.makeRoom(0, int64(len(data)))
+	l.makeRoom(int64(len(data)))
 	e.keptState = r.keptState
 	if err != nil {
 		e.unstored = data
@@ -158,13 +178,24 @@ func (l *ledger) finish(e *entry, r keptRecord) {
 	l.expire()
 }
 
-// forget removes a call as if it had not been.
+// save writes the record of a finished call. It logs an error, after which the caller keeps data in memory.
+func (l *ledger) save(r keptRecord) (data []byte, err error) {
+	data, err = encode(r)
+	if err != nil {
+		l.log.Error("an outcome could not be encoded", "job", r.ID, "cause", err)
+	} else if err = l.put(r.ID, data); err != nil {
+		l.log.Error("an outcome could not be stored; it is kept in memory until the bridge stops", "job", r.ID, "request_id", r.RequestID, "cause", err)
+	}
+	return data, err
+}
+
+// forget removes a call as if it had not been. It may be called twice.
 func (l *ledger) forget(e *entry) error {
 	if e == nil {
 		return nil
 	}
 	l.mu.Lock()
-	if l.byID[e.ID] == e {
+	if l.byID[e.ID] == e || l.byKey[e.Key] == e {
 		l.remove(e)
 	}
 	return l.unlock()
@@ -234,6 +265,9 @@ func (l *ledger) remove(e *entry) {
 	delete(l.byID, e.ID)
 	if l.byKey[e.Key] == e {
 		delete(l.byKey, e.Key)
+		if e.prior != nil && l.byID[e.prior.ID] == e.prior {
+			l.byKey[e.Key] = e.prior
+		}
 	}
 	if e.place != nil {
 		l.finished.Remove(e.place)
@@ -271,15 +305,15 @@ func (l *ledger) sweepIn(d time.Duration) {
 	})
 }
 
-// makeRoom for so many entries more of so many bytes: events give way to outcomes, and old outcomes to new ones.
-func (l *ledger) makeRoom(entries int, bytes int64) {
+// makeRoom for the calls that have begun, and so many bytes more: events give way to outcomes, and old outcomes to new ones.
+func (l *ledger) makeRoom(bytes int64) {
 	l.expire()
 	if l.bytes+bytes > l.maxBytes {
 		for _, e := range l.byID {
 			l.dropEvents(e, 0)
 		}
 	}
-	for first := l.finished.Front(); first != nil && (len(l.byID)+entries > l.maxEntries || l.bytes+bytes > l.maxBytes); first = l.finished.Front() {
+	for first := l.finished.Front(); first != nil && (len(l.byID)-l.beginning > l.maxEntries || l.bytes+bytes > l.maxBytes); first = l.finished.Front() {
 		l.remove(first.Value.(*entry))
 	}
 }

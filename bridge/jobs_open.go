@@ -9,7 +9,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobstore"
 )
 
-// openLedger opens the store that the options name.
+// openLedger opens the store that the options name. A full or read-only file system is no error: the bridge then serves
+// the calls that need no store.
 func openLedger(opts *Options) (*ledger, error) {
 	l := &ledger{
 		store:      jobstore.NewMemory(),
@@ -25,8 +26,13 @@ func openLedger(opts *Options) (*ledger, error) {
 		return l, nil
 	}
 	var err error
-	if l.store, err = jobstore.OpenFile(opts.StoreFile); err != nil {
+	l.store, err = jobstore.OpenFile(opts.StoreFile)
+	switch {
+	case l.store == nil:
 		return nil, fmt.Errorf("bridge: Options.StoreFile: %w", err)
+	case err != nil:
+		l.failing.Store(true)
+		l.log.Error("the store takes no data; jobs and calls with an Idempotency-Key are refused until it does", "cause", err)
 	}
 	if err := l.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("bridge: Options.StoreFile: %w", err), l.store.Close())
@@ -58,9 +64,7 @@ func (l *ledger) load() error {
 		if e.Finished.After(now) {
 			e.Finished = now
 		}
-		if err := l.interrupt(e); err != nil {
-			return err
-		}
+		l.interrupt(e)
 		close(e.changed)
 	}
 	slices.SortFunc(found, func(a, b *entry) int { return a.Finished.Compare(b.Finished) })
@@ -74,21 +78,21 @@ func (l *ledger) load() error {
 			l.byKey[e.Key] = e
 		}
 	}
-	l.makeRoom(0, 0)
+	l.makeRoom(0)
 	return nil
 }
 
-// interrupt puts on record that a call ended with the process that it was in progress in.
-func (l *ledger) interrupt(e *entry) error {
+// interrupt records that a call ended with the process that it was in progress in. If the store fails, the record is kept
+// in memory, and the next process interrupts the call again.
+func (l *ledger) interrupt(e *entry) {
 	if e.Status != jobRunning {
-		return nil
+		return
 	}
 	l.log.Warn("a call was interrupted when the bridge stopped", "job", e.ID, "request_id", e.RequestID, "route", e.Route)
 	r := e.fail(interrupted(nil), jobPath(e.ID))
-	data, err := encode(r)
+	data, err := l.save(r)
 	if err != nil {
-		return err
+		e.unstored = data
 	}
 	e.keptState, e.size = r.keptState, int64(len(data))+entrySize
-	return l.store.Put(e.ID, data)
 }

@@ -19,19 +19,6 @@ func newKeptCall(x *exchange, async bool) keptCall {
 	}
 }
 
-// invokeKept runs the handler of a call that the ledger keeps: as a job, or while its caller waits.
-func (b *Bridge) invokeKept(x *exchange, bound *binding, req any, release func(), to answer, e *entry) error {
-	if err := b.ledger.begin(e); err != nil {
-		release()
-		return err
-	}
-	if !e.Job {
-		return b.invokeOnce(x, bound, req, release, to, e)
-	}
-	b.start(x, bound, req, release, e)
-	return b.accept(x, e)
-}
-
 // accept answers that a job has begun.
 func (b *Bridge) accept(x *exchange, e *entry) error {
 	x.w.Header().Set("Location", jobPath(e.ID))
@@ -39,24 +26,30 @@ func (b *Bridge) accept(x *exchange, e *entry) error {
 	return b.writeJob(x, e, http.StatusAccepted)
 }
 
-// start runs the handler as a job: its context is the caller's request no longer, but its own.
-func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *entry) {
+// start runs the handler as a job: its context is the caller's request no longer, but its own. After an error it does not
+// run.
+func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *entry) error {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(x.r.Context()))
 	job := &exchange{bridge: b, service: x.service, start: time.Now(), id: x.id, principal: x.principal, route: x.route, span: x.span, traced: x.traced}
 	job.r = x.r.WithContext(context.WithValue(ctx, exchangeKey{}, job))
-	long, returned := bound.tracked()
+	ended, err := guarded(func() (func(keptState), error) { return b.telemetry.job(ctx, x.route), nil }) // meters are the operator's
+	if err != nil {
+		cancel(nil)
+		return err
+	}
+	release, returned := tracked(release)
+	long := *bound
 	if b.opts.JobTimeout > bound.total {
 		long.total, long.deadline = b.opts.JobTimeout, &deadline{}
 	}
 	b.ledger.own(e, cancel)
 	x.service.provider.acquire()
-	ended := b.telemetry.job(ctx, x.route)
 	b.calls.Go(func() {
 		leave := sync.OnceFunc(func() { b.release(x.service) })
 		defer leave()
 		defer cancel(nil)
 		to := &jobAnswer{ledger: b.ledger, entry: e, limit: bound.maxResponse}
-		_, err := guarded(func() (any, error) { return nil, b.invoke(job, long, req, release, to, b.runApart) })
+		_, err := guarded(func() (any, error) { return nil, b.invoke(job, &long, req, release, to, b.runApart) })
 		record := e.succeed(to.result)
 		if err != nil {
 			job.failure = blameForJob(ctx, err)
@@ -82,6 +75,7 @@ func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *
 			return nil, nil
 		})
 	})
+	return nil
 }
 
 // blameForJob is [blame] for a call that has no caller to leave it.

@@ -22,6 +22,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 	}{
 		"for a call":                  {"POST /shout HTTP/1.1\r\nContent-Type: application/json\r\n", 408, 6 * time.Second},
 		"of a type that is not taken": {"POST /shout HTTP/1.1\r\n", 415, time.Second},
+		"with a malformed key":        {"POST /shout HTTP/1.1\r\nContent-Type: application/json\r\nIdempotency-Key: a,b\r\n", 400, time.Second},
 		"by nobody known":             {"POST /shout HTTP/1.1\r\nAuthorization: Bearer wrong\r\n", 401, time.Second},
 		"by a page elsewhere":         {"POST /shout HTTP/1.1\r\nOrigin: https://evil.example.com\r\n", 403, time.Second},
 		"for nothing":                 {"POST /" + strings.Repeat("nothing", 1000) + " HTTP/1.1\r\n", 404, time.Second}, // an answer larger than net/http's buffer

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -17,13 +18,14 @@ type object = map[string]any
 // contract's own, which OpenAPI 3.1 takes as they are but for references: those are relative to the document.
 type openAPI struct {
 	secured    bool
+	maxValues  int // that the schema engine checks
 	paths      map[string]object
 	schemas    object
 	operations map[string]int // by name, to keep names unique
 }
 
-func newOpenAPI(c *contract.Contract, bindings []binding, secured bool) ([]byte, error) {
-	doc := &openAPI{secured: secured, paths: map[string]object{}, schemas: object{"Problem": problemSchema}, operations: map[string]int{}}
+func newOpenAPI(c *contract.Contract, bindings []binding, secured bool, maxValues int) ([]byte, error) {
+	doc := &openAPI{secured: secured, maxValues: maxValues, paths: map[string]object{}, schemas: object{"Problem": problemSchema}, operations: map[string]int{}}
 	for i := range bindings {
 		if err := doc.addCall(&bindings[i]); err != nil {
 			return nil, err
@@ -109,7 +111,9 @@ func (doc *openAPI) addCall(bound *binding) error {
 		return err
 	}
 	if hasBody(bound.endpoint.Method) {
-		operation["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": input}}}
+		operation["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": input}},
+			"description":         fmt.Sprintf("At most %d JSON values are checked, unless the schema uses common keywords only.", doc.maxValues),
+			"x-max-schema-values": doc.maxValues}
 		operation["parameters"] = []object{preferParameter, keyParameter, encodingParameter}
 		operation["responses"].(object)["409"] = problemResponse("The first call with this Idempotency-Key is still in progress.")
 	} else {
@@ -271,7 +275,7 @@ func (doc *openAPI) failures(body bool) object {
 	if body {
 		maps.Copy(reasons, map[string]string{
 			"400": "The body is not well-formed JSON, or not compressed as it says.",
-			"408": "The body did not arrive in time.",
+			"408": "The body did not arrive in time, or was the slowest of too many large ones.",
 			"413": "The body is too large, compressed or not.",
 			"415": "The body is not JSON, or Accept-Encoding names the one way in which it may be compressed.",
 		})

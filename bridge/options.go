@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
+	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
 // Options adjust a [Bridge]. Nil and zero fields mean the defaults, all of them bounded.
@@ -27,13 +28,16 @@ type Options struct {
 	// front authenticates. Default: false.
 	AllowUnauthenticated bool
 
-	// AllowedHosts are further names under which callers on loopback may address the bridge, without port, besides
-	// localhost, loopback addresses and the hosts of the contract's base_url and of BaseURL. Other Host headers are refused
-	// there, against DNS rebinding. Default: none.
+	// AllowedHosts are further names under which callers on loopback may address the bridge, without
+	// port, besides localhost, loopback addresses and the hosts of the contract's base_url and of
+	// BaseURL. Other Host headers are refused there, against DNS rebinding. Off loopback they are
+	// refused in a GET or HEAD without Authenticate, unless they are IP addresses. Default: none.
 	AllowedHosts []string
 
-	// AllowedOrigins are the web origins that browsers may call from (CORS), exact, such as "https://app.example.com".
-	// Default: none; a request that names any other origin than the bridge's own is refused.
+	// AllowedOrigins are the web origins that browsers may call from (CORS), exact, such as
+	// "https://app.example.com". Default: none; a request that names any other origin than the
+	// bridge's own is refused. Off loopback and without Authenticate, the bridge's own origins are
+	// those on loopback and on AllowedHosts, base_url and BaseURL.
 	AllowedOrigins []string
 
 	// CallerLimits bound each caller for itself, beside the contract's limits on all of them together. Callers are told
@@ -63,13 +67,27 @@ type Options struct {
 	MaxBodyBytes     int64 // of a request, decompressed, unless the contract has max_request_bytes; default 1 MiB
 	MaxResponseBytes int64 // of a result or a single event, unless the contract has max_response_bytes; default 8 MiB
 
+	// MaxSchemaValues bounds the JSON values of a body, or a result, that the schema engine checks: see
+	// [contract.Schema.WithMaxValues]. A larger one passes if its schema uses common keywords only
+	// and allows it. Otherwise a body is refused with 413, and a result with 502. Default:
+	// [contract.DefaultMaxValues].
+	MaxSchemaValues int
+
+	// MaxTotalBodyBytes bounds the bytes of the bodies of all requests together, from their arrival until the calls are
+	// admitted or refused. Bodies of up to 64 KiB do not count, and are always received. Others count as they arrive, with
+	// their decompressed copy. When they do not fit, the slowest upload in progress ends with 408. A body that begins to
+	// count and finds no slower one waits for about a second, and is refused with 503 and Retry-After. Bodies take up to
+	// twice this memory. It should be many times MaxBodyBytes. Default: 64 MiB.
+	MaxTotalBodyBytes int64
+
 	// StoreFile names the file that keeps jobs and answers to calls with an Idempotency-Key, so that a restart loses no
 	// finished result and calls cut off by one are known as interrupted. It is made, readable for its owner only, if it is
-	// not there. One bridge at a time can use it; see [Bridge.Close]. Default: they are kept in memory.
+	// not there. One bridge at a time can use it; see [Bridge.Close]. On a disk that is full or read-only the bridge starts,
+	// and refuses jobs and calls with an Idempotency-Key with 503 until the disk takes data. Default: they are kept in memory.
 	StoreFile string
 
 	KeepFor      time.Duration // finished jobs, and answers to calls with an Idempotency-Key; default 1 hour
-	MaxKept      int           // of both together; the oldest finished give way to new ones; default 1000
+	MaxKept      int           // of both together; the oldest finished give way to new ones that are admitted; default 1000
 	MaxKeptBytes int64         // of their results and events, at least MaxResponseBytes; events give way to results; default 64 MiB
 	JobTimeout   time.Duration // of a job, which is a call sent with "Prefer: respond-async" (RFC 7240), unless its route's own is longer; default 15 minutes
 
@@ -100,6 +118,8 @@ func (o *Options) withDefaults() Options {
 	opts.Logger = slog.New(steadyHandler{opts.Logger.Handler()})
 	setDefault(&opts.MaxBodyBytes, 1<<20)
 	setDefault(&opts.MaxResponseBytes, 8<<20)
+	setDefault(&opts.MaxSchemaValues, contract.DefaultMaxValues)
+	setDefault(&opts.MaxTotalBodyBytes, 64<<20)
 	setDefault(&opts.KeepFor, time.Hour)
 	setDefault(&opts.MaxKept, 1000)
 	setDefault(&opts.MaxKeptBytes, 64<<20)

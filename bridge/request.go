@@ -85,18 +85,26 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 		x.w.Header().Set("Accept-Encoding", "gzip") // RFC 9110 section 15.5.16, RFC 7694
 		return nil, err
 	}
+	if x.r.ContentLength > bound.maxRequest {
+		return nil, tooLarge(bound)
+	}
+	x.body = upload{budget: b.bodies, start: time.Now()}
 	rc := http.NewResponseController(x.w)
 	if rc.SetReadDeadline(time.Now().Add(b.opts.ReadTimeout)) == nil {
+		x.body.control = rc
 		defer rc.SetReadDeadline(time.Time{})
 		defer x.whenStopping(func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) })() // it does not wait for as long as that may take
 	}
-	body, err := readAll(http.MaxBytesReader(x.w, x.r.Body, bound.maxRequest), x.r.ContentLength)
+	body, err := x.body.receive(http.MaxBytesReader(x.w, x.r.Body, bound.maxRequest), x.r.ContentLength)
 	x.unread = err != nil
 	if err == nil && compressed {
-		return decompress(body, bound)
+		body, err = x.decompress(body, bound)
 	}
 	if err == nil {
 		return body, nil
+	}
+	if refusal, ok := asError(err); ok {
+		return nil, b.refuseBody(x, refusal)
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge(bound)
@@ -113,15 +121,18 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 	return nil, &Error{Code: CodeInvalidRequest, Detail: "The body is not sent as HTTP has it.", Cause: err}
 }
 
-// maxForetold bounds what is set aside for a body because of its Content-Length, which costs nothing to write.
-const maxForetold = 32 << 10
-
-// readAll reads to the end, mostly without moving what it has.
-func readAll(r io.Reader, foretold int64) ([]byte, error) {
-	var body bytes.Buffer
-	body.Grow(int(min(max(foretold, 0), maxForetold)) + bytes.MinRead)
-	_, err := body.ReadFrom(r)
-	return body.Bytes(), err
+// refuseBody counts a body that the budget refuses. RFC 9110 section 15.5.9 wants the connection closed after 408.
+func (b *Bridge) refuseBody(x *exchange, err *Error) error {
+	switch err {
+	case errSlowUpload:
+		if x.r.ProtoMajor == 1 {
+			x.w.Header().Set("Connection", "close")
+		}
+		b.telemetry.bodyRefused(x.r.Context(), x.route, "slowest")
+	case errNoRoom:
+		b.telemetry.bodyRefused(x.r.Context(), x.route, "no_room")
+	}
+	return err
 }
 
 // whenStopping calls f if the bridge stops and cuts off its calls, until forget is called, which waits for f to end: over HTTP/2
@@ -155,10 +166,13 @@ func contentCoding(h http.Header) (compressed bool, err error) {
 }
 
 // decompress reads no more than one byte beyond the limit, however much the body would come to.
-func decompress(body []byte, bound *binding) ([]byte, error) {
+func (x *exchange) decompress(body []byte, bound *binding) ([]byte, error) {
 	zipped, err := gzip.NewReader(bytes.NewReader(body))
 	if err == nil {
-		body, err = io.ReadAll(io.LimitReader(zipped, bound.maxRequest+1))
+		body, err = x.body.decompress(io.LimitReader(zipped, bound.maxRequest+1), int64(len(body)))
+	}
+	if _, refused := asError(err); refused {
+		return nil, err
 	}
 	if err != nil {
 		return nil, &Error{Code: CodeInvalidRequest, Detail: "The body is not what Content-Encoding says: gzip, from its beginning to its end.", Cause: err}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
 const (
@@ -118,7 +119,7 @@ func (b *Bridge) shown(c *contract.Contract) (*contract.Contract, error) {
 	}
 	base, err := url.Parse(c.API.BaseURL)
 	tcp, ok := b.addr.(*net.TCPAddr)
-	if err != nil || !ok || !isLoopbackName(base.Hostname()) || base.Port() == strconv.Itoa(tcp.Port) {
+	if err != nil || !ok || !access.IsLoopbackName(base.Hostname()) || base.Port() == strconv.Itoa(tcp.Port) {
 		return c, nil
 	}
 	base.Host = net.JoinHostPort(base.Hostname(), strconv.Itoa(tcp.Port))

@@ -81,6 +81,11 @@ type telemetry struct {
 	activeJobs metric.Int64UpDownCounter
 	jobs       metric.Float64Histogram
 	repeated   metric.Int64Counter
+	bodies     metric.Int64UpDownCounter
+	checks     metric.Float64Histogram
+
+	schemaChecks metric.Int64UpDownCounter // in progress or waiting
+	refused      metric.Int64Counter
 }
 
 func newTelemetry(opts *Options) (*telemetry, error) {
@@ -97,7 +102,7 @@ func newTelemetry(opts *Options) (*telemetry, error) {
 	seconds := func(name, description string) (metric.Float64Histogram, error) {
 		return meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(secondBounds...))
 	}
-	var errs [10]error
+	var errs [14]error
 	t.requests, errs[0] = seconds("http.server.request.duration", "Duration of HTTP requests, the wrapped service included.")
 	t.provider, errs[1] = seconds("caio.bridge.provider.duration", "Time that calls spent in the provider; what is left of the request's duration is the bridge's own.")
 	t.firstEvent, errs[2] = seconds("caio.bridge.time_to_first_event", "Time from a request to the first event of its stream.")
@@ -108,6 +113,10 @@ func newTelemetry(opts *Options) (*telemetry, error) {
 	t.activeJobs, errs[7] = meter.Int64UpDownCounter("caio.bridge.active_jobs", metric.WithUnit("{job}"), metric.WithDescription("Jobs in progress."))
 	t.jobs, errs[8] = seconds("caio.bridge.job.duration", "Duration of jobs, by outcome.")
 	t.repeated, errs[9] = meter.Int64Counter("caio.bridge.repeated_calls", metric.WithUnit("{call}"), metric.WithDescription("Calls whose Idempotency-Key was known: replayed, refused because the first is in progress, or because they are not the same."))
+	t.bodies, errs[10] = meter.Int64UpDownCounter("caio.bridge.body_bytes", metric.WithUnit("By"), metric.WithDescription("Bytes of request bodies of more than 64 KiB whose calls are not admitted yet."))
+	t.refused, errs[11] = meter.Int64Counter("caio.bridge.refused_bodies", metric.WithUnit("{request}"), metric.WithDescription("Request bodies that were not received because too many large ones arrived at the same time: the slowest, or new ones without room."))
+	t.checks, errs[12] = seconds("caio.bridge.schema_check.duration", "Time of checks against a schema that need its engine, the wait for other checks included.")
+	t.schemaChecks, errs[13] = meter.Int64UpDownCounter("caio.bridge.active_schema_checks", metric.WithUnit("{check}"), metric.WithDescription("Checks against a schema that need its engine, in progress or waiting for others."))
 	return t, errors.Join(errs[:]...)
 }
 
@@ -324,6 +333,19 @@ func (t *telemetry) repeats(ctx context.Context, route string, err error) {
 		outcome = classify(err).code()
 	}
 	t.repeated.Add(ctx, 1, t.ofOutcome(route, outcome, "").add...)
+}
+
+// schemaChecked measures a check that needed the engine: "valid", "refused" or "unchecked".
+func (t *telemetry) schemaChecked(ctx context.Context, route, outcome string, lasted time.Duration) {
+	t.checks.Record(ctx, lasted.Seconds(), t.ofOutcome(route, outcome, "").record...)
+}
+
+// bodiesGrew measures what the budget of bodies counts.
+func (t *telemetry) bodiesGrew(bytes int64) { t.bodies.Add(context.Background(), bytes) }
+
+// bodyRefused counts a body that the budget refused: the "slowest" one, or one with "no_room".
+func (t *telemetry) bodyRefused(ctx context.Context, route, outcome string) {
+	t.refused.Add(ctx, 1, t.ofOutcome(route, outcome, "").add...)
 }
 
 func (t *telemetry) ofOutcome(route, outcome, code string) *label {

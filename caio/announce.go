@@ -16,8 +16,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
 // What follows the end of an announcement's context is bounded: first the attempt to register that may be under way, which
@@ -155,7 +155,7 @@ func (a *announcement) register(ctx, ended context.Context) error {
 		a.ttl = min(longest, max(minLease, 3*a.client.heartbeat.Round(time.Second)))
 	}
 	registration, err := a.client.Lease(ctx, a.contract, a.ttl)
-	if err == nil && registration.TTLSeconds == 0 {
+	if err == nil && registration.TTLSeconds == 0 && registration.MaxTTLSeconds == 0 {
 		a.ttl = 0 // a CAIO that grants none took the other's place
 	}
 	return err
@@ -189,7 +189,7 @@ func (a *announcement) servedHere(held *contract.Contract) bool {
 	if err != nil || strings.TrimRight(held.API.BaseURL, "/") != address {
 		return false
 	}
-	return !wire.IsLoopback(own.Hostname()) || wire.IsLoopback(a.client.base.Hostname())
+	return !access.IsLoopbackName(own.Hostname()) || access.IsLoopbackName(a.client.base.Hostname())
 }
 
 // resembles reports whether all that CAIO shows of an entry is as in our contract.

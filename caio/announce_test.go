@@ -190,6 +190,33 @@ func TestAnnounceRegistersAndWithdraws(t *testing.T) {
 	})
 }
 
+// Without a token a service can register on the open path only, and cannot read or shorten its
+// registration. It registers again and again, so that a restarted registry knows it.
+func TestAnnounceOnTheOpenPath(t *testing.T) {
+	t.Parallel()
+	ct := newContract(t, "mine", "1.0.0")
+	synctest.Test(t, func(t *testing.T) {
+		opts := &registry.Options{Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true}
+		s := &stage{registry: newRegistry(t, opts)}
+		client, err := caio.NewClient("http://localhost:8080", &caio.Options{HTTPClient: &http.Client{Transport: s}, Paths: "integration"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- client.Announce(ctx, ct) }()
+		for range 2 {
+			pass(10 * time.Minute)
+			if state := client.Announcement("mine"); state != "registered" || !s.has(t, "mine") {
+				t.Errorf("state %q, registered %v", state, s.has(t, "mine"))
+			}
+			s.set(func(s *stage) { s.registry = newRegistry(t, opts) })
+		}
+		cancel()
+		<-done // it may not withdraw
+	})
+}
+
 func TestAnnounceNoticesAForgetfulRegistry(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")

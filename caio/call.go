@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
 // maxCall bounds calls of services whose context has no deadline.
@@ -212,7 +213,7 @@ func (c *Client) authorizeService(request *http.Request, base *url.URL) (token s
 	if err != nil {
 		return "", fmt.Errorf("no token for the service: %w", err)
 	}
-	if token = strings.TrimSpace(token); token != "" && base.Scheme == "http" && !wire.IsLoopback(base.Hostname()) && !c.tokenInClear {
+	if token = strings.TrimSpace(token); token != "" && base.Scheme == "http" && !access.IsLoopbackName(base.Hostname()) && !c.tokenInClear {
 		return "", fmt.Errorf("a token would travel in clear to %s: let the service offer https, or set TokenInClear", base.Host)
 	}
 	return token, setBearer(request, token)

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
 // A Client talks to one CAIO, and to the services that CAIO decides on. It is safe for concurrent use.
@@ -93,7 +93,7 @@ func NewClient(baseURL string, opts *Options) (*Client, error) {
 		o = *opts
 	}
 	base, err := parseBase(baseURL)
-	if err == nil && base.Scheme == "http" && (o.Token != nil || o.TokenFile != "") && !o.TokenInClear && !wire.IsLoopback(base.Hostname()) {
+	if err == nil && base.Scheme == "http" && (o.Token != nil || o.TokenFile != "") && !o.TokenInClear && !access.IsLoopbackName(base.Hostname()) {
 		err = fmt.Errorf("a token would travel in clear to %s: use an https URL, or set TokenInClear", base.Host)
 	}
 	paths, unknown := newPaths(o.Paths)

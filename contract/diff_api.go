@@ -115,7 +115,7 @@ func (d *differ) unopened(path, before, after string) {
 
 // schema compares two versions of an input or output schema.
 func (d *differ) schema(path string, before, after *Schema, input bool) {
-	was, is := before.compiled, after.compiled
+	was, is := before.inner, after.inner
 	if reflect.DeepEqual(was.Document(), is.Document()) {
 		return
 	}

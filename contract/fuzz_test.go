@@ -3,6 +3,7 @@ package contract_test
 import (
 	"encoding/json"
 	"errors"
+	"runtime/metrics"
 	"slices"
 	"testing"
 	"time"
@@ -27,8 +28,11 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		start := time.Now()
+		start, before := time.Now(), allocated()
 		c, err := contract.Parse("fuzz", []byte(text))
+		if bytes := allocated() - before; bytes > 64<<20 {
+			t.Fatalf("took %d MiB", bytes>>20)
+		}
 		if taken := time.Since(start); taken > 5*time.Second { // of fuzzed input; how long is what it is about
 			t.Fatalf("took %s", taken)
 		}
@@ -88,21 +92,39 @@ func FuzzSchema(f *testing.F) {
 		if !json.Valid([]byte(schema)) {
 			return
 		}
-		start := time.Now()
+		start, before := time.Now(), allocated()
 		c, err := contract.Parse("fuzz", []byte(withSchema(schema)))
+		if bytes := allocated() - before; bytes > 64<<20 {
+			t.Fatalf("loading took %d MiB", bytes>>20)
+		}
 		if err == nil && c.API.Endpoints[0].InputSchema != nil { // a text is the name of a file
-			err = c.API.Endpoints[0].InputSchema.Validate([]byte(value))
+			s := c.API.Endpoints[0].InputSchema
+			if err := s.Compile(); err != nil {
+				t.Fatalf("it was loaded, but cannot be compiled: %v", err)
+			}
+			before = allocated()
+			err = s.Validate([]byte(value))
 			checkVerdict(t, err)
-			exact := c.API.Endpoints[0].InputSchema.ValidateRequest([]byte(value))
+			exact := s.ValidateRequest([]byte(value))
 			checkVerdict(t, exact)
 			if exact == nil && err != nil {
 				t.Fatalf("a request may be what no value may: %v", err)
+			}
+			if bytes := allocated() - before; bytes > 2*(16<<20+2*uint64(len(value))) {
+				t.Fatalf("two checks took %d MiB", bytes>>20)
 			}
 		}
 		if taken := time.Since(start); taken > 5*time.Second { // of fuzzed input; how long is what it is about
 			t.Fatalf("took %s: %v", taken, err)
 		}
 	})
+}
+
+// allocated returns the bytes that the process has allocated so far, freed ones included.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 func checkVerdict(t *testing.T, err error) {
@@ -112,6 +134,12 @@ func checkVerdict(t *testing.T, err error) {
 	if syntax, ok := errors.AsType[*contract.SyntaxError](err); ok {
 		if syntax.Detail == "" {
 			t.Fatal("a syntax error without a detail")
+		}
+		return
+	}
+	if cost, ok := errors.AsType[*contract.CostError](err); ok {
+		if cost.Detail == "" {
+			t.Fatal("a cost error without a detail")
 		}
 		return
 	}

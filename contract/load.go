@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 
+	"github.com/smarthaus/caio-bridge-go/contract/internal/jsonschema"
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
@@ -86,8 +87,11 @@ type loader struct {
 	name    string
 	display func(name string) string // of a file, for diagnostics
 
-	flat    *tree.Node // the contract in flat, full form
-	schemas map[string]*Schema
+	flat    *tree.Node            // the contract in flat, full form
+	opened  map[string]*tree.Node // schema files by name; nil if they cannot be parsed
+	bytes   int                   // of opened
+	schemas map[string]*Schema    // by file
+	budget  *jsonschema.Budget    // of all schemas
 }
 
 func (l *loader) loadFile() (*Contract, error) {

@@ -1,8 +1,6 @@
 package contract
 
 import (
-	"slices"
-
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
@@ -72,12 +70,20 @@ func (k *checker) ratio(n *tree.Node, code, what string) {
 	k.add(n, code, fix, "%s is a ratio from 0 to 1, found %s", what, n.Scalar)
 }
 
-// duplicates yields the index of every element that equals an earlier one, and of that one. It looks at no more elements
-// than a valid contract may have.
-func duplicates[T any](list []T, equal func(a, b T) bool) func(yield func(later, earlier int) bool) {
+// duplicates yields the index of every element whose key an earlier one has, and of the first such. Elements with an empty
+// key are passed over.
+func duplicates[T any](list []T, key func(T) string) func(yield func(later, earlier int) bool) {
 	return func(yield func(int, int) bool) {
-		for i := range list[:min(len(list), 500)] {
-			if j := slices.IndexFunc(list[:i], func(b T) bool { return equal(list[i], b) }); j >= 0 && !yield(i, j) {
+		first := make(map[string]int, len(list))
+		for i, element := range list {
+			k := key(element)
+			if k == "" {
+				continue
+			}
+			earlier, known := first[k]
+			if !known {
+				first[k] = i
+			} else if !yield(i, earlier) {
 				return
 			}
 		}

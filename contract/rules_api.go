@@ -96,10 +96,13 @@ func isPublic(host string) bool {
 
 func checkEndpoints(k *checker) {
 	list := k.contract.API.Endpoints
-	same := func(a, b Endpoint) bool {
-		return a.Path != "" && a.Method == b.Method && erased(a.Path) == erased(b.Path)
+	key := func(e Endpoint) string {
+		if e.Path == "" {
+			return ""
+		}
+		return e.Method + " " + erased(e.Path)
 	}
-	for later, earlier := range duplicates(list, same) {
+	for later, earlier := range duplicates(list, key) {
 		n := k.find("api", "endpoints", strconv.Itoa(later))
 		first := k.find("api", "endpoints", strconv.Itoa(earlier))
 		k.add(n.Get("path"), "endpoint/duplicate", "remove one of the two", "%s is already endpoint %d (line %d)", list[later], earlier, first.At.Line)

@@ -73,10 +73,8 @@ func checkBounds(k *checker) {
 
 // checkGuaranteeNames looks for misspelt and repeated properties.
 func checkGuaranteeNames(k *checker) {
-	same := func(a, b located[Guarantee]) bool {
-		return a.value.Property != "" && a.value.Property == b.value.Property
-	}
-	for later, earlier := range duplicates(k.guarantees, same) {
+	property := func(g located[Guarantee]) string { return g.value.Property }
+	for later, earlier := range duplicates(k.guarantees, property) {
 		first := k.guarantees[earlier]
 		k.addKey(k.guarantees[later].node, "guarantee/duplicate-property", "keep one of the two",
 			"%s is guaranteed twice, first by %q on line %d", first.value.Property, first.value.Name, first.node.Label().Line)

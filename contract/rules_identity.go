@@ -2,7 +2,6 @@ package contract
 
 import (
 	"fmt"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -30,10 +29,21 @@ func checkVersion(k *checker) {
 
 func checkCapabilities(k *checker) {
 	list := k.contract.Capabilities
-	same := func(a, b Capability) bool {
-		return a.Type != "" && a.Type == b.Type && reflect.DeepEqual(a.Parameters, b.Parameters)
+	key := func(i int) string {
+		if list[i].Type == "" {
+			return ""
+		}
+		parameters := k.find("capabilities", strconv.Itoa(i), "parameters")
+		if parameters == nil {
+			return list[i].Type
+		}
+		return string(parameters.AppendCanonical([]byte(list[i].Type + " ")))
 	}
-	for later, earlier := range duplicates(list, same) {
+	indexes := make([]int, len(list))
+	for i := range indexes {
+		indexes[i] = i
+	}
+	for later, earlier := range duplicates(indexes, key) {
 		n := k.find("capabilities", strconv.Itoa(later))
 		k.addKey(n, "capability/duplicate", "remove one of the two, or give them different parameters",
 			"%s is already capability %d", list[later].Type, earlier)

@@ -108,8 +108,8 @@ func checkRateLimit(k *checker) {
 var checkSyntax = regexp.MustCompile(`^\s*[A-Za-z_][A-Za-z0-9_.\[\]()]*\s*(<=|>=|==|!=|<|>)\s*\S+\s*$`)
 
 func checkInvariants(k *checker) {
-	same := func(a, b located[Invariant]) bool { return a.value.ID != "" && a.value.ID == b.value.ID }
-	for later, earlier := range duplicates(k.invariants, same) {
+	id := func(i located[Invariant]) string { return i.value.ID }
+	for later, earlier := range duplicates(k.invariants, id) {
 		k.add(cmp.Or(k.invariants[later].node.Get("id"), k.invariants[later].node), "invariant/duplicate", "give it an id of its own",
 			"%s is already invariant %d (line %d)", k.invariants[later].value.ID, earlier, k.invariants[earlier].node.At.Line)
 	}

@@ -11,20 +11,23 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
-// loadSchemas compiles the schemas of all endpoints, each file once.
+// maxSchemaBytes bounds the schema files of one contract in sum.
+const maxSchemaBytes = 2 << 20
+
+// loadSchemas judges the schemas of all endpoints, each file once.
 func (l *loader) loadSchemas(c *Contract) {
-	l.schemas = map[string]*Schema{}
+	l.opened, l.schemas, l.budget = map[string]*tree.Node{}, map[string]*Schema{}, jsonschema.NewBudget()
 	for i, n := range items(l.flat.Find("api", "endpoints")) {
 		c.API.Endpoints[i].InputSchema = l.schema(n.Get("input_schema"))
 		c.API.Endpoints[i].OutputSchema = l.schema(n.Get("output_schema"))
 	}
 }
 
-// schema compiles an inline schema or the file that n names. It returns nil if there is none or it is refused.
+// schema judges an inline schema or the file that n names. It returns nil if there is none or it is refused.
 func (l *loader) schema(n *tree.Node) *Schema {
 	switch {
 	case n.Is(tree.Map), n.Is(tree.Bool):
-		return l.compile(n, l.schemaPath("contract.inline"))
+		return l.judge(n, l.schemaPath("contract.inline"))
 	case !n.Is(tree.Text):
 		return nil
 	}
@@ -39,7 +42,7 @@ func (l *loader) schema(n *tree.Node) *Schema {
 	schema, known := l.schemas[file]
 	if !known {
 		if root, problem := l.openSchema(n, file); problem == nil {
-			schema = l.compile(root, file)
+			schema = l.judge(root, file)
 		} else if problem.Code != "" {
 			l.add(problem.Node, problem.Code, problem.Fix, "%s", problem.Message)
 		}
@@ -61,18 +64,21 @@ func escapes(file string) (fix string, refused bool) {
 	return "", false
 }
 
-func (l *loader) compile(root *tree.Node, file string) *Schema {
+func (l *loader) judge(root *tree.Node, file string) *Schema {
+	if l.budget.Spent() {
+		return nil // which was reported
+	}
 	bundled, problems := jsonschema.Bundle(root, file, l.openReference)
-	var compiled *jsonschema.Schema
+	var judged *jsonschema.Schema
 	if len(problems) == 0 {
-		compiled, problems = jsonschema.Compile(bundled)
+		judged, problems = jsonschema.Inspect(bundled, l.budget)
 	}
 	l.addProblems(problems)
-	if compiled == nil {
+	if judged == nil {
 		return nil
 	}
-	l.addProblems(jsonschema.Review(bundled))
-	return newSchema(compiled)
+	l.addProblems(jsonschema.Review(bundled, l.budget))
+	return (&Schema{inner: judged}).WithMaxValues(0)
 }
 
 // addProblems reports what is wrong with a schema. Problems without a code were reported already.
@@ -112,17 +118,25 @@ func (l *loader) openSchema(ref *tree.Node, file string) (*tree.Node, *jsonschem
 		return nil, &jsonschema.Problem{Node: ref, Code: "endpoint/schema-escape", Message: fmt.Sprintf("%q leads out of the folder of the contract", tree.Shorten(ref.Scalar)),
 			Fix: "move the file below the folder of the contract"}
 	}
-	data, err := readFile(l.files, file)
-	if err != nil {
-		return nil, l.unreadable(ref, file, err)
-	}
-	source := tree.NewSource(l.display(file), data)
-	root, problems := tree.Parse(source)
-	for _, problem := range problems {
-		l.put(source, problem)
+	root, known := l.opened[file]
+	if !known {
+		data, err := readFile(l.files, file)
+		if err != nil {
+			return nil, l.unreadable(ref, file, err)
+		}
+		if l.bytes += len(data); l.bytes > maxSchemaBytes {
+			return nil, &jsonschema.Problem{Node: ref, Code: "endpoint/schema-unsafe", Fix: "leave out what no endpoint uses",
+				Message: fmt.Sprintf("the schema files of the contract have more than %d MiB in sum", maxSchemaBytes>>20)}
+		}
+		source := tree.NewSource(l.display(file), data)
+		parsed, problems := tree.Parse(source)
+		for _, problem := range problems {
+			l.put(source, problem)
+		}
+		root, l.opened[file] = parsed, parsed
 	}
 	if root == nil {
-		return nil, &jsonschema.Problem{Node: ref}
+		return nil, &jsonschema.Problem{Node: ref} // which was reported
 	}
 	return root, nil
 }

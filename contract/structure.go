@@ -23,12 +23,15 @@ var structureSchema = sync.OnceValue(func() *jsonschema.Schema {
 	if len(problems) > 0 {
 		panic(fmt.Sprintf("contract: embedded schema: %v", problems))
 	}
-	schema, faults := jsonschema.Compile(root)
+	schema, faults := jsonschema.Inspect(root, jsonschema.NewBudget())
 	if len(faults) > 0 {
 		panic(fmt.Sprintf("contract: embedded schema: %s", faults[0].Message))
 	}
 	return schema
 })
+
+// structureDocument is structureSchema as decoded JSON.
+var structureDocument = sync.OnceValue(func() any { return structureSchema().Document() })
 
 // JSONSchema returns the JSON Schema (2020-12) of contracts in the flat shape, for editors and other tools. [Load]
 // checks more than a schema can say.
@@ -52,7 +55,7 @@ func checkStructure(flat *tree.Node, idName string, r *report) bool {
 			s.violation(v)
 		}
 	}
-	s.misspelt(flat, structureSchema().Document())
+	s.misspelt(flat, structureDocument())
 	return len(violations) == 0
 }
 
@@ -185,7 +188,7 @@ func (s *structure) misspelt(n *tree.Node, schema any) {
 // knownMembers returns the names that the schema gives to the members of the object at a path.
 func (s *structure) knownMembers(path []string) []string {
 	n := s.flat
-	rules := rulesFor(structureSchema().Document(), n)
+	rules := rulesFor(structureDocument(), n)
 	for _, token := range path {
 		inner := innerRules(rules, token)
 		if n.Is(tree.List) {
@@ -204,7 +207,7 @@ func rulesFor(schema any, n *tree.Node) map[string]any {
 		return nil
 	}
 	if ref, ok := rules["$ref"].(string); ok {
-		defs, _ := structureSchema().Document().(map[string]any)["$defs"].(map[string]any)
+		defs, _ := structureDocument().(map[string]any)["$defs"].(map[string]any)
 		return rulesFor(defs[strings.TrimPrefix(ref, "#/$defs/")], n)
 	}
 	if otherwise, ok := rules["else"]; ok {

@@ -130,7 +130,7 @@ func (s *Schema) mentions(property string) bool {
 		}
 		return false
 	}
-	return search(s.compiled.Document())
+	return search(s.inner.Document())
 }
 
 // samples is how many calls without a miss it takes to show with 99 % confidence that a quantile is kept

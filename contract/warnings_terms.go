@@ -94,7 +94,7 @@ func warnSchemaLimits(k *checker) {
 			continue
 		}
 		n := k.find("api", "endpoints", strconv.Itoa(i), "input_schema")
-		top, _ := e.InputSchema.compiled.Document().(map[string]any)
+		top, _ := e.InputSchema.inner.Document().(map[string]any)
 		properties, _ := top["properties"].(map[string]any)
 		tokens, _ := properties["max_tokens"].(map[string]any)
 		if most, ok := tokens["maximum"].(float64); ok && k.contract.Constraints.MaxContextTokens > 0 && most > float64(k.contract.Constraints.MaxContextTokens) {
@@ -114,6 +114,7 @@ func warnSchemaLimits(k *checker) {
 func warnEndpoints(k *checker) {
 	list := k.contract.API.Endpoints
 	health := false
+	segments := make([][]string, len(list)) // of the paths
 	for i, e := range list {
 		n := k.find("api", "endpoints", strconv.Itoa(i))
 		health = health || e.Method == "GET" && (e.Path == "/health" || e.Path == "/healthz")
@@ -127,9 +128,11 @@ func warnEndpoints(k *checker) {
 				k.addKey(input, "endpoint/get-body", "write  method: POST", "%s has no body, and %q of its input_schema cannot come from a path or a query", e, member)
 			}
 		}
+		segments[i] = strings.Split(erased(e.Path), "/")
 		for j, other := range list[:i] {
-			if e.Method == other.Method && erased(e.Path) != erased(other.Path) && overlap(e.Path, other.Path) {
+			if e.Method == other.Method && overlap(segments[i], segments[j]) {
 				k.add(n.Get("path"), "endpoint/ambiguous", "give one of them another path", "%s and endpoint %d (%s) can both answer a request", e, j, other.Path)
+				break
 			}
 		}
 	}
@@ -143,7 +146,7 @@ func noParameter(s *Schema) string {
 	if s == nil {
 		return ""
 	}
-	top, _ := s.compiled.Document().(map[string]any)
+	top, _ := s.inner.Document().(map[string]any)
 	properties, _ := top["properties"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		member, _ := properties[name].(map[string]any)
@@ -156,13 +159,12 @@ func noParameter(s *Schema) string {
 }
 
 // overlap reports whether one request path can fit both.
-func overlap(a, b string) bool {
-	as, bs := strings.Split(erased(a), "/"), strings.Split(erased(b), "/")
-	if len(as) != len(bs) {
+func overlap(a, b []string) bool {
+	if len(a) != len(b) || slices.Equal(a, b) {
 		return false
 	}
-	for i := range as {
-		if as[i] != bs[i] && as[i] != "{}" && bs[i] != "{}" {
+	for i := range a {
+		if a[i] != b[i] && a[i] != "{}" && b[i] != "{}" {
 			return false
 		}
 	}
@@ -174,7 +176,7 @@ func warnSchemas(k *checker) {
 	for i, e := range k.contract.API.Endpoints {
 		n := k.find("api", "endpoints", strconv.Itoa(i))
 		if e.InputSchema != nil {
-			top, _ := e.InputSchema.compiled.Document().(map[string]any)
+			top, _ := e.InputSchema.inner.Document().(map[string]any)
 			properties, _ := top["properties"].(map[string]any)
 			for _, name := range names(top) {
 				if schema, ok := properties[name].(map[string]any); ok && untyped(schema) {
@@ -183,7 +185,7 @@ func warnSchemas(k *checker) {
 			}
 		}
 		if e.OutputSchema != nil {
-			top, ok := e.OutputSchema.compiled.Document().(map[string]any)
+			top, ok := e.OutputSchema.inner.Document().(map[string]any)
 			if ok && untyped(top) || top["type"] == "object" && top["properties"] == nil && top["required"] == nil && untyped(without(top, "type")) {
 				k.add(n.Get("output_schema"), "schema/open-output", "list properties and what is required", "the answers of %s may be anything", e)
 			}

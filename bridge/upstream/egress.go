@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"unicode/utf8"
+
+	"github.com/smarthaus/caio-bridge-go/internal/netaddr"
 )
 
 // An EgressError says that a request was not sent, or a redirect not followed, because of where it leads.
@@ -89,19 +91,34 @@ func (g *guard) dial(ctx context.Context, network, addr string) (net.Conn, error
 
 // check returns an [*EgressError] if ip, to which the name in addr led, must not be dialled.
 func (g *guard) check(addr string, ip netip.Addr) error {
-	ip = canonical(ip)
-	kind := kindOf(ip)
-	if kind == "" || slices.ContainsFunc(g.prefixes, func(p netip.Prefix) bool { return p.Contains(ip) && (kind != metadata || p.IsSingleIP()) }) {
+	kind := netaddr.KindOf(ip)
+	if kind == netaddr.Public {
+		if own, err := netaddr.IsOwn(ip); own || err != nil {
+			kind = netaddr.Own
+		}
+	}
+	ip = netaddr.Canonical(ip)
+	strict := kind == netaddr.Metadata || kind == netaddr.EmbeddedLoopback
+	if kind == netaddr.Public || slices.ContainsFunc(g.prefixes, func(p netip.Prefix) bool { return p.Contains(ip) && (!strict || p.IsSingleIP()) }) {
 		return nil
 	}
 	host, port, _ := net.SplitHostPort(addr)
 	if g.hosts[normalHostPort(host, port)] {
 		literal, err := netip.ParseAddr(host)
-		if err == nil && canonical(literal) == ip || kind == loopback || kind == private || kind == shared {
+		if err == nil && netaddr.Canonical(literal) == ip || opensByName(kind) {
 			return nil
 		}
 	}
 	return &EgressError{Host: addr, Addr: ip, Reason: fmt.Sprintf("%s is a %s address, which AllowHosts or AllowPrivate do not allow", ip, kind)}
+}
+
+// opensByName reports if an entry of AllowHosts opens addresses of the kind under the entry's name.
+func opensByName(kind netaddr.Kind) bool {
+	switch kind {
+	case netaddr.Loopback, netaddr.Private, netaddr.Shared, netaddr.Own:
+		return true
+	}
+	return false
 }
 
 // checkName checks what is requested through a proxy, which resolves names itself. A host that ends in a number is an
@@ -122,85 +139,4 @@ func (g *guard) checkName(u *url.URL) error {
 		return &EgressError{Host: hostPort(u), Reason: "it is neither a name nor an address in the usual notation"}
 	}
 	return nil
-}
-
-// Kinds of addresses that are not public.
-const (
-	private   = "private"
-	loopback  = "loopback"
-	shared    = "shared (carrier-grade NAT)"
-	linkLocal = "link-local"
-	multicast = "multicast"
-	metadata  = "cloud metadata"
-	reserved  = "reserved"
-)
-
-// special are the ranges that the IANA registries of special-purpose addresses (RFC 6890) do not call globally reachable,
-// and the addresses where clouds hand out credentials. The first that contains an address decides.
-var special = []struct {
-	prefix netip.Prefix
-	kind   string
-}{
-	{netip.MustParsePrefix("169.254.169.254/32"), metadata}, // most clouds
-	{netip.MustParsePrefix("169.254.170.2/32"), metadata},   // AWS, containers
-	{netip.MustParsePrefix("169.254.170.23/32"), metadata},  // AWS, pods
-	{netip.MustParsePrefix("100.100.100.200/32"), metadata}, // Alibaba Cloud
-	{netip.MustParsePrefix("168.63.129.16/32"), metadata},   // Azure
-	{netip.MustParsePrefix("192.0.0.192/32"), metadata},     // Oracle Cloud
-	{netip.MustParsePrefix("fd00:ec2::254/128"), metadata},  // AWS
-	{netip.MustParsePrefix("fd00:ec2::23/128"), metadata},   // AWS, pods
-	{netip.MustParsePrefix("fd20:ce::254/128"), metadata},   // Google Cloud
-
-	{netip.MustParsePrefix("0.0.0.0/8"), reserved}, // of which 0.0.0.0 reaches this machine
-	{netip.MustParsePrefix("10.0.0.0/8"), private},
-	{netip.MustParsePrefix("100.64.0.0/10"), shared},
-	{netip.MustParsePrefix("127.0.0.0/8"), loopback},
-	{netip.MustParsePrefix("169.254.0.0/16"), linkLocal},
-	{netip.MustParsePrefix("172.16.0.0/12"), private},
-	{netip.MustParsePrefix("192.0.0.0/24"), reserved},
-	{netip.MustParsePrefix("192.0.2.0/24"), reserved},
-	{netip.MustParsePrefix("192.88.99.0/24"), reserved},
-	{netip.MustParsePrefix("192.168.0.0/16"), private},
-	{netip.MustParsePrefix("198.18.0.0/15"), reserved},
-	{netip.MustParsePrefix("198.51.100.0/24"), reserved},
-	{netip.MustParsePrefix("203.0.113.0/24"), reserved},
-	{netip.MustParsePrefix("224.0.0.0/4"), multicast},
-	{netip.MustParsePrefix("240.0.0.0/4"), reserved}, // and broadcast
-
-	{netip.MustParsePrefix("::1/128"), loopback},
-	{netip.MustParsePrefix("fc00::/7"), private},
-	{netip.MustParsePrefix("fe80::/10"), linkLocal},
-	{netip.MustParsePrefix("ff00::/8"), multicast},
-	{netip.MustParsePrefix("2001::/23"), reserved}, // Teredo, which holds an IPv4 address, and others
-	{netip.MustParsePrefix("2001:db8::/32"), reserved},
-	{netip.MustParsePrefix("2002::/16"), reserved}, // 6to4, which holds an IPv4 address
-	{netip.MustParsePrefix("3fff::/20"), reserved},
-}
-
-var (
-	globalUnicast = netip.MustParsePrefix("2000::/3")     // all that is public in IPv6
-	nat64         = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
-)
-
-// kindOf returns "" for public addresses. It expects a canonical address.
-func kindOf(ip netip.Addr) string {
-	for _, s := range special {
-		if s.prefix.Contains(ip) {
-			return s.kind
-		}
-	}
-	if ip.Is6() && !globalUnicast.Contains(ip) {
-		return reserved
-	}
-	return ""
-}
-
-// canonical returns the IPv4 address that an IPv6 one stands for, and takes off the zone, which would match no prefix.
-func canonical(ip netip.Addr) netip.Addr {
-	ip = ip.Unmap().WithZone("")
-	if nat64.Contains(ip) {
-		b := ip.As16()
-		return netip.AddrFrom4([4]byte(b[12:]))
-	}
-	return ip
 }

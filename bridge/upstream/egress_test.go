@@ -29,6 +29,7 @@ func TestAddresses(t *testing.T) {
 		"192.0.0.192", "192.0.2.1", "192.168.0.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255",
 		"::", "::1", "fe80::1", "fe80::1%eth0", "febf::1", "fec0::1", "fc00::1", "fdff::1", "fd00:ec2::254", "ff02::1", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::1", "3fff::1", "5f00::1",
 		"::ffff:10.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b:1::1.1.1.1",
+		"2002:a9fe:a9fe::", "2001:0:a9fe:a9fe::", "2001::80ff:fffe", "::169.254.169.254", "2606::5efe:169.254.169.254", "2606::5efe:127.0.0.1", "fd00:c1::a9fe:a9fe",
 	}
 	for _, ip := range public {
 		if err := upstream.CheckAddr(upstream.Options{}, "api.test:443", netip.MustParseAddr(ip)); err != nil {
@@ -70,6 +71,11 @@ func TestAllowances(t *testing.T) {
 		{name: "prefix with host bits", prefixes: []string{"10.9.9.9/8"}, addr: "any.test:80", ip: "10.1.2.3", allowed: true},
 		{name: "other prefix", prefixes: []string{"10.0.0.0/8"}, addr: "any.test:80", ip: "192.168.0.1"},
 		{name: "prefix that happens to hold metadata", prefixes: []string{"fd00::/8"}, addr: "any.test:80", ip: "fd00:ec2::254"},
+		{name: "prefix that happens to hold metadata in 6to4", prefixes: []string{"2002::/16"}, addr: "any.test:80", ip: "2002:a9fe:a9fe::"},
+		{name: "prefix that happens to hold loopback in 6to4", prefixes: []string{"2002::/16"}, addr: "any.test:80", ip: "2002:7f00:1::"},
+		{name: "prefix that happens to hold metadata in NAT64", prefixes: []string{"64:ff9b:1::/48"}, addr: "any.test:80", ip: "64:ff9b:1::169.254.169.254"},
+		{name: "prefix for NAT64", prefixes: []string{"64:ff9b:1::/48"}, addr: "any.test:80", ip: "64:ff9b:1::1.1.1.1", allowed: true},
+		{name: "name that leads to loopback in 6to4", hosts: []string{"gateway.corp:80"}, addr: "gateway.corp:80", ip: "2002:7f00:1::"},
 		{name: "prefix that means metadata", prefixes: []string{"fd00:ec2::254/128"}, addr: "any.test:80", ip: "fd00:ec2::254", allowed: true},
 	}
 	for _, tt := range tests {

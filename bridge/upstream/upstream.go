@@ -14,8 +14,8 @@
 //     Retry-After is honoured, and a budget keeps retries from doubling the load of a failing
 //     server. A response that the caller has received is never retried.
 //   - A circuit breaker for each host: see [OpenError].
-//   - An egress guard: addresses that are not public are refused at the dial, under any name,
-//     unless they were allowed: see [EgressError]. Redirects are followed within the same scheme,
+//   - An egress guard: addresses that are not public, or this machine's own, are refused at the
+//     dial, under any name, unless they were allowed: see [EgressError]. Redirects are followed within the same scheme,
 //     host and port only, so that credentials reach no other server.
 //   - The trace context of the request's context (W3C traceparent and tracestate), so that the
 //     wrapped service's spans join the caller's trace.
@@ -52,14 +52,15 @@ const (
 
 // Options adjust the client. Nil and zero fields mean the defaults.
 type Options struct {
-	// AllowHosts are servers on loopback, private and shared addresses that requests may reach:
-	// "host:port", or URLs, of which only scheme, host and port count. Typically it is the operator's
-	// base URL. A name does not open link-local, metadata and other special addresses; an IP address
+	// AllowHosts are servers on loopback, private and shared addresses, and on this machine's own,
+	// that requests may reach: "host:port", or URLs, of which only scheme, host and port count.
+	// Typically it is the operator's base URL. A name does not open link-local, metadata and other special addresses; an IP address
 	// opens itself. Default: none.
 	AllowHosts []string
 
 	// AllowPrivate are ranges of addresses that requests may reach under any name. Only a prefix of
-	// full length opens a cloud's metadata address. Default: none.
+	// full length opens a cloud's metadata address, or a loopback address inside an IPv6 one.
+	// Default: none.
 	AllowPrivate []netip.Prefix
 
 	// Proxy chooses the proxy of a request, as in [http.Transport]. The guard does not apply to the

@@ -16,56 +16,73 @@ const (
 	storeRetryAfter = 2 * time.Second
 )
 
-// claim registers the service in the store, unless a different contract holds its id there.
-func (r *Registry) claim(ctx context.Context, e *entry, ttl time.Duration) error {
-	data, err := encodeService(e, ttl)
-	if err != nil {
-		return err
-	}
+// claim registers the service in the store, unless a different contract holds its id there. It
+// returns the lease that the registration has then, 0 for none.
+func (r *Registry) claim(ctx context.Context, e *entry, ttl time.Duration) (lease time.Duration, err error) {
 	id := e.contract.ID
-	next := Record{Kind: kindService, ID: id, Data: data}
+	next := Record{Kind: kindService, ID: id}
 	known, err := r.services.check(e)
 	if known != nil {
 		next.Version = known.presence.version.Load() // probably; if not, the store says so
 	} else if err != nil && !errors.Is(err, caio.ErrAlreadyRegistered) { // of that only the store is sure
-		return err
+		return 0, err
+	}
+	lease = ttl
+	if known != nil && mayOnlyExtend(ctx) {
+		var later bool
+		if lease, later = known.presence.extension(ttl); !later {
+			return lease, nil
+		}
 	}
 	for range maxSwaps {
-		if ttl > 0 {
-			next.Until = time.Now().Add(ttl)
+		if next.Data, err = encodeService(e, lease); err != nil {
+			return 0, err
+		}
+		next.Until = time.Time{}
+		if lease > 0 {
+			next.Until = time.Now().Add(lease)
 		}
 		held, at, err := r.replica.store.Swap(context.WithoutCancel(ctx), next)
 		switch {
 		case err != nil:
-			return r.storeFailed("register", err)
+			return 0, r.storeFailed("register", err)
 		case at > 0:
 			r.replica.await(ctx, at)
 			if known == nil {
-				r.logRegistered(e.contract, ttl)
+				r.logRegistered(e.contract, lease)
 			}
-			return nil
+			return lease, nil
 		}
-		if err := mayReplace(held, e); err != nil {
-			return err
+		same, err := sameContract(held, e)
+		if err != nil {
+			return 0, err
+		}
+		lease = ttl
+		if same != nil && mayOnlyExtend(ctx) {
+			var later bool
+			if lease, later = extendedLease(same.ttl, time.Until(held.Until), ttl); !later {
+				return lease, nil
+			}
 		}
 		next.Version = held.Version
 	}
-	return r.storeFailed("register", fmt.Errorf("the record of %s changes all the time", id))
+	return 0, r.storeFailed("register", fmt.Errorf("the record of %s changes all the time", id))
 }
 
-// mayReplace returns nil if what is held is nothing, has ended or is that same contract.
-func mayReplace(held Record, e *entry) error {
+// sameContract returns the held service if it has e's contract, nil if there is none or it has
+// ended.
+func sameContract(held Record, e *entry) (*stored, error) {
 	if held.Version == 0 || !held.Until.IsZero() && !time.Now().Before(held.Until) {
-		return nil
+		return nil, nil
 	}
 	other := decodeService(held.ID, held.Data)
 	switch {
 	case other.err != nil:
-		return fmt.Errorf("registry: %w", other.err)
+		return nil, fmt.Errorf("registry: %w", other.err)
 	case other.digest != e.digest:
-		return alreadyRegistered(other.contract)
+		return nil, alreadyRegistered(other.contract)
 	}
-	return nil
+	return &other, nil
 }
 
 // withdraw removes the service from the store.

@@ -2,17 +2,15 @@ package registry
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
 const (
@@ -27,13 +25,14 @@ const (
 	administrator role = "admin"
 	forUsers      role = "user"
 	forServices   role = "service"
-	anybody       role = "anybody" // who needs no token
-	process       role = "process" // that calls the registry's methods
+	anybody       role = "anybody"  // any caller of a registry without tokens
+	stranger      role = "stranger" // without a token, on a path that is open although there are tokens
+	process       role = "process"  // that calls the registry's methods
 )
 
 // mayAct returns nil if a caller of the role may do what is for another; "" is for all.
 func (have role) mayAct(need role) error {
-	if need == "" || have == need || have == administrator || have == anybody {
+	if need == "" || have == need || have == administrator || have == anybody || have == stranger {
 		return nil
 	}
 	return forbidden(fmt.Sprintf("this needs a token with the role %s or admin, not %s", need, have))
@@ -62,17 +61,13 @@ func authenticationOf(ctx context.Context) string {
 
 // A guard decides who may ask.
 type guard struct {
-	tokens          []knownToken
-	openIntegration bool
-	hosts           []string // empty: this machine only
-	allHosts        bool
-	crossOrigin     *http.CrossOriginProtection
-}
-
-// A knownToken is hashed, so that comparing takes the same time whatever the token's length.
-type knownToken struct {
-	hash [sha256.Size]byte
-	role role
+	tokens               access.Tokens[role]
+	openIntegration      bool
+	allowUnauthenticated bool
+	hosts                access.Names // empty: this machine only
+	anyHost              bool         // Options.Hosts has "*"
+	allHosts             bool         // anyHost, or no host is listed and tokens protect
+	crossOrigin          *http.CrossOriginProtection
 }
 
 func (o *Options) checkTokens() error {
@@ -101,14 +96,16 @@ func (o *Options) hasTokens() bool {
 
 func newGuard(o *Options) *guard {
 	g := &guard{
-		openIntegration: o.OpenIntegration,
-		hosts:           slices.Clone(o.Hosts),
-		allHosts:        slices.Contains(o.Hosts, "*") || len(o.Hosts) == 0 && o.hasTokens(),
-		crossOrigin:     http.NewCrossOriginProtection(),
+		openIntegration:      o.OpenIntegration,
+		allowUnauthenticated: o.AllowUnauthenticated,
+		hosts:                access.NewNames(o.Hosts...),
+		anyHost:              slices.Contains(o.Hosts, "*"),
+		crossOrigin:          http.NewCrossOriginProtection(),
 	}
+	g.allHosts = g.anyHost || len(o.Hosts) == 0 && o.hasTokens()
 	for known, tokens := range map[role][]string{administrator: o.Tokens, forUsers: o.UserTokens, forServices: o.ServiceTokens} {
 		for _, token := range tokens {
-			g.tokens = append(g.tokens, knownToken{sha256.Sum256([]byte(token)), known})
+			g.tokens.Add(token, known)
 		}
 	}
 	return g
@@ -122,14 +119,46 @@ func (g *guard) check(r *http.Request) (role, error) {
 	if g.crossOrigin.Check(r) != nil {
 		return "", forbidden("requests by web pages of other origins are not answered")
 	}
-	if g.open(r.URL.Path) {
-		return anybody, nil
-	}
-	if known := g.identify(r.Header.Get("Authorization")); known != "" {
+	known := g.identify(r.Header.Get("Authorization"))
+	switch {
+	case g.tokens.Len() == 0:
+		return anybody, g.checkMachine(r)
+	case g.isOpen(r.URL.Path) && known == "":
+		return stranger, g.checkPage(r)
+	case g.isOpen(r.URL.Path) && known == forUsers: // the token must not take away an open path
+		return stranger, nil
+	case known != "":
 		return known, nil
 	}
 	return "", &caio.Error{Status: http.StatusUnauthorized, Code: wire.SecurityViolation,
 		Message: "a valid token is needed: send it as \"Authorization: Bearer <token>\""}
+}
+
+// checkMachine refuses callers on other machines in a registry without tokens. /health is open, as
+// with tokens.
+func (g *guard) checkMachine(r *http.Request) error {
+	if g.allowUnauthenticated || r.URL.Path == "/health" || !access.IsExposed(access.LocalAddr(r)) {
+		return nil
+	}
+	return forbidden("this registry has no tokens, so it answers callers on its own machine only: its operator can set Options.Tokens, " +
+		"listen on 127.0.0.1, or set Options.AllowUnauthenticated if something in front authenticates")
+}
+
+// checkPage refuses web pages of an unknown host (DNS rebinding) on paths that need no token.
+func (g *guard) checkPage(r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	isPage := origin != "" || r.Header.Get("Sec-Fetch-Site") != ""
+	if !isPage || g.anyHost || r.URL.Path == "/health" {
+		return nil
+	}
+	host := r.Host
+	if origin != "" {
+		host = access.OriginHost(origin)
+	}
+	if g.hosts.ContainsOrLoopback(host) {
+		return nil
+	}
+	return forbidden("requests by web pages without a token are answered only if the page's host is this machine or one of Options.Hosts")
 }
 
 func forbidden(message string) error {
@@ -140,31 +169,22 @@ func (g *guard) knowsHost(hostport string) bool {
 	if g.allHosts {
 		return true
 	}
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
-	}
 	if len(g.hosts) == 0 {
-		return wire.IsLoopback(host)
+		return access.IsLoopbackName(access.Hostname(hostport))
 	}
-	return slices.ContainsFunc(g.hosts, func(known string) bool { return strings.EqualFold(known, host) })
+	return g.hosts.Contains(hostport)
 }
 
-func (g *guard) open(path string) bool {
-	return len(g.tokens) == 0 || path == "/health" || g.openIntegration && strings.HasPrefix(path, integrationPrefix)
+func (g *guard) isOpen(path string) bool {
+	return path == "/health" || g.openIntegration && strings.HasPrefix(path, integrationPrefix)
 }
 
 // identify returns the role of the token in the header, "" if it is not known.
-func (g *guard) identify(header string) (known role) {
-	scheme, token, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+func (g *guard) identify(header string) role {
+	token, ok := access.BearerToken(header)
+	if !ok {
 		return ""
 	}
-	given := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	for i := range g.tokens {
-		if subtle.ConstantTimeCompare(given[:], g.tokens[i].hash[:]) == 1 {
-			known = g.tokens[i].role
-		}
-	}
+	known, _ := g.tokens.Identify(token)
 	return known
 }

@@ -1,6 +1,9 @@
 package registry_test
 
 import (
+	"context"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -94,6 +97,8 @@ func TestRebinding(t *testing.T) {
 		"IPv4":               {local, map[string]string{"Host": "127.0.0.1:8080"}, "GET", 200},
 		"IPv6":               {local, map[string]string{"Host": "[::1]:8080"}, "GET", 200},
 		"IPv6 without port":  {local, map[string]string{"Host": "[::1]"}, "GET", 200},
+		"final dot":          {local, map[string]string{"Host": "localhost.:8080"}, "GET", 200},
+		"not an address":     {local, map[string]string{"Host": "[localhost]"}, "GET", 403},
 		"rebound":            {local, map[string]string{"Host": "evil.example:8080"}, "GET", 403},
 		"looks local":        {local, map[string]string{"Host": "localhost.evil.example"}, "GET", 403},
 		"other address":      {local, map[string]string{"Host": "192.168.1.1"}, "GET", 403},
@@ -112,6 +117,91 @@ func TestRebinding(t *testing.T) {
 			}
 			status, body := exchange{method: test.method, path: path, header: test.header}.send(t, test.registry)
 			if status != test.status {
+				t.Errorf("%d %v, want %d", status, body, test.status)
+			}
+		})
+	}
+}
+
+// Without tokens the Host header of a caller on another machine proves nothing: any client but a
+// browser can name this machine.
+func TestWithoutTokensOtherMachinesAreRefused(t *testing.T) {
+	t.Parallel()
+	const token = "a-token-of-some-length"
+	closed := newRegistry(t, nil)
+	named := newRegistry(t, &registry.Options{Hosts: []string{"caio.internal", "localhost"}})
+	opened := newRegistry(t, &registry.Options{AllowUnauthenticated: true})
+	secured := newRegistry(t, &registry.Options{Tokens: []string{token}})
+	for name, test := range map[string]struct {
+		registry *registry.Registry
+		local    net.Addr
+		host     string
+		status   int
+	}{
+		"loopback":               {closed, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}, "localhost", 200},
+		"IPv6 loopback":          {closed, &net.TCPAddr{IP: net.IPv6loopback, Port: 80}, "localhost", 200},
+		"socket":                 {closed, &net.UnixAddr{Name: "/run/caio", Net: "unix"}, "localhost", 200},
+		"not said":               {closed, nil, "localhost", 200},
+		"another address":        {closed, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 80}, "localhost", 403},
+		"another IPv6 address":   {closed, &net.TCPAddr{IP: net.ParseIP("2001:db8::2"), Port: 80}, "[::1]:80", 403},
+		"HTTP/3":                 {closed, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 80}, "localhost", 403},
+		"another address, named": {named, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 80}, "caio.internal", 403},
+		"opened":                 {opened, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 80}, "localhost", 200},
+		"opened, other host":     {opened, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 80}, "evil.example", 403},
+		"token":                  {secured, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 80}, "caio.example", 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if test.local != nil {
+					r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, test.local))
+				}
+				test.registry.ServeHTTP(w, r)
+			})
+			header := map[string]string{"Host": test.host, "Authorization": "Bearer " + token}
+			for _, e := range []exchange{
+				{method: "GET", path: "/api/v1/services", header: header},
+				{method: "POST", path: "/api/v1/services", contentType: "application/yaml", body: codexContract, header: header},
+			} {
+				status, body := e.send(t, at)
+				if status != test.status {
+					t.Errorf("%s %s: %d %v, want %d", e.method, e.path, status, body, test.status)
+				}
+				if _, message := refusal(body); test.host == "localhost" && status == 403 && !strings.Contains(message, "Options.AllowUnauthenticated") {
+					t.Errorf("the refusal does not say what to do: %s", message)
+				}
+			}
+			health := exchange{method: "GET", path: "/health", header: header}
+			if status, _ := health.send(t, at); status != 200 && test.host != "evil.example" {
+				t.Errorf("/health: %d", status)
+			}
+		})
+	}
+}
+
+// The open path, too, refuses pages after DNS rebinding.
+func TestReboundPagesDoNotRegister(t *testing.T) {
+	t.Parallel()
+	const token, user = "a-token-of-some-length", "a-token-for-the-users"
+	for name, test := range map[string]struct {
+		hosts  []string
+		header map[string]string
+		status int
+	}{
+		"no page":                {nil, map[string]string{"Host": "caio.example"}, 200},
+		"page, loopback":         {nil, map[string]string{"Host": "localhost:80", "Origin": "http://localhost:80"}, 200},
+		"page, listed host":      {[]string{"caio.example"}, map[string]string{"Host": "caio.example", "Origin": "https://caio.example"}, 200},
+		"page, any host":         {[]string{"*"}, map[string]string{"Host": "evil.example", "Origin": "http://evil.example"}, 200},
+		"page, token":            {nil, map[string]string{"Host": "caio.example", "Origin": "http://caio.example", "Authorization": "Bearer " + token}, 200},
+		"page, user's token":     {nil, map[string]string{"Host": "caio.example", "Origin": "http://caio.example", "Authorization": "Bearer " + user}, 200},
+		"rebound":                {nil, map[string]string{"Host": "evil.example", "Origin": "http://evil.example"}, 403},
+		"rebound, other headers": {nil, map[string]string{"Host": "evil.example", "Sec-Fetch-Site": "same-origin"}, 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reg := newRegistry(t, &registry.Options{Tokens: []string{token}, UserTokens: []string{user}, OpenIntegration: true, Hosts: test.hosts})
+			e := exchange{method: "POST", path: "/api/v1/integration/register-service", contentType: "application/yaml", body: codexContract, header: test.header}
+			if status, body := e.send(t, reg); status != test.status {
 				t.Errorf("%d %v, want %d", status, body, test.status)
 			}
 		})

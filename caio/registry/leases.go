@@ -36,7 +36,7 @@ func (r *Registry) register(ctx context.Context, s submission) (*caio.Registrati
 	}
 	r.sweep()
 	if r.replica != nil {
-		if err := r.claim(ctx, e, s.ttl); err != nil {
+		if s.ttl, err = r.claim(ctx, e, s.ttl); err != nil {
 			return nil, err
 		}
 		return registered(s), nil
@@ -49,6 +49,12 @@ func (r *Registry) register(ctx context.Context, s submission) (*caio.Registrati
 	}
 	if held != nil {
 		e = held
+		if mayOnlyExtend(ctx) {
+			var later bool
+			if s.ttl, later = e.presence.extension(s.ttl); !later {
+				return registered(s), nil
+			}
+		}
 	}
 	if held == nil || time.Duration(e.presence.ttl.Load()) != s.ttl {
 		if err := r.save(ctx, e, s.ttl); err != nil {
@@ -65,10 +71,21 @@ func (r *Registry) register(ctx context.Context, s submission) (*caio.Registrati
 	return registered(s), nil
 }
 
+// mayOnlyExtend reports if the caller may make registrations longer only: it may register but not
+// unregister.
+func mayOnlyExtend(ctx context.Context) bool { return roleOf(ctx) == stranger }
+
 func (r *Registry) logRegistered(c *contract.Contract, ttl time.Duration) {
 	attrs := []any{"service_id", c.ID, "version", c.Version, "base_url", c.API.BaseURL}
 	if ttl > 0 {
 		attrs = append(attrs, "ttl", ttl)
+	}
+	if r.prober != nil {
+		check := r.prober.target(c)
+		if check == "" {
+			check = "none: the contract has no path that is checked, so the lease alone decides"
+		}
+		attrs = append(attrs, "health_check", check)
 	}
 	r.log.Info("registered", attrs...)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/internal/sharedmem"
 )
 
 // isThere reports whether anything that can be asked still knows the service.
@@ -108,6 +109,124 @@ func TestLeaseForms(t *testing.T) {
 	}
 }
 
+// A caller without a token may register but not unregister. It can make a registration longer and
+// nothing else, and the answer states the resulting lease. One registry has no store, one has its
+// own, and two share one.
+func TestStrangersDoNotEndRegistrations(t *testing.T) {
+	t.Parallel()
+	const hour = 3600
+	ct := parse(t, codexContract)
+	for name, test := range map[string]struct {
+		lease    time.Duration // 0 for none
+		strange  string        // query of the stranger's registration after 20 minutes
+		ttl      any           // in the answer; nil for no lease
+		from, to time.Duration // after that registration: still there, and no longer; 0 for never
+	}{
+		"permanent":                {0, "?ttl_seconds=1", nil, 24 * time.Hour, 0},
+		"permanent, again":         {0, "", nil, 24 * time.Hour, 0},
+		"leased, shorter":          {time.Hour, "?ttl_seconds=1", 2400.0, 2399 * time.Second, 2400 * time.Second},
+		"leased, ends as it would": {time.Hour, "?ttl_seconds=2400", 2400.0, 2399 * time.Second, 2400 * time.Second},
+		"leased, later":            {time.Hour, "?ttl_seconds=2401", 1.0 * hour, 3599 * time.Second, 3600 * time.Second},
+		"leased, the same":         {time.Hour, "?ttl_seconds=3600", 1.0 * hour, 3599 * time.Second, 3600 * time.Second},
+		"leased, longer":           {time.Hour, "?ttl_seconds=7200", 2.0 * hour, 7199 * time.Second, 7200 * time.Second},
+		"leased, for good":         {time.Hour, "", nil, 24 * time.Hour, 0},
+	} {
+		for kind, open := range map[string]func(t *testing.T, opts registry.Options) (owner, other *registry.Registry){
+			"in memory": func(t *testing.T, opts registry.Options) (owner, other *registry.Registry) {
+				reg := newRegistry(t, &opts)
+				return reg, reg
+			},
+			"stored": func(t *testing.T, opts registry.Options) (owner, other *registry.Registry) {
+				opts.Store = new(registry.MemoryStore)
+				reg := newRegistry(t, &opts)
+				return reg, reg
+			},
+			"shared": func(t *testing.T, opts registry.Options) (owner, other *registry.Registry) {
+				hub := new(sharedmem.Hub)
+				opts.Store = hub.Open()
+				owner = newRegistry(t, &opts)
+				opts.Store = hub.Open()
+				other = newRegistry(t, &opts)
+				t.Cleanup(runRegistry(t, owner))
+				t.Cleanup(runRegistry(t, other))
+				return owner, other
+			},
+		} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					owner, other := open(t, registry.Options{Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true})
+					var err error
+					if test.lease > 0 {
+						_, err = owner.Lease(t.Context(), ct, test.lease)
+					} else {
+						_, err = owner.Register(t.Context(), ct)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(20 * time.Minute)
+					e := exchange{method: "POST", path: "/api/v1/integration/register-service" + test.strange, contentType: "application/yaml", body: codexContract}
+					status, answer := e.send(t, other)
+					if status != 200 || answer["ttl_seconds"] != test.ttl {
+						t.Errorf("%d %v, want the lease %v", status, answer, test.ttl)
+					}
+					time.Sleep(test.from)
+					if !isThere(t, owner, ct.ID) || !isThere(t, other, ct.ID) {
+						t.Errorf("gone after %v", test.from)
+					}
+					if test.to == 0 {
+						return
+					}
+					time.Sleep(test.to - test.from)
+					if isThere(t, owner, ct.ID) || isThere(t, other, ct.ID) {
+						t.Errorf("there after %v", test.to)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The lease that begins anew when a stored service is loaded is not shortened either.
+func TestStrangersDoNotShortenStoredLeases(t *testing.T) {
+	t.Parallel()
+	ct := parse(t, codexContract)
+	synctest.Test(t, func(t *testing.T) {
+		opts := &registry.Options{Store: new(registry.MemoryStore), Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true}
+		reg := newRegistry(t, opts)
+		reg.Lease(t.Context(), ct, time.Hour)
+		time.Sleep(59*time.Minute + 50*time.Second)
+		e := exchange{method: "POST", path: "/api/v1/integration/register-service?ttl_seconds=20", contentType: "application/yaml", body: codexContract}
+		if status, answer := e.send(t, reg); status != 200 || answer["ttl_seconds"] != 3600.0 {
+			t.Errorf("%d %v, want the lease renewed", status, answer)
+		}
+		again := newRegistry(t, opts)
+		time.Sleep(59 * time.Minute)
+		if !isThere(t, again, ct.ID) {
+			t.Error("the lease is shorter after a restart")
+		}
+	})
+}
+
+// A token counts on the open path, too: its owner may shorten a lease. A user's token counts for
+// none.
+func TestTokensOnTheOpenPath(t *testing.T) {
+	t.Parallel()
+	const admin, user, service = "a-token-of-some-length", "a-token-for-the-users", "a-token-for-services"
+	for token, ttl := range map[string]any{admin: 7.0, service: 7.0, user: nil, "": nil, "a-token-of-no-one": nil} {
+		reg := newRegistry(t, &registry.Options{Tokens: []string{admin}, UserTokens: []string{user}, ServiceTokens: []string{service}, OpenIntegration: true})
+		if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+			t.Fatal(err)
+		}
+		e := exchange{method: "POST", path: "/api/v1/integration/register-service?ttl_seconds=7", contentType: "application/yaml", body: codexContract,
+			header: map[string]string{"Authorization": "Bearer " + token}}
+		if status, answer := e.send(t, reg); status != 200 || answer["ttl_seconds"] != ttl {
+			t.Errorf("%q: %d %v, want the lease %v", token, status, answer, ttl)
+		}
+	}
+}
+
 // A fakeService answers health checks without a network.
 type fakeService struct {
 	status atomic.Int64 // 0 for no connection
@@ -173,12 +292,57 @@ func TestProbesSetTheStatus(t *testing.T) {
 			t.Errorf("%d checks in ten minutes", n)
 		}
 		stop()
-		for _, line := range []string{`msg="the service is unhealthy" service_id=codex-bridge-001 error="Get`, "connection refused", `msg="the service is healthy again"`} {
+		for _, line := range []string{"health_check=http://localhost:8082/health", `msg="the service is unhealthy" service_id=codex-bridge-001 error="Get`, "connection refused", `msg="the service is healthy again"`} {
 			if !strings.Contains(log.String(), line) {
 				t.Errorf("the log lacks %s:\n%s", line, &log)
 			}
 		}
 	})
+}
+
+// A service that has no endpoint for its health is not asked anything, its lease decides, and the
+// log and the page say so.
+func TestWithoutHealthCheckTheLeaseDecides(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string][2]string{
+		"no such endpoint":   {"path: /health", "path: /things"},
+		"another path":       {"path: /health", "path: /admin/delete-all/health"},
+		"base_url's path":    {"base_url: http://localhost:8082", "base_url: http://localhost:8082/admin/delete-all"},
+		"not by this method": {"path: /health\n        method: GET", "path: /health\n        method: POST"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ct := parse(t, strings.Replace(codexContract, change[0], change[1], 1))
+			synctest.Test(t, func(t *testing.T) {
+				service := new(fakeService)
+				var log strings.Builder
+				reg := newRegistry(t, &registry.Options{ProbeInterval: time.Second, ProbeClient: &http.Client{Transport: service},
+					Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				if _, err := reg.Lease(t.Context(), ct, time.Hour); err != nil {
+					t.Fatal(err)
+				}
+				stop := runRegistry(t, reg)
+				time.Sleep(time.Hour - time.Second)
+				if n := service.asked.Load(); n != 0 {
+					t.Errorf("asked %d times, at last %v", n, service.path.Load())
+				}
+				if !isThere(t, reg, ct.ID) {
+					t.Error("it is not routed to")
+				}
+				if body := browse(reg, "/page/services").Body.String(); !strings.Contains(body, `"lease":"leased for 1h0m0s, no health check"`) {
+					t.Errorf("the page does not say so: %s", body)
+				}
+				time.Sleep(time.Second)
+				if isThere(t, reg, ct.ID) {
+					t.Error("there after its lease")
+				}
+				stop()
+				if !strings.Contains(log.String(), `health_check="none: `) {
+					t.Errorf("the log does not say so:\n%s", &log)
+				}
+			})
+		})
+	}
 }
 
 // runRegistry runs the registry until stop is called, which waits for it.

@@ -139,7 +139,11 @@ func (r *Registry) pageServices(query url.Values) page.Services {
 			if len(s.List) == 0 {
 				s.First = s.Matching
 			}
-			s.List = append(s.List, e.row())
+			row := e.row()
+			if r.prober != nil && r.prober.target(e.contract) == "" {
+				row.Lease = strings.TrimPrefix(row.Lease+", no health check", ", ")
+			}
+			s.List = append(s.List, row)
 		case s.Next == "":
 			s.Next = s.List[maxListed-1].ID
 		}

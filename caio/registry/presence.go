@@ -65,6 +65,33 @@ func (p *presence) leaseUntil(until time.Time, ttl time.Duration) {
 	p.expires.Store(min(until.UnixNano(), time.Now().Add(ttl).UnixNano()))
 }
 
+// extension returns the lease of the registration after a caller without the right to unregister
+// registers again with ttl: see [extendedLease].
+func (p *presence) extension(ttl time.Duration) (lease time.Duration, later bool) {
+	held, left := time.Duration(p.ttl.Load()), time.Duration(0)
+	if held > 0 {
+		left = time.Until(time.Unix(0, p.expires.Load()))
+	}
+	return extendedLease(held, left, ttl)
+}
+
+// extendedLease returns the lease of a registration that may become longer only. Its lease was
+// held, of which left remains, and the caller asks for ttl. Of all leases 0 means that it never
+// ends. If the registration ends later than before, later is true, and the longer of held and ttl
+// begins anew: shared stores compare data, not times, so a shorter one could undo a renewal by
+// another registry. Else lease is the remaining time in whole seconds.
+func extendedLease(held, left, ttl time.Duration) (lease time.Duration, later bool) {
+	switch {
+	case held == 0:
+		return 0, false
+	case ttl == 0:
+		return 0, true
+	case left >= ttl:
+		return left.Truncate(time.Second), false
+	}
+	return max(held, ttl), true
+}
+
 func (p *presence) expired(now time.Time) bool {
 	expires := p.expires.Load()
 	return expires != 0 && now.UnixNano() >= expires

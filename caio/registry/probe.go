@@ -2,17 +2,22 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/netaddr"
 )
 
 const (
@@ -20,17 +25,28 @@ const (
 	probeTimeout = 5 * time.Second
 )
 
+// healthPaths are the paths that are asked wherever a contract has them. No other GET may be sent
+// to an address that a stranger chooses.
+var healthPaths = []string{"/health", "/healthz", "/readyz", "/livez"}
+
 // A prober checks the health of services.
 type prober struct {
 	client   *http.Client
 	interval time.Duration
+	paths    []string // that may be asked
 }
 
 func (o *Options) checkProbes() error {
+	var faults []error
 	if o.ProbeInterval != 0 && (o.ProbeInterval < time.Second || o.ProbeInterval > time.Hour) {
-		return fmt.Errorf("ProbeInterval is %v, not within 1s and 1h", o.ProbeInterval)
+		faults = append(faults, fmt.Errorf("ProbeInterval is %v, not within 1s and 1h", o.ProbeInterval))
 	}
-	return nil
+	for _, p := range o.ProbePaths {
+		if !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.ContainsAny(p, "?#{}%") {
+			faults = append(faults, fmt.Errorf("ProbePaths: %q is not a plain path, such as \"/v1/health\"", p))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func newProber(o *Options) *prober {
@@ -41,13 +57,13 @@ func newProber(o *Options) *prober {
 	if client == nil {
 		client = newProbeClient(!o.hasTokens())
 	}
-	return &prober{client: client, interval: o.ProbeInterval}
+	return &prober{client: client, interval: o.ProbeInterval, paths: slices.Concat(healthPaths, o.ProbePaths)}
 }
 
 func newProbeClient(toThisMachine bool) *http.Client {
 	dialer := &net.Dialer{Timeout: probeTimeout, Control: func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
-		if err != nil || !mayProbe(to.Addr().Unmap(), toThisMachine) {
+		if err != nil || !mayProbe(to.Addr(), toThisMachine) {
 			return fmt.Errorf("health checks do not go to %s (Options.ProbeClient decides)", address)
 		}
 		return nil
@@ -59,10 +75,17 @@ func newProbeClient(toThisMachine bool) *http.Client {
 	}
 }
 
-// mayProbe is asked after names were resolved, so that no name can point where no address may. Cloud providers answer
-// secrets at link-local addresses.
+// mayProbe judges an address after its name was resolved, so that no name leads to a refused
+// address. The contract of a stranger chooses both.
 func mayProbe(to netip.Addr, toThisMachine bool) bool {
-	return !to.IsLinkLocalUnicast() && !to.IsMulticast() && !to.IsUnspecified() && (toThisMachine || !to.IsLoopback())
+	switch netaddr.KindOf(to) {
+	case netaddr.Loopback:
+		return toThisMachine
+	case netaddr.Public, netaddr.Private, netaddr.Shared:
+		own, err := netaddr.IsOwn(to)
+		return err == nil && !own
+	}
+	return false
 }
 
 // Run does what goes on beside requests until ctx ends: it checks the health of the services if [Options].ProbeInterval
@@ -84,14 +107,15 @@ func (r *Registry) Run(ctx context.Context) error {
 	return nil
 }
 
-// probe checks all services again and again, in random order and spread over the interval.
+// probe checks all services that can be checked, again and again, in random order and spread over
+// the interval.
 func (r *Registry) probe(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	slots := make(chan struct{}, maxProbes)
 	for ctx.Err() == nil {
 		r.sweep()
-		round := slices.Clone(r.services.entries())
+		round := slices.DeleteFunc(slices.Clone(r.services.entries()), func(e *entry) bool { return r.prober.target(e.contract) == "" })
 		rand.Shuffle(len(round), func(i, j int) { round[i], round[j] = round[j], round[i] })
 		pause := r.prober.interval / time.Duration(max(1, len(round)))
 		if len(round) == 0 {
@@ -137,7 +161,7 @@ func (r *Registry) check(ctx context.Context, e *entry) {
 func (p *prober) ask(ctx context.Context, e *entry) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	target, worst := probeTarget(e)
+	target := p.target(e.contract)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return err
@@ -148,20 +172,24 @@ func (p *prober) ask(ctx context.Context, e *entry) error {
 		return err
 	}
 	response.Body.Close()
-	if response.StatusCode >= worst {
+	if response.StatusCode >= http.StatusBadRequest {
 		return fmt.Errorf("GET %s answers %s", target, response.Status)
 	}
 	return nil
 }
 
-// probeTarget returns what to ask, and the status from which on the answer means that the service is not well.
-func probeTarget(e *entry) (target string, worst int) {
-	base := strings.TrimRight(e.contract.API.BaseURL, "/")
-	for _, endpoint := range e.endpoints {
-		name := path.Base(endpoint.Path)
-		if endpoint.Method == http.MethodGet && slices.Contains([]string{"health", "healthz", "readyz", "livez"}, name) && !strings.Contains(endpoint.Path, "{") {
-			return base + endpoint.Path, http.StatusBadRequest
+// target returns the URL that says how the service is, "" if its contract has none that may be
+// asked.
+func (p *prober) target(ct *contract.Contract) string {
+	base, err := url.Parse(ct.API.BaseURL)
+	if err != nil {
+		return ""
+	}
+	for _, endpoint := range ct.API.Endpoints {
+		full := strings.TrimRight(base.Path, "/") + endpoint.Path
+		if endpoint.Method == http.MethodGet && slices.Contains(p.paths, full) {
+			return (&url.URL{Scheme: base.Scheme, Host: base.Host, Path: full}).String()
 		}
 	}
-	return base, http.StatusInternalServerError // it may know nothing at its base, but it is there
+	return ""
 }

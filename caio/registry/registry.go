@@ -56,15 +56,25 @@ type Options struct {
 	// Weights say what counts in the choice between services that meet all requirements. Default: [DefaultWeights].
 	Weights Weights
 
-	// Tokens are the bearer tokens of administrators, who may do everything; UserTokens those of users, who may list and
-	// validate, route, and read traces; ServiceTokens those of services, who may list and validate, register and
-	// unregister. Each has at least 16 characters. Default: no token is asked for, and only requests that name this
-	// machine as their host are answered (see Hosts).
+	// Tokens are the bearer tokens of administrators, who may do everything; UserTokens those of
+	// users, who may list and validate, route, and read traces; ServiceTokens those of services, who
+	// may list and validate, register and unregister. Each has at least 16 characters. Default: no
+	// token is asked for, and only callers on this machine that name it as their host are answered
+	// (see AllowUnauthenticated and Hosts).
 	Tokens, UserTokens, ServiceTokens []string
 
-	// OpenIntegration answers /api/v1/integration/* without a token even if there are Tokens, as CAIO documents it.
-	// Anybody who reaches the registry may then register services. Default: closed.
+	// OpenIntegration answers /api/v1/integration/* without a token even if there are Tokens, as CAIO
+	// documents it. Every caller that reaches the registry may then register services. Without a
+	// token, registering again can make a registration longer, but not shorten or end it: one without
+	// a lease stays until a service or an administrator removes it. Web pages are answered there if
+	// their host is this machine or one of Hosts. Default: closed.
 	OpenIntegration bool
+
+	// AllowUnauthenticated lets a registry without tokens answer callers on other machines: for
+	// networks with an authenticating proxy. It then needs Hosts, too. Default: such a registry
+	// answers requests on loopback addresses, Unix domain sockets and connections without a network
+	// address; on other addresses it answers /health alone.
+	AllowUnauthenticated bool
 
 	// Store keeps services and traces beyond the life of the registry: services before their registration is answered,
 	// traces, while [Registry.Run] runs, a moment after the decision. Leases start anew when they are loaded, except from a
@@ -76,18 +86,26 @@ type Options struct {
 	// there are no tokens, else all.
 	Hosts []string
 
-	// ProbeInterval is how often [Registry.Run] checks the health of each service, give or take as much: a GET of the
-	// endpoint of its contract that ends in /health, /healthz, /readyz or /livez, else of its base_url. Three failures in
-	// a row make it "unhealthy", and it is not routed to until two checks in a row succeed. Default: never; else between
-	// 1 s and 1 h.
+	// ProbeInterval is how often [Registry.Run] checks the health of each service, give or take as
+	// much: a GET of the first endpoint of its contract at /health, /healthz, /readyz or /livez. A
+	// base_url with a path, or another endpoint, needs ProbePaths. Three failures in a row make a
+	// service "unhealthy", and it is not routed to until two checks in a row succeed. A service
+	// without such an endpoint is not checked: its lease alone decides, and the log says so when it
+	// registers. Default: never; else between 1 s and 1 h.
 	//
-	// Whoever may register makes the registry send such a GET to an address of their choice, and learns from the status
-	// whether it was answered.
+	// A caller with the right to register makes the registry send such a GET to an address of its
+	// choice, and learns from the status if it was answered.
 	ProbeInterval time.Duration
 
-	// ProbeClient sends the checks. Its redirects should not be followed. Default: one that connects to no link-local,
-	// multicast or unspecified address, nor, if there are tokens, to this machine; that uses no proxy; and that gives up
-	// after 5 s.
+	// ProbePaths are further paths of endpoints that may be asked, the path of base_url included:
+	// "/v1/health" is for a base_url of "https://api.example.com/v1" with an endpoint /health.
+	// Default: none.
+	ProbePaths []string
+
+	// ProbeClient sends the checks. Its redirects should not be followed. Default: one that uses no
+	// proxy, gives up after 5 s, and connects to public, private and shared addresses only. Cloud
+	// metadata services are never among them, nor this machine's own addresses, but for loopback if
+	// there are no tokens.
 	ProbeClient *http.Client
 
 	// Logger receives a line for each service that comes or goes, and faults. Default: nothing is logged.
@@ -156,7 +174,7 @@ func (r *Registry) Unregister(ctx context.Context, serviceID string) error {
 		return unknownService("unregister", serviceID)
 	}
 	if err := r.forget(ctx, e); err != nil {
-		return err
+		return r.orFull("unregister", err)
 	}
 	r.services.remove(e)
 	r.log.Info("unregistered", "service_id", serviceID)

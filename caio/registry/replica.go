@@ -169,8 +169,8 @@ func (r *Registry) readNews(saved []Record) map[string]*entry {
 		} else {
 			news[record.ID] = e
 		}
+		e.presence.ttl.Store(int64(s.ttl)) // before the version: claim reads them in the other order
 		e.presence.version.Store(record.Version)
-		e.presence.ttl.Store(int64(s.ttl))
 	}
 	return news
 }

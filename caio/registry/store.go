@@ -9,14 +9,17 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"net/http"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/storefault"
 )
 
 // A Store keeps what a registry holds beyond its life. Package storetest checks implementations; package boltstore is one
@@ -162,7 +165,10 @@ func (r *Registry) loadTraces(ctx context.Context) error {
 		traces, size = traces[1:], size-len(traces[0].data)
 	}
 	for batch := range batches(old) {
-		err = errors.Join(err, r.saveRecords(ctx, batch...))
+		if failed := r.saveRecords(ctx, batch...); failed != nil { // the next start deletes them, or the one after that
+			r.log.Error("old traces are still stored", "error", failed)
+			break
+		}
 	}
 	for _, trace := range traces {
 		r.traces.add(trace.id, trace.data)
@@ -232,7 +238,7 @@ func (r *Registry) save(ctx context.Context, e *entry, ttl time.Duration) error 
 	if err != nil {
 		return err
 	}
-	return r.saveRecords(ctx, Record{Kind: kindService, ID: e.contract.ID, Data: data})
+	return r.orFull("register", r.saveRecords(ctx, Record{Kind: kindService, ID: e.contract.ID, Data: data}))
 }
 
 // forget removes services from the store.
@@ -250,6 +256,18 @@ func (r *Registry) forget(ctx context.Context, services ...*entry) error {
 		}
 	}
 	return nil
+}
+
+// orFull returns err, as a refusal that callers may repeat if the store takes no data.
+func (r *Registry) orFull(op string, err error) error {
+	if !storefault.Unwritable(err) {
+		return err
+	}
+	r.log.Error("the store takes no data", "op", op, "error", err)
+	return errors.Join(&caio.Error{
+		Op: op, Status: http.StatusServiceUnavailable, Code: wire.StoreUnavailable, RetryAfter: storeRetryAfter,
+		Message: "the store of this registry takes no data, so this is not done: try again later; services are still listed and routed to",
+	}, err)
 }
 
 // saveRecords finishes what it began even if the caller goes away.

@@ -1,11 +1,16 @@
 package registry_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +121,58 @@ func TestStoreFails(t *testing.T) {
 	store.Save(t.Context(), registry.Record{Kind: "service", ID: "x", Data: []byte("{}")}, registry.Record{Kind: "service", ID: "y", Data: []byte("nonsense")})
 	if _, err := registry.New(&registry.Options{Store: store}); err == nil || !strings.Contains(err.Error(), "stored service x") || !strings.Contains(err.Error(), "stored service y") {
 		t.Errorf("New with broken records: %v", err)
+	}
+}
+
+// A fullStore is on a disk that becomes full.
+type fullStore struct {
+	registry.MemoryStore
+	full bool
+}
+
+func (s *fullStore) Save(ctx context.Context, records ...registry.Record) error {
+	if s.full {
+		return &fs.PathError{Op: "write", Path: "/var/lib/registry.db", Err: syscall.ENOSPC}
+	}
+	return s.MemoryStore.Save(ctx, records...)
+}
+
+// A full disk is an outage that callers can tell from a bug. Reading goes on, and so does a start.
+func TestFullStore(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	store := new(fullStore)
+	opts := &registry.Options{Store: store, MaxTraces: 1, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	reg := newRegistry(t, opts)
+	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"old", "new"} { // one more than are kept, to be deleted at a start
+		if err := store.Save(t.Context(), registry.Record{Kind: "trace", ID: id, Data: []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store.full = true
+	for name, reg := range map[string]*registry.Registry{"running": reg, "started then": newRegistry(t, opts)} {
+		for _, request := range []exchange{
+			{method: "POST", path: "/api/v1/services", contentType: "application/yaml", body: strings.Replace(codexContract, "codex-bridge-001", "other", 1)},
+			{method: "DELETE", path: "/api/v1/services/codex-bridge-001"},
+		} {
+			req := httptest.NewRequest(request.method, "http://localhost"+request.path, strings.NewReader(request.body))
+			req.Header.Set("Content-Type", request.contentType)
+			recorder := httptest.NewRecorder()
+			reg.ServeHTTP(recorder, req)
+			body := recorder.Body.String()
+			if recorder.Code != 503 || !strings.Contains(body, `"STORE_UNAVAILABLE"`) || recorder.Header().Get("Retry-After") != "2" || strings.Contains(body, "/var/lib") {
+				t.Errorf("%s, %s = %d %v %s, want 503 with Retry-After", name, request.method, recorder.Code, recorder.Header(), body)
+			}
+		}
+		if services, err := reg.Services(t.Context(), anyService); err != nil || len(services) != 1 || services[0].ID != "codex-bridge-001" {
+			t.Errorf("%s, after refused changes the services are %+v, %v", name, services, err)
+		}
+	}
+	if !strings.Contains(log.String(), "no space left") {
+		t.Errorf("the log does not say why:\n%s", log.String())
 	}
 }
 

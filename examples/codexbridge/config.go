@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
 const help = `codexbridge serves OpenAI Codex over HTTP by its service contract, and registers it with CAIO.
@@ -113,8 +114,7 @@ func checkAddr(name, addr, tokenName, token string) error {
 	if err := checkPort(port); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	ip, err := netip.ParseAddr(host)
-	if loopback := host == "localhost" || err == nil && ip.IsLoopback(); !loopback && token == "" {
+	if token == "" && !access.IsLoopbackName(host) {
 		return fmt.Errorf("%s: other machines can reach %q: set %s, which callers must then send, or listen on 127.0.0.1",
 			name, addr, tokenName)
 	}

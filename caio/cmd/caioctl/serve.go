@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
 func (a *app) healthCommand() *cobra.Command {
@@ -80,8 +81,9 @@ func (a *app) serveCommand() *cobra.Command {
 	flags.StringVar(&addr, "addr", "127.0.0.1:8080", "address to listen on")
 	keeping.addFlags(cmd)
 	flags.IntVar(&opts.MaxServices, "max-services", 10_000, "services that may be registered")
-	flags.BoolVar(&opts.OpenIntegration, "open-integration", false, "answer /api/v1/integration/* without a token, as CAIO does")
-	flags.DurationVar(&opts.ProbeInterval, "probe", 0, "check the health of each service that often, and do not route to unhealthy ones; 0 for never.\nIf there are tokens, services on this machine cannot be checked, and count as unhealthy")
+	flags.BoolVar(&opts.OpenIntegration, "open-integration", false, "answer /api/v1/integration/* without a token, as CAIO does; callers without one can register\nservices and make registrations longer, but not shorten or end any")
+	flags.DurationVar(&opts.ProbeInterval, "probe", 0, "check the health of each service that often, and do not route to unhealthy ones; 0 for never.\nAsked is GET /health, /healthz, /readyz or /livez, if the contract has it directly under base_url; else the lease decides.\nIf there are tokens, services on this machine cannot be checked, and count as unhealthy")
+	flags.StringArrayVar(&opts.ProbePaths, "probe-path", nil, "further path that --probe may ask, that of base_url included, such as /v1/health; repeatable")
 	flags.StringArrayVar(&opts.Hosts, "host", nil, `host name that requests may name, "*" for all; repeatable (default: this machine, or all with a token)`)
 	return cmd
 }
@@ -133,7 +135,7 @@ func (a *app) serve(ctx context.Context, addr, kept string, opts *registry.Optio
 		return err
 	}
 	address := listener.Addr().(*net.TCPAddr)
-	if len(opts.Tokens)+len(opts.UserTokens)+len(opts.ServiceTokens) == 0 && !address.IP.IsLoopback() {
+	if len(opts.Tokens)+len(opts.UserTokens)+len(opts.ServiceTokens) == 0 && !access.IsLoopback(address) {
 		listener.Close()
 		return usageError{fmt.Errorf("without a token only this machine is served: listen on 127.0.0.1 instead of %s, or set CAIO_TOKEN or --token-file", addr)}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net/netip"
 	"slices"
 	"strings"
 	"unicode"
@@ -126,13 +125,4 @@ func Clip(text string, limit int) string {
 		return string(runes[:limit]) + "…"
 	}
 	return text
-}
-
-// IsLoopback reports whether a host name or address, without port, is this machine by definition.
-func IsLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.Unmap().IsLoopback()
 }

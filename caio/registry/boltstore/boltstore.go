@@ -6,13 +6,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
 	boltfault "go.etcd.io/bbolt/errors"
 
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/internal/storefault"
 )
+
+// lockTimeout is how long to wait for a process that is on its way out.
+const lockTimeout = 2 * time.Second
 
 // A Store is a [registry.Store] in a file. What was saved survives the end of the process at any moment, and, as far as the
 // disk keeps its word, of the machine. It is safe for concurrent use; one process at a time has the file open.
@@ -20,9 +27,19 @@ type Store struct {
 	db *bbolt.DB
 }
 
-// Open opens the file, and makes it, readable for its owner only, if there is none. It must be closed.
+// Open opens the file, and makes it, readable for its owner only, if there is none. It must be closed. On a read-only file
+// system it opens a file that is there, and Save fails.
 func Open(path string) (*Store, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 2 * time.Second})
+	info, err := os.Stat(path)
+	isNew := errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout})
+	if storefault.Unwritable(err) {
+		if isNew {
+			_ = os.Remove(path) // bbolt may have written a part of its first pages, which it would take for damage
+		} else if readable, failed := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: true}); failed == nil {
+			return &Store{readable}, nil
+		}
+	}
 	switch {
 	case errors.Is(err, boltfault.ErrTimeout):
 		return nil, fmt.Errorf("boltstore: %s is in use: is another registry running?", path)
@@ -55,6 +72,9 @@ func (s *Store) Load(ctx context.Context, kind string, each func(id string, data
 func (s *Store) Save(_ context.Context, records ...registry.Record) error {
 	if len(records) == 0 {
 		return nil
+	}
+	if s.db.IsReadOnly() {
+		return fmt.Errorf("boltstore: %s: %w", s.db.Path(), syscall.EROFS)
 	}
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		for _, r := range records {

@@ -1,8 +1,8 @@
 // Package fast checks JSON text against the common part of JSON Schema without decoding it.
 //
-// It only ever says yes. "Yes" means that the text is strict JSON (unique names, UTF-8) which the schema allows; anything
-// else means "ask the engine", which also words what is wrong. So a keyword that is not known here, an escape in a name or
-// a number with an exponent costs time, and never correctness.
+// [Schema.Valid] never says no: it reads the text once and stops at the first doubt. [Schema.Faults] says what is wrong
+// and where, in text that is known to be JSON. Both are bounded: a text is read twice in sum, whatever the
+// schema, and regular expressions have a limit of their own.
 package fast
 
 import (
@@ -20,11 +20,15 @@ type Schema struct {
 	maxDepth int
 }
 
+// MaxMatching bounds the work of regular expressions on one text: instructions times bytes. Go's regexp needs at most
+// 10 ns for each.
+const MaxMatching = 8 << 20
+
 // Compile returns a checker for a schema, given as decoded JSON, and for instances of at most maxDepth levels. It returns
 // nil if the schema uses anything that this package does not know.
 func Compile(schema any, maxDepth int) *Schema {
 	c := compiler{document: schema, nodes: map[string]*node{}}
-	root := c.compile(schema)
+	root := c.compile(schema, nil)
 	if c.unknown {
 		return nil
 	}
@@ -46,25 +50,34 @@ const (
 
 // A node is one schema. The zero limits of min are "none", those of max are too: see newNode.
 type node struct {
+	at       []string // the way from the root of the document
 	kinds    kind
+	typed    kind // kinds that "type" allows
+	never    bool // the schema is false
+	inPlace  bool // only all and anyOf say anything
 	integral bool // numbers must be whole
 
 	low, high float64 // bounds of numbers, whole numbers within ±2^53
 
 	minLength, maxLength int // of text, in characters
 	pattern              *regexp.Regexp
+	patternSize          int  // instructions
 	floating             bool // pattern does not look at what surrounds a match
 
 	items              *node
 	minItems, maxItems int
 
 	properties         []property
-	required           uint64   // bits: indexes of properties
-	oneOf              []uint64 // exactly one of these sets must be complete; nil if not used
-	others             *node    // of members not in properties; nil forbids them
+	index              map[string]int // of properties
+	folded             map[string]int // of properties, by fold
+	longest            int            // bytes of a folded name
+	required           uint64         // bits: indexes of properties
+	oneOf              []uint64       // exactly one of these sets must be complete; nil if not used
+	others             *node          // of members not in properties; nil forbids them
 	minProps, maxProps int
 
 	values *values // nil unless enum or const
+	choice string  // "enum" or "const"
 	all    []*node // must allow the value too
 	anyOf  []*node // one of them must; nil if not used
 }
@@ -76,8 +89,8 @@ type property struct {
 
 // values are the constants that enum and const list.
 type values struct {
-	texts   []string
-	numbers []float64
+	texts   map[string]bool
+	numbers map[float64]bool
 	kinds   kind // null if it is listed
 	bools   [2]bool
 }
@@ -85,7 +98,7 @@ type values struct {
 const maxWhole = 1 << 53 // up to here, a float64 is as exact as the text it came from
 
 func newNode() *node {
-	return &node{kinds: anyKind, low: math.Inf(-1), high: math.Inf(1), maxLength: math.MaxInt, maxItems: math.MaxInt, maxProps: math.MaxInt}
+	return &node{kinds: anyKind, typed: anyKind, low: math.Inf(-1), high: math.Inf(1), maxLength: math.MaxInt, maxItems: math.MaxInt, maxProps: math.MaxInt}
 }
 
 // anything allows every value.
@@ -106,19 +119,22 @@ func (c *compiler) giveUp() *node {
 	return anything
 }
 
-func (c *compiler) compile(schema any) *node {
+// compile compiles the schema that lies at a place of the document.
+func (c *compiler) compile(schema any, at []string) *node {
 	switch schema := schema.(type) {
 	case bool:
 		if schema {
 			return anything
 		}
 		never := newNode()
-		never.kinds = 0
+		never.at, never.kinds, never.never = at, 0, true
 		return never
 	case map[string]any:
 		n := newNode()
-		n.items, n.others = anything, anything
+		n.at, n.items, n.others = at, anything, anything
+		n.inPlace = true
 		for keyword, value := range schema {
+			n.inPlace = n.inPlace && slices.Contains(inPlace, keyword)
 			c.keyword(n, schema, keyword, value)
 		}
 		c.properties(n, schema)
@@ -127,15 +143,20 @@ func (c *compiler) compile(schema any) *node {
 	return c.giveUp()
 }
 
+// inPlace are the keywords that leave all to other schemas, or say nothing.
+var inPlace = append([]string{"allOf", "anyOf", "$ref"}, annotations...)
+
+var annotations = []string{"$schema", "$defs", "definitions", "title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly"}
+
 func (c *compiler) keyword(n *node, schema map[string]any, keyword string, value any) {
 	switch keyword {
 	case "type":
 		c.types(n, value)
 	case "enum":
 		list, _ := value.([]any)
-		c.constants(n, list)
+		c.constants(n, keyword, list)
 	case "const":
-		c.constants(n, []any{value})
+		c.constants(n, keyword, []any{value})
 	case "minimum":
 		n.low = max(n.low, c.whole(value))
 	case "maximum":
@@ -147,7 +168,7 @@ func (c *compiler) keyword(n *node, schema map[string]any, keyword string, value
 	case "pattern":
 		c.pattern(n, value)
 	case "items":
-		n.items = c.compile(value)
+		n.items = c.compile(value, n.below(keyword))
 	case "minItems":
 		n.minItems = c.count(value)
 	case "maxItems":
@@ -157,19 +178,18 @@ func (c *compiler) keyword(n *node, schema map[string]any, keyword string, value
 	case "maxProperties":
 		n.maxProps = c.count(value)
 	case "additionalProperties":
-		if n.others = c.compile(value); value == false {
+		if n.others = c.compile(value, n.below(keyword)); value == false {
 			n.others = nil
 		}
 	case "allOf":
-		n.all = append(n.all, c.list(value)...)
+		n.all = append(n.all, c.list(value, n.below(keyword))...)
 	case "anyOf":
-		n.anyOf = c.list(value)
+		n.anyOf = c.list(value, n.below(keyword))
 	case "$ref":
 		n.all = append(n.all, c.reference(value))
 	case "properties", "required", "oneOf": // once, together: see properties
-	case "$schema", "$defs", "definitions", "title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly":
 	default:
-		if !strings.HasPrefix(keyword, "x-") {
+		if !slices.Contains(annotations, keyword) && !strings.HasPrefix(keyword, "x-") {
 			c.giveUp()
 		}
 	}
@@ -205,21 +225,22 @@ func (c *compiler) types(n *node, value any) {
 	if slices.Contains(list, any("number")) {
 		n.integral = false
 	}
+	n.typed = n.kinds
 }
 
 // constants takes scalar values; two of these keywords in one schema are left to the engine.
-func (c *compiler) constants(n *node, list []any) {
+func (c *compiler) constants(n *node, keyword string, list []any) {
 	if n.values != nil || len(list) == 0 {
 		c.giveUp()
 		return
 	}
-	n.values = &values{}
+	n.choice, n.values = keyword, &values{texts: map[string]bool{}, numbers: map[float64]bool{}}
 	for _, value := range list {
 		switch value := value.(type) {
 		case string:
-			n.values.texts = append(n.values.texts, value)
+			n.values.texts[value] = true
 		case float64:
-			n.values.numbers = append(n.values.numbers, c.whole(value))
+			n.values.numbers[c.whole(value)] = true
 		case bool:
 			if value {
 				n.values.bools[1] = true
@@ -243,8 +264,21 @@ func (c *compiler) pattern(n *node, value any) {
 	}
 	n.pattern = compiled
 	parsed, err := syntax.Parse(expression, syntax.Perl)
-	n.floating = err == nil && !looksAround(parsed)
+	if err != nil {
+		c.giveUp()
+		return
+	}
+	n.floating = !looksAround(parsed)
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		c.giveUp()
+		return
+	}
+	n.patternSize = len(program.Inst)
 }
+
+// below returns the place of a part of the schema.
+func (n *node) below(tokens ...string) []string { return append(slices.Clip(n.at), tokens...) }
 
 // looksAround reports whether an expression has anchors or word boundaries.
 func looksAround(e *syntax.Regexp) bool {
@@ -268,7 +302,7 @@ func (c *compiler) properties(n *node, schema map[string]any) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		n.properties = append(n.properties, property{name, c.compile(members[name])})
+		n.properties = append(n.properties, property{name, c.compile(members[name], n.below("properties", name))})
 	}
 	if required, stated := schema["required"]; stated {
 		n.required = c.set(n, required)
@@ -278,6 +312,12 @@ func (c *compiler) properties(n *node, schema map[string]any) {
 	}
 	if len(n.properties) > 64 {
 		c.giveUp()
+	}
+	n.index, n.folded = make(map[string]int, len(n.properties)), make(map[string]int, len(n.properties))
+	for i, p := range n.properties {
+		folded := fold(nil, p.name)
+		n.index[p.name], n.folded[string(folded)] = i, i
+		n.longest = max(n.longest, len(folded))
 	}
 }
 
@@ -319,17 +359,19 @@ func (c *compiler) choices(n *node, branches any) {
 		}
 		n.oneOf = append(n.oneOf, c.set(n, required))
 	}
-	n.kinds &= object // what is no object satisfies all branches
+	if len(list) > 1 {
+		n.kinds &= object // what is no object satisfies all branches
+	}
 }
 
-func (c *compiler) list(value any) []*node {
+func (c *compiler) list(value any, at []string) []*node {
 	list, ok := value.([]any)
 	if !ok || len(list) == 0 {
 		c.giveUp()
 	}
 	nodes := make([]*node, len(list))
 	for i, schema := range list {
-		nodes[i] = c.compile(schema)
+		nodes[i] = c.compile(schema, append(slices.Clip(at), strconv.Itoa(i)))
 	}
 	return nodes
 }
@@ -344,12 +386,13 @@ func (c *compiler) reference(value any) *node {
 	if !ok || strings.ContainsRune(path, '%') {
 		return c.giveUp()
 	}
-	target := c.document
+	target, at := c.document, []string(nil)
 	for token := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
 		if path == "" {
 			break
 		}
 		token = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
+		at = append(at, token)
 		switch parent := target.(type) {
 		case map[string]any:
 			target, ok = parent[token]
@@ -367,7 +410,7 @@ func (c *compiler) reference(value any) *node {
 	}
 	n := &node{}
 	c.nodes[ref] = n
-	*n = *c.compile(target)
+	*n = *c.compile(target, at)
 	return n
 }
 

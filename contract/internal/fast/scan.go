@@ -8,231 +8,306 @@ import (
 	"unsafe"
 )
 
-// maxOthers bounds the members of one object that its schema does not name: they are compared pairwise.
-const maxOthers = 16
+// A walk is one reading of a text.
+type walk struct {
+	d        []byte
+	exact    bool // names that differ from the schema's in case only are doubtful
+	work     int  // bytes that may be read again
+	matching int  // instructions times bytes that regular expressions may take
+	many     bool // an object has more members than are compared
+	tooMuch  bool // the limits are reached
+	doubt    bool // the outcome is unknown
 
-// Valid reports that data is strict JSON which the schema allows. False means only that the engine must be asked.
-func (s *Schema) Valid(data []byte) bool {
-	end := s.root.scan(data, 0, s.maxDepth)
-	return end >= 0 && space(data, end) == len(data)
+	faults []Fault
+	most   int // of faults; 0 stops at the first, without a record
+	pos    int // where reading stopped
 }
 
-// scan returns the index behind the value that starts at or after i, or -1 if it is not certainly valid. depth is how
-// many levels the value may have.
-func (n *node) scan(d []byte, i, depth int) int {
-	i = space(d, i)
-	if i >= len(d) {
+// A Fault is one keyword that a value does not satisfy.
+type Fault struct {
+	Offset  int      // of the value, in bytes
+	Keyword []string // the way to the keyword from the root of the schema; to the schema itself if that is false
+	Names   []string // the unknown member, the missing ones ("required"), or those that are there ("oneOf")
+	Count   int      // of items, members or characters, where the keyword bounds them
+}
+
+func (s *Schema) newWalk(data []byte, exact bool) walk {
+	return walk{d: data, exact: exact, work: len(data) + 4096, matching: MaxMatching}
+}
+
+// A Verdict is the answer of [Schema.Valid].
+type Verdict uint8
+
+// The verdicts. Unnamed members that are many are not compared with each other, because that takes memory.
+const (
+	Unknown       Verdict = iota
+	TooMuchWork           // to say more
+	ValidIfUnique         // valid if no object has a name twice
+	Valid
+)
+
+// Valid answers whether data is strict JSON which the schema allows. If exact, a member whose name differs from one of the schema's
+// in case only makes it Unknown.
+func (s *Schema) Valid(data []byte, exact bool) Verdict {
+	w := s.newWalk(data, exact)
+	end := s.root.scan(&w, 0, s.maxDepth)
+	switch {
+	case w.tooMuch:
+		return TooMuchWork
+	case end < 0 || space(data, end) != len(data):
+		return Unknown
+	case w.many:
+		return ValidIfUnique
+	}
+	return Valid
+}
+
+// Faults returns at most most faults of data, in the order of their places. It reports false if it cannot tell whether there
+// are any. The text must be JSON with unique names, no deeper than the schema's limit.
+func (s *Schema) Faults(data []byte, exact bool, most int) (faults []Fault, known bool) {
+	w := s.newWalk(data, exact)
+	w.most = most
+	s.root.scan(&w, 0, s.maxDepth)
+	if w.doubt {
+		return nil, false
+	}
+	slices.SortStableFunc(w.faults, func(a, b Fault) int { return a.Offset - b.Offset })
+	return w.faults, true
+}
+
+// fail records a fault of the value at i and reports whether to go on behind the value.
+func (w *walk) fail(n *node, i int, keyword string) bool { return w.failWith(n, i, keyword, 0, nil) }
+
+// failWith is fail with what else a [Fault] has. names is only called if the fault is recorded.
+func (w *walk) failWith(n *node, i int, keyword string, count int, names func() []string) bool {
+	w.pos = i
+	if w.most == 0 {
+		return false
+	}
+	at := n.at
+	if keyword != "" {
+		at = n.below(keyword)
+	}
+	f := Fault{Offset: i, Keyword: at, Count: count}
+	if names != nil {
+		f.Names = names()
+	}
+	w.faults = append(w.faults, f)
+	return len(w.faults) < w.most
+}
+
+// stop says that the outcome is unknown.
+func (w *walk) stop(i int) int {
+	w.pos, w.doubt = i, true
+	return -1
+}
+
+// behind returns the index behind the value at i if reading shall go on there after a fault, else -1.
+func (w *walk) behind(i int, goOn bool) int {
+	if !goOn {
 		return -1
 	}
-	end := n.own(d, i, depth)
+	return skip(w.d, i)
+}
+
+// scan returns the index behind the value that starts at or after i, or -1 if it is not certainly valid or reading
+// ends. depth is how many levels the value may have.
+func (n *node) scan(w *walk, i, depth int) int {
+	i = space(w.d, i)
+	if i >= len(w.d) {
+		return w.stop(i)
+	}
+	rest, end := n.all, 0
+	switch {
+	case n.inPlace && len(rest) > 0:
+		end, rest = rest[0].scan(w, i, depth), rest[1:]
+	case n.inPlace && n.anyOf != nil:
+		if end = n.branch(w, i, depth); end >= 0 || w.doubt {
+			return end
+		}
+		return w.behind(i, w.fail(n, i, "anyOf"))
+	default:
+		end = n.own(w, i, depth)
+	}
 	if end < 0 {
 		return -1
 	}
-	for _, other := range n.all {
-		if other.scan(d, i, depth) < 0 {
+	for _, other := range rest {
+		if !w.readAgain(i, end) || other.scan(w, i, depth) < 0 {
 			return -1
 		}
 	}
-	if n.anyOf != nil && !slices.ContainsFunc(n.anyOf, func(other *node) bool { return other.scan(d, i, depth) >= 0 }) {
-		return -1
+	if n.anyOf != nil {
+		if !w.readAgain(i, end) {
+			return -1
+		}
+		if n.branch(w, i, depth) < 0 {
+			if w.doubt || !w.fail(n, i, "anyOf") {
+				return -1
+			}
+		}
 	}
 	return end
 }
 
+// readAgain charges for reading the bytes between i and end again, and reports whether that may be done.
+func (w *walk) readAgain(i, end int) bool {
+	if w.work -= end - i; w.work < 0 {
+		w.tooMuch = true
+		w.stop(i)
+	}
+	return !w.doubt
+}
+
+// branch returns the index behind the value if a branch of anyOf allows it, else -1.
+func (n *node) branch(w *walk, i, depth int) int {
+	most := w.most
+	w.most = 0
+	defer func() { w.most = most }()
+	for _, branch := range n.anyOf {
+		if end := branch.scan(w, i, depth); end >= 0 || w.doubt {
+			return end
+		}
+		if !w.readAgain(i, max(i, w.pos)) {
+			return -1
+		}
+	}
+	return -1
+}
+
 // own checks the value against the node's own keywords.
-func (n *node) own(d []byte, i, depth int) int {
-	switch c := d[i]; c {
-	case '{':
-		if n.kinds&object == 0 || n.values != nil || depth == 0 {
-			return -1
-		}
-		return n.object(d, i+1, depth-1)
-	case '[':
-		if n.kinds&array == 0 || n.values != nil || depth == 0 {
-			return -1
-		}
-		return n.array(d, i+1, depth-1)
-	case '"':
-		if n.kinds&text == 0 {
-			return -1
-		}
-		return n.text(d, i)
-	case 't':
-		return n.boolean(d, i, "true", 1)
-	case 'f':
-		return n.boolean(d, i, "false", 0)
-	case 'n':
-		if n.kinds&null == 0 || n.values != nil && n.values.kinds&null == 0 {
-			return -1
-		}
-		return literal(d, i, "null")
+func (n *node) own(w *walk, i, depth int) int {
+	var k kind
+	switch c := w.d[i]; {
+	case c == '{':
+		k = object
+	case c == '[':
+		k = array
+	case c == '"':
+		k = text
+	case c == 't' || c == 'f':
+		k = boolean
+	case c == 'n':
+		k = null
+	case c == '-' || isDigit(c):
+		k = number
 	default:
-		if n.kinds&number == 0 {
+		return w.stop(i)
+	}
+	if n.kinds&k == 0 {
+		return w.behind(i, w.fail(n, i, n.kindKeyword(k)))
+	}
+	switch k {
+	case object, array:
+		if depth == 0 {
+			return w.stop(i)
+		}
+		if n.values != nil {
+			return w.behind(i, w.fail(n, i, n.choice))
+		}
+		if k == array {
+			return n.array(w, i, depth-1)
+		}
+		return n.object(w, i, depth-1)
+	case text:
+		return n.text(w, i)
+	case number:
+		return n.number(w, i)
+	}
+	return n.literal(w, i)
+}
+
+// kindKeyword returns the keyword that does not allow a kind.
+func (n *node) kindKeyword(k kind) string {
+	switch {
+	case n.never:
+		return ""
+	case n.typed&k == 0:
+		return "type"
+	}
+	return "oneOf"
+}
+
+// literal checks true, false and null.
+func (n *node) literal(w *walk, i int) int {
+	for at, word := range [...]string{"false", "true", "null"} {
+		end := i + len(word)
+		if end > len(w.d) || string(w.d[i:end]) != word {
+			continue
+		}
+		allowed := n.values == nil || at < 2 && n.values.bools[at] || at == 2 && n.values.kinds&null != 0
+		if !allowed && !w.fail(n, i, n.choice) {
 			return -1
 		}
-		return n.number(d, i)
-	}
-}
-
-func (n *node) boolean(d []byte, i int, word string, value int) int {
-	if n.kinds&boolean == 0 || n.values != nil && !n.values.bools[value] {
-		return -1
-	}
-	return literal(d, i, word)
-}
-
-func literal(d []byte, i int, word string) int {
-	if end := i + len(word); end <= len(d) && string(d[i:end]) == word {
 		return end
 	}
-	return -1
+	return w.stop(i)
 }
 
-// object checks what stands behind "{".
-func (n *node) object(d []byte, i, depth int) int {
-	var seen uint64
-	var others [maxOthers][]byte
-	count, unnamed, next := 0, 0, 0
-	for i = space(d, i); ; {
-		if i >= len(d) {
-			return -1
-		}
-		if d[i] == '}' && count == 0 {
-			break
-		}
-		name, end := plainName(d, i)
-		if end < 0 {
-			return -1
-		}
-		member := n.others
-		if at := n.find(name, next); at >= 0 {
-			if seen&(1<<at) != 0 {
-				return -1
-			}
-			seen |= 1 << at
-			next = at + 1
-			member = n.properties[at].schema
-		} else {
-			if member == nil || unnamed == maxOthers || n.resembles(name) || slices.ContainsFunc(others[:unnamed], func(o []byte) bool { return string(o) == string(name) }) {
-				return -1
-			}
-			others[unnamed] = name
-			unnamed++
-		}
-		if i = space(d, end); i >= len(d) || d[i] != ':' {
-			return -1
-		}
-		if i = member.scan(d, i+1, depth); i < 0 {
-			return -1
-		}
-		count++
-		if i = space(d, i); i >= len(d) {
-			return -1
-		}
-		if d[i] == '}' {
-			break
-		}
-		if d[i] != ',' {
-			return -1
-		}
-		i = space(d, i+1)
-	}
-	if seen&n.required != n.required || count < n.minProps || count > n.maxProps || n.oneOf != nil && !oneComplete(n.oneOf, seen) {
-		return -1
-	}
-	return i + 1
-}
-
-// oneComplete reports whether exactly one of the sets is part of seen.
-func oneComplete(sets []uint64, seen uint64) bool {
-	complete := 0
-	for _, set := range sets {
-		if seen&set == set {
-			complete++
-		}
-	}
-	return complete == 1
-}
-
-// find looks a name up, first where it stands if members come in the schema's order.
-func (n *node) find(name []byte, next int) int {
-	if next < len(n.properties) && n.properties[next].name == string(name) {
-		return next
-	}
-	for at := range n.properties {
-		if n.properties[at].name == string(name) {
-			return at
-		}
-	}
-	return -1
-}
-
-// resembles reports whether a name that is not the schema's differs from one only in case: not everybody wants that.
-func (n *node) resembles(name []byte) bool {
-	for at := range n.properties {
-		if strings.EqualFold(unsafe.String(unsafe.SliceData(name), len(name)), n.properties[at].name) {
-			return true
-		}
-	}
-	return false
-}
-
-// array checks what stands behind "[".
-func (n *node) array(d []byte, i, depth int) int {
+// array checks the list at start.
+func (n *node) array(w *walk, start, depth int) int {
 	count := 0
-	for i = space(d, i); ; {
-		if i >= len(d) {
-			return -1
+	i := space(w.d, start+1)
+	for {
+		if i >= len(w.d) {
+			return w.stop(i)
 		}
-		if d[i] == ']' && count == 0 {
+		if w.d[i] == ']' && count == 0 {
 			break
 		}
-		if i = n.items.scan(d, i, depth); i < 0 {
+		if count++; count > n.maxItems {
+			if w.most == 0 {
+				return w.behind(start, w.fail(n, start, "maxItems"))
+			}
+			i = skip(w.d, i) // what is too much is counted only
+		} else if i = n.items.scan(w, i, depth); i < 0 {
 			return -1
 		}
-		count++
-		if i = space(d, i); i >= len(d) {
-			return -1
+		if i = space(w.d, i); i >= len(w.d) {
+			return w.stop(i)
 		}
-		if d[i] == ']' {
+		if w.d[i] == ']' {
 			break
 		}
-		if d[i] != ',' {
-			return -1
+		if w.d[i] != ',' {
+			return w.stop(i)
 		}
-		i = space(d, i+1)
+		i = space(w.d, i+1)
 	}
-	if count < n.minItems || count > n.maxItems {
+	if count < n.minItems && !w.failWith(n, start, "minItems", count, nil) || count > n.maxItems && !w.failWith(n, start, "maxItems", count, nil) {
 		return -1
 	}
 	return i + 1
 }
 
 // number checks the number at i against the grammar (RFC 8259 section 6) and the bounds.
-func (n *node) number(d []byte, i int) int {
-	start := i
+func (n *node) number(w *walk, i int) int {
+	d, start := w.d, i
 	if d[i] == '-' {
 		i++
 	}
 	digits := i
-	for i < len(d) && isDigit(d[i]) {
-		i++
-	}
+	i = behindDigits(d, i)
 	if i == digits || d[digits] == '0' && i > digits+1 {
-		return -1
+		return w.stop(i)
 	}
 	simple := i-digits <= 15
 	if i < len(d) && d[i] == '.' {
 		simple = false
 		fraction := i + 1
-		for i = fraction; i < len(d) && isDigit(d[i]); i++ {
-		}
-		if i == fraction {
-			return -1
+		if i = behindDigits(d, fraction); i == fraction {
+			return w.stop(i)
 		}
 	}
 	if i < len(d) && (d[i] == 'e' || d[i] == 'E') {
-		return -1 // its size is not worth an own opinion
+		simple = false
+		if i++; i < len(d) && (d[i] == '+' || d[i] == '-') {
+			i++
+		}
+		exponent := i
+		if i = behindDigits(d, i); i == exponent {
+			return w.stop(i)
+		}
 	}
 	var value float64
 	if simple {
@@ -245,15 +320,30 @@ func (n *node) number(d []byte, i int) int {
 		}
 	} else {
 		var err error
-		if value, err = strconv.ParseFloat(unsafe.String(&d[start], i-start), 64); err != nil || math.Abs(value) > maxWhole {
-			return -1
+		if value, err = strconv.ParseFloat(unsafe.String(&d[start], i-start), 64); err != nil {
+			return w.stop(i)
 		}
 	}
-	if n.integral && value != math.Trunc(value) || value < n.low || value > n.high {
+	keyword := ""
+	switch {
+	case n.integral && value != math.Trunc(value):
+		keyword = "type"
+	case n.values != nil && !n.values.numbers[value]:
+		keyword = n.choice
+	case value < n.low:
+		keyword = "minimum"
+	case value > n.high:
+		keyword = "maximum"
+	}
+	if keyword != "" && !w.fail(n, start, keyword) {
 		return -1
 	}
-	if n.values != nil && !slices.Contains(n.values.numbers, value) {
-		return -1
+	return i
+}
+
+func behindDigits(d []byte, i int) int {
+	for i < len(d) && isDigit(d[i]) {
+		i++
 	}
 	return i
 }
@@ -263,6 +353,38 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 func space(d []byte, i int) int {
 	for i < len(d) && (d[i] == ' ' || d[i] == '\n' || d[i] == '\t' || d[i] == '\r') {
 		i++
+	}
+	return i
+}
+
+// skip returns the index behind the value at i, in text that is known to be JSON.
+func skip(d []byte, i int) int {
+	depth := 0
+	for i = space(d, i); i < len(d); {
+		switch c := d[i]; c {
+		case '"':
+			end, _, _ := quoted(d, i)
+			if end < 0 {
+				return len(d)
+			}
+			i = end
+		case '{', '[':
+			depth++
+			i++
+		case '}', ']':
+			depth--
+			i++
+		case ' ', '\n', '\t', '\r', ',', ':':
+			i++
+			continue
+		default:
+			for i < len(d) && !strings.ContainsRune(",:]} \n\t\r", rune(d[i])) {
+				i++
+			}
+		}
+		if depth == 0 {
+			return i
+		}
 	}
 	return i
 }

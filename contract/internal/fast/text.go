@@ -4,20 +4,20 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
-	"slices"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// text checks the string that starts at the quote at i. What it does not see through (escapes, where the characters
-// themselves matter) it leaves to the engine.
-func (n *node) text(d []byte, i int) int {
-	end, escapes, ascii := quoted(d, i)
+// text checks the string whose opening quote is at i.
+func (n *node) text(w *walk, i int) int {
+	end, escapes, ascii := quoted(w.d, i)
 	if end < 0 {
-		return -1
+		return w.stop(i)
 	}
-	raw := d[i+1 : end-1]
+	raw := w.d[i+1 : end-1]
 	if !ascii && !utf8.Valid(raw) {
-		return -1
+		return w.stop(i)
 	}
 	if len(raw) < maxEscape*n.minLength || n.maxLength < len(raw) {
 		length := len(raw)
@@ -27,25 +27,48 @@ func (n *node) text(d []byte, i int) int {
 		if escapes > 0 {
 			length -= spare(raw)
 		}
-		if length < n.minLength || length > n.maxLength {
+		if length < n.minLength && !w.failWith(n, i, "minLength", length, nil) || length > n.maxLength && !w.failWith(n, i, "maxLength", length, nil) {
 			return -1
 		}
+		if length > n.maxLength {
+			return end // no pattern is asked about a text that is refused
+		}
 	}
-	if n.pattern != nil && !n.matches(raw, escapes) {
+	if n.pattern != nil || n.values != nil {
+		return n.content(w, i, end, escapes)
+	}
+	return end
+}
+
+// content checks the characters of the string between i and end.
+func (n *node) content(w *walk, i, end, escapes int) int {
+	raw := w.d[i+1 : end-1]
+	if w.matching -= n.patternSize * len(raw); w.matching < 0 {
+		w.tooMuch = true
+		return w.stop(i)
+	}
+	if escapes > 0 && n.values == nil && n.matchesBetween(raw) {
+		return end
+	}
+	if escapes > 0 {
+		unquoted, err := jsontext.AppendUnquote(nil, w.d[i:end])
+		if err != nil {
+			return w.stop(i)
+		}
+		raw = unquoted
+	}
+	if n.values != nil && !n.values.texts[string(raw)] && !w.fail(n, i, n.choice) {
 		return -1
 	}
-	if n.values != nil && (escapes > 0 || !slices.ContainsFunc(n.values.texts, func(s string) bool { return s == string(raw) })) {
+	if n.pattern != nil && !n.pattern.Match(raw) && !w.fail(n, i, "pattern") {
 		return -1
 	}
 	return end
 }
 
-// matches reports whether the pattern certainly matches. If it does not look at what surrounds a match, one between two
-// escapes is enough.
-func (n *node) matches(raw []byte, escapes int) bool {
-	if escapes == 0 {
-		return n.pattern.Match(raw)
-	}
+// matchesBetween reports whether the pattern certainly matches a text with escapes: one that does not look at what
+// surrounds a match may match between two escapes. Most texts of a request have escapes, and need no copy then.
+func (n *node) matchesBetween(raw []byte) bool {
 	for n.floating {
 		plain, _, more := bytes.Cut(raw, []byte{'\\'})
 		if n.pattern.Match(plain) {
@@ -58,22 +81,6 @@ func (n *node) matches(raw []byte, escapes int) bool {
 		raw = raw[escape(raw):]
 	}
 	return false
-}
-
-// plainName returns the member name at i, without quotes. Names with escapes are left to the engine.
-func plainName(d []byte, i int) (name []byte, end int) {
-	if d[i] != '"' {
-		return nil, -1
-	}
-	end, escapes, ascii := quoted(d, i)
-	if end < 0 || escapes > 0 {
-		return nil, -1
-	}
-	name = d[i+1 : end-1]
-	if !ascii && !utf8.Valid(name) {
-		return nil, -1
-	}
-	return name, end
 }
 
 // quoted returns the index behind the string whose opening quote is at i, how many escapes it has and whether it is ASCII,

@@ -3,6 +3,7 @@ package jsonschema
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
@@ -30,14 +31,59 @@ func Bundle(root *tree.Node, file string, open func(ref *tree.Node, file string)
 	if len(b.problems) > 0 {
 		return nil, b.problems
 	}
-	if len(b.defs) == 0 {
-		return bundled, nil
+	if len(b.defs) > 0 {
+		defs := b.defs
+		if own := bundled.Get("$defs"); own.Is(tree.Map) {
+			defs = append(append([]tree.Member{}, own.Members...), defs...)
+		}
+		bundled = bundled.With("$defs", tree.NewMap(root, defs...))
 	}
-	defs := b.defs
-	if own := bundled.Get("$defs"); own.Is(tree.Map) {
-		defs = append(append([]tree.Member{}, own.Members...), defs...)
+	return withoutUnused(bundled), nil
+}
+
+// withoutUnused returns root without the definitions that no reference leads to. A large published schema is often
+// named for one of its parts.
+func withoutUnused(root *tree.Node) *tree.Node {
+	homes := []string{"$defs", "definitions"}
+	definitions := map[string]*tree.Node{}
+	for _, home := range homes {
+		if defs := root.Get(home); defs.Is(tree.Map) {
+			for _, m := range defs.Members {
+				definitions["#/"+home+"/"+m.Key] = m.Value
+			}
+		}
 	}
-	return bundled.With("$defs", tree.NewMap(root, defs...)), nil
+	used := map[string]bool{}
+	var visit func(n *tree.Node)
+	visit = func(n *tree.Node) {
+		for _, m := range n.Members {
+			if target := definitions[m.Value.Text()]; m.Key == "$ref" && target != nil && !used[m.Value.Text()] {
+				used[m.Value.Text()] = true
+				visit(target)
+			}
+			if n == root && slices.Contains(homes, m.Key) {
+				continue
+			}
+			for _, child := range children(m.Value, keywords[m.Key].holds) {
+				visit(child)
+			}
+		}
+	}
+	visit(root)
+	for _, home := range homes {
+		defs := root.Get(home)
+		if !defs.Is(tree.Map) {
+			continue
+		}
+		kept := defs.Filter(func(name string) bool { return used["#/"+home+"/"+name] })
+		switch {
+		case len(kept.Members) == 0:
+			root = root.Without(home)
+		case len(kept.Members) < len(defs.Members):
+			root = root.With(home, kept)
+		}
+	}
+	return root
 }
 
 type bundler struct {
@@ -85,19 +131,19 @@ func (b *bundler) rewrite(n *tree.Node, file string) *tree.Node {
 	}
 	members := make([]tree.Member, 0, len(n.Members))
 	for _, m := range n.Members {
-		where, holds := subschemas[m.Key]
+		word := keywords[m.Key]
 		switch {
 		case m.Key == "$ref" && m.Value.Kind == tree.Text:
 			m.Value = b.reference(m.Value, file)
-		case holds && where.form == oneForm:
+		case word.holds == oneForm:
 			m.Value = b.rewrite(m.Value, file)
-		case holds && where.form == mapForm && m.Value.Kind == tree.Map:
+		case word.holds == mapForm && m.Value.Kind == tree.Map:
 			inner := make([]tree.Member, 0, len(m.Value.Members))
 			for _, child := range m.Value.Members {
 				inner = append(inner, tree.Member{Key: child.Key, Value: b.rewrite(child.Value, file)})
 			}
 			m.Value = tree.NewMap(m.Value, inner...)
-		case holds && where.form == listForm && m.Value.Kind == tree.List:
+		case word.holds == listForm && m.Value.Kind == tree.List:
 			inner := make([]*tree.Node, 0, len(m.Value.Items))
 			for _, child := range m.Value.Items {
 				inner = append(inner, b.rewrite(child, file))

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,51 +22,71 @@ type SyntaxError struct {
 	Detail  string
 }
 
-// Decode reads one JSON value of at most maxDepth levels. It is strict: names must be unique, text must be UTF-8, and
-// numbers must fit a float64.
+// Scan checks that data is one JSON value of at most maxDepth levels, and returns the number of values in it. It is strict: names
+// must be unique, text must be UTF-8, and numbers must fit a float64. It decodes nothing.
+func Scan(data []byte, maxDepth int) (values int, failed *SyntaxError) {
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(data))
+	for {
+		token, err := decoder.ReadToken()
+		if err != nil {
+			return 0, syntaxError(err, len(data))
+		}
+		depth := decoder.StackDepth()
+		if depth > maxDepth {
+			return 0, &SyntaxError{Offset: decoder.InputOffset(), Pointer: string(decoder.StackPointer()),
+				Detail: fmt.Sprintf("the value is nested too deep: at most %d levels are read", maxDepth)}
+		}
+		switch kind := token.Kind(); {
+		case kind == '}' || kind == ']':
+		case kind == '"' && isName(decoder, depth):
+		case kind == '0' && !fits(token.String()):
+			offset := decoder.InputOffset() - int64(len(token.String()))
+			return 0, &SyntaxError{Offset: offset, Pointer: string(decoder.StackPointer()), Detail: fmt.Sprintf("the number at byte %d is out of range", offset)}
+		default:
+			values++
+		}
+		if depth == 0 {
+			return values, trailing(data, int(decoder.InputOffset()))
+		}
+	}
+}
+
+// isName reports whether the string that was read last is the name of a member.
+func isName(decoder *jsontext.Decoder, depth int) bool {
+	kind, length := decoder.StackIndex(depth)
+	return kind == '{' && length%2 == 1
+}
+
+// fits reports whether a number fits a float64. Short ones do.
+func fits(number string) bool {
+	if len(number) < 300 && !strings.ContainsAny(number, "eE") {
+		return true
+	}
+	_, err := strconv.ParseFloat(number, 64)
+	return err == nil
+}
+
+// trailing returns an error if something follows the value that ends at the offset.
+func trailing(data []byte, end int) *SyntaxError {
+	rest := bytes.TrimLeft(data[end:], " \t\r\n")
+	if len(rest) == 0 {
+		return nil
+	}
+	first, _ := utf8.DecodeRune(rest)
+	offset := len(data) - len(rest)
+	return &SyntaxError{Offset: int64(offset), Detail: fmt.Sprintf("not valid JSON at byte %d: invalid character %q after top-level value", offset, first)}
+}
+
+// Decode is [Scan], and returns the value.
 func Decode(data []byte, maxDepth int) (any, *SyntaxError) {
-	if deeper(data, maxDepth) {
-		return nil, depthError(data, maxDepth)
+	if _, failed := Scan(data, maxDepth); failed != nil {
+		return nil, failed
 	}
 	var value any
 	if err := json.Unmarshal(data, &value); err != nil {
 		return nil, syntaxError(err, len(data))
 	}
 	return value, nil
-}
-
-// deeper reports whether brackets are nested deeper than maxDepth. It looks at bytes only.
-func deeper(data []byte, maxDepth int) bool {
-	depth, quoted := 0, false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
-				return true
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return false
-}
-
-func depthError(data []byte, maxDepth int) *SyntaxError {
-	decoder := jsontext.NewDecoder(bytes.NewReader(data))
-	for {
-		if _, err := decoder.ReadToken(); err != nil {
-			return syntaxError(err, len(data))
-		}
-		if decoder.StackDepth() > maxDepth {
-			return &SyntaxError{Offset: decoder.InputOffset(), Pointer: string(decoder.StackPointer()),
-				Detail: fmt.Sprintf("the value is nested too deep: at most %d levels are read", maxDepth)}
-		}
-	}
 }
 
 func syntaxError(err error, size int) *SyntaxError {
@@ -86,12 +109,7 @@ func syntaxError(err error, size int) *SyntaxError {
 	return &SyntaxError{Detail: "not valid JSON: the text ends too early, after 0 bytes"}
 }
 
-// matchesAny reports whether a pattern of patternProperties allows the name.
-func matchesAny(patterns map[string]any, name string) bool {
-	for pattern := range patterns {
-		if matched, err := regexp.MatchString(pattern, name); err == nil && matched {
-			return true
-		}
-	}
-	return false
+// matchesAny reports whether a pattern matches the name.
+func matchesAny(patterns []*regexp.Regexp, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern *regexp.Regexp) bool { return pattern.MatchString(name) })
 }

@@ -2,23 +2,11 @@ package jsonschema
 
 import (
 	"fmt"
-	"regexp"
 	"regexp/syntax"
 	"slices"
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
-)
-
-// Limits of a schema. They keep the engine's compile and validate times in the milliseconds.
-const (
-	maxSchemaDepth     = 64     // levels of JSON; 2,000 take the engine 7 s to compile
-	maxSchemaValues    = 3_000  // JSON values; 5,000 properties take 1 s to compile
-	maxInPlace         = 500    // subschemas that look at one value, references followed
-	maxPattern         = 512    // bytes of a regular expression
-	maxPatternProgram  = 3_000  // instructions of a compiled expression
-	maxPatternPrograms = 20_000 // instructions of all expressions
-	maxPatternKeys     = 20     // patternProperties of one object
 )
 
 // A Problem is a reason to refuse a schema.
@@ -30,28 +18,6 @@ type Problem struct {
 	Fix     string // "" if there is nothing to suggest
 }
 
-// subschemas says where JSON Schema 2020-12 holds schemas, and whether they look at the same value as their parent.
-var subschemas = map[string]struct {
-	form    form
-	inPlace bool
-}{
-	"properties": {mapForm, false}, "patternProperties": {mapForm, false}, "dependentSchemas": {mapForm, true},
-	"$defs": {mapForm, false}, "definitions": {mapForm, false},
-	"allOf": {listForm, true}, "anyOf": {listForm, true}, "oneOf": {listForm, true}, "prefixItems": {listForm, false},
-	"not": {oneForm, true}, "if": {oneForm, true}, "then": {oneForm, true}, "else": {oneForm, true},
-	"items": {oneForm, false}, "contains": {oneForm, false}, "additionalProperties": {oneForm, false},
-	"propertyNames": {oneForm, false}, "unevaluatedItems": {oneForm, false}, "unevaluatedProperties": {oneForm, false},
-	"dependencies": {mapForm, true},
-}
-
-type form uint8
-
-const (
-	oneForm form = iota
-	listForm
-	mapForm
-)
-
 // forbidden keywords change what references mean. `{"$id":"?"}` alone ends the process: the engine recurses until the
 // stack overflows, which cannot be recovered from.
 var forbidden = []string{"$id", "id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "$vocabulary"}
@@ -59,20 +25,21 @@ var forbidden = []string{"$id", "id", "$anchor", "$dynamicRef", "$dynamicAnchor"
 // draft2020 lists the values of $schema that name the draft we validate by.
 var draft2020 = []string{"https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#"}
 
-// A gate walks a schema before the engine sees it.
+// A gate walks a schema instead of the engine, which is asked only when a value is to be checked. It refuses a schema that
+// the engine would refuse, and one that could harm the process.
 type gate struct {
 	root     *tree.Node
+	budget   *Budget
 	values   int
-	programs int
 	graph    graph
 	schemas  []*tree.Node // the nodes that are schemas, in the author's order
 	seen     map[*tree.Node]bool
 	problems []Problem
 }
 
-// inspect refuses schemas that could hurt the process, and returns how deep an instance may be.
-func inspect(root *tree.Node) (maxDepth int, problems []Problem) {
-	g := &gate{root: root, graph: graph{}, seen: map[*tree.Node]bool{}}
+// inspect refuses schemas that could harm the process, and returns how deep an instance may be.
+func inspect(root *tree.Node, budget *Budget) (maxDepth int, problems []Problem) {
+	g := &gate{root: root, budget: budget, graph: graph{}, seen: map[*tree.Node]bool{}}
 	g.measure(root, 0)
 	if len(g.problems) > 0 {
 		return 0, g.problems
@@ -90,7 +57,12 @@ func inspect(root *tree.Node) (maxDepth int, problems []Problem) {
 		g.unsafe(at, message, "simplify allOf, anyOf, oneOf and the references in them")
 		return 0, g.problems
 	}
-	return g.graph.maxDepth(root), nil
+	depth, known := g.graph.maxDepth(root, budget)
+	if !known {
+		g.unsafe(root, "the references in the schema are too entangled", "simplify allOf, anyOf, oneOf and the references in them")
+		return 0, g.problems
+	}
+	return depth, nil
 }
 
 func (g *gate) unsafe(n *tree.Node, message, fix string) {
@@ -101,9 +73,10 @@ func (g *gate) invalid(n *tree.Node, message, fix string) {
 	g.problems = append(g.problems, Problem{Node: n, Code: "endpoint/schema-invalid", Message: message, Fix: fix})
 }
 
-// measure counts values and levels.
+// measure counts values and levels, and stops at the first that is over a limit.
 func (g *gate) measure(n *tree.Node, depth int) {
 	g.values++
+	g.budget.values--
 	switch {
 	case len(g.problems) > 0:
 		return
@@ -112,6 +85,9 @@ func (g *gate) measure(n *tree.Node, depth int) {
 		return
 	case g.values > maxSchemaValues:
 		g.unsafe(g.root, fmt.Sprintf("the schema has more than %d values", maxSchemaValues), "split it into smaller schemas")
+		return
+	case g.budget.values < 0:
+		g.unsafe(g.root, fmt.Sprintf("the schemas of the contract have more than %d values in sum", maxValues), "remove what is not used")
 		return
 	}
 	for _, item := range n.Items {
@@ -138,22 +114,22 @@ func (g *gate) schema(n *tree.Node) {
 	}
 	g.keywords(n)
 	for _, m := range n.Members {
-		where, known := subschemas[m.Key]
-		if !known {
-			continue
+		if g.budget.Spent() {
+			return
 		}
-		for name, child := range children(m.Value, where.form) {
+		word := keywords[m.Key]
+		for name, child := range children(m.Value, word.holds) {
 			if m.Key == "dependencies" && child.Kind == tree.List {
 				continue // draft-07's dependentRequired
 			}
 			g.schema(child)
-			g.graph.add(n, child, m.Key, name, where.inPlace)
+			g.graph.add(n, child, m.Key, name, word.inPlace)
 		}
 	}
 }
 
-// children yields the schemas that a keyword holds. Values of the wrong form are left to the metaschema.
-func children(value *tree.Node, form form) func(yield func(string, *tree.Node) bool) {
+// children yields the schemas that a keyword holds, and nothing from values of the wrong form.
+func children(value *tree.Node, form schemaForm) func(yield func(string, *tree.Node) bool) {
 	return func(yield func(string, *tree.Node) bool) {
 		switch {
 		case form == oneForm:
@@ -189,12 +165,19 @@ func (g *gate) keywords(n *tree.Node) {
 		g.problems = append(g.problems, Problem{Node: value, Code: "schema/empty-enum",
 			Message: "an empty enum allows no value at all", Fix: "list the values, or remove the enum"})
 	}
+	for _, m := range n.Members {
+		form := keywords[m.Key].takes
+		if bad := form.misfit(m.Value); bad != nil {
+			g.invalid(bad, fmt.Sprintf("not a JSON Schema: %q cannot be %s", m.Key, bad.Describe()), "it takes "+formNames[form])
+		}
+	}
 	if value := n.Get("pattern"); value.Is(tree.Text) {
 		g.pattern(value, value.Scalar)
 	}
 	if value := n.Get("patternProperties"); value.Is(tree.Map) {
 		if len(value.Members) > maxPatternKeys {
 			g.unsafe(value, fmt.Sprintf("%d patterns for names, at most %d may be used", len(value.Members), maxPatternKeys), "join them with |")
+			return
 		}
 		for _, m := range value.Members {
 			g.pattern(m.Value, m.Key)
@@ -202,74 +185,73 @@ func (g *gate) keywords(n *tree.Node) {
 	}
 }
 
-// pattern refuses expressions that are large, or grow large when compiled.
+// pattern refuses expressions that are large when compiled. It measures the parsed expression and compiles nothing.
 func (g *gate) pattern(at *tree.Node, expression string) {
+	if g.budget.Spent() {
+		return
+	}
 	if len(expression) > maxPattern {
 		g.unsafe(at, fmt.Sprintf("the pattern has %d bytes, at most %d are allowed", len(expression), maxPattern), "check the format in the program instead")
 		return
 	}
-	if _, err := regexp.Compile(expression); err != nil {
+	parsed, err := syntax.Parse(expression, syntax.Perl)
+	if err != nil {
 		g.invalid(at, "not a regular expression: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "use RE2 syntax; look-around and back references do not exist there")
 		return
 	}
-	parsed, err := syntax.Parse(expression, syntax.Perl)
-	if err != nil {
-		return // compiled above
-	}
-	program, err := syntax.Compile(parsed.Simplify())
-	if err != nil {
-		return
-	}
-	g.programs += len(program.Inst)
-	if len(program.Inst) > maxPatternProgram || g.programs > maxPatternPrograms {
-		g.unsafe(at, "the patterns are too costly to check", "use smaller repetition counts")
+	size := patternSize(parsed)
+	g.budget.patterns -= size
+	switch {
+	case size > maxPatternSize:
+		g.budget.patterns = -1 // even measuring the next one like it would take long
+		g.unsafe(at, fmt.Sprintf("the pattern is too large: compiled it has about %d instructions, at most %d are allowed", size, maxPatternSize), "use smaller repetition counts")
+	case g.budget.patterns < 0:
+		g.unsafe(at, fmt.Sprintf("the patterns of the contract are too large: compiled they have more than %d instructions in sum", maxPatternsSize), "use smaller repetition counts")
 	}
 }
 
 // references checks every $ref of a schema found, and follows it in the graph.
 func (g *gate) references() {
+	definitions := map[string]*tree.Node{"#": g.root}
+	var defined []string
+	for _, home := range []string{"$defs", "definitions"} {
+		defs := g.root.Get(home)
+		if !defs.Is(tree.Map) {
+			continue
+		}
+		for _, m := range defs.Members {
+			definitions["#/"+home+"/"+m.Key] = m.Value
+			defined = append(defined, m.Key)
+		}
+	}
 	for _, n := range g.schemas {
 		ref := n.Get("$ref")
 		if ref == nil {
 			continue
 		}
-		target, problem := g.resolve(ref)
-		if problem != "" {
-			g.unsafe(ref, problem, `refer to parts of the same schema with  $ref: "#/$defs/name"`)
+		if target := definitions[ref.Text()]; target != nil && !strings.ContainsAny(ref.Text()[1:], "%~") && strings.Count(ref.Text(), "/") != 3 {
+			g.graph.add(n, target, "$ref", "", true)
 			continue
 		}
-		g.graph.add(n, target, "$ref", "", true)
+		g.unsafe(ref, refProblem(ref, defined), `refer to parts of the same schema with  $ref: "#/$defs/name"`)
 	}
 }
 
-func (g *gate) resolve(ref *tree.Node) (target *tree.Node, problem string) {
+// refProblem says why a $ref is refused.
+func refProblem(ref *tree.Node, defined []string) string {
 	if ref.Kind != tree.Text {
-		return nil, "$ref must be text, found " + ref.Describe()
+		return "$ref must be text, found " + ref.Describe()
 	}
-	if ref.Scalar == "#" {
-		return g.root, ""
+	for _, home := range []string{"#/$defs/", "#/definitions/"} {
+		name, ok := strings.CutPrefix(ref.Scalar, home)
+		switch {
+		case ok && strings.ContainsAny(name, "/%~"):
+			return "$ref must name a definition, found " + tree.Shorten(ref.Scalar)
+		case ok:
+			return fmt.Sprintf("$ref names %s, which is not defined (defined: %s)", tree.Shorten(ref.Scalar), list(defined))
+		}
 	}
-	for _, home := range []string{"$defs", "definitions"} {
-		name, ok := strings.CutPrefix(ref.Scalar, "#/"+home+"/")
-		if !ok {
-			continue
-		}
-		if strings.ContainsAny(name, "/%~") {
-			return nil, "$ref must name a definition, found " + tree.Shorten(ref.Scalar)
-		}
-		target := g.root.Find(home, name)
-		if target == nil {
-			known := []string{}
-			if defs := g.root.Get(home); defs.Is(tree.Map) {
-				for _, m := range defs.Members {
-					known = append(known, m.Key)
-				}
-			}
-			return nil, fmt.Sprintf("$ref names %s, which is not defined (defined: %s)", tree.Shorten(ref.Scalar), list(known))
-		}
-		return target, ""
-	}
-	return nil, "$ref must stay inside the schema, found " + tree.Shorten(ref.Scalar)
+	return "$ref must stay inside the schema, found " + tree.Shorten(ref.Scalar)
 }
 
 func list(names []string) string {

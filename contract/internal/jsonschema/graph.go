@@ -72,12 +72,16 @@ type view struct {
 // maxDepth returns how many levels an instance may have so that at most 50,000 looks are taken along any path into it.
 // The engine does not stop at the first branch that matches: a schema that looks at each child twice looks 2^d times
 // at depth d. It also limits schemas that look once, because the cost of wording an error is cubic in the depth.
-func (g graph) maxDepth(root *tree.Node) int {
+// It reports false if the budget does not suffice to find out.
+func (g graph) maxDepth(root *tree.Node, budget *Budget) (levels int, known bool) {
 	const (
 		deepest = 64
 		most    = 50_000
 	)
-	views := g.views(root)
+	views := g.views(root, budget)
+	if budget.looks < 0 {
+		return 0, false
+	}
 	looks := make([]int, len(views)) // of each view at a value that is `depth` levels deep
 	next := make([]int, len(views))
 	for depth := range deepest {
@@ -96,23 +100,27 @@ func (g graph) maxDepth(root *tree.Node) int {
 		}
 		looks, next = next, looks
 		if looks[0] > most {
-			return max(1, depth)
+			return max(1, depth), true
 		}
 	}
-	return deepest
+	return deepest, true
 }
 
-// views computes the view of root, which is the first, and of every schema that it leads to.
-func (g graph) views(root *tree.Node) []view {
+// views computes the view of root, which is the first, and of every schema that it leads to. It stops early if the budget is
+// spent.
+func (g graph) views(root *tree.Node, budget *Budget) []view {
 	index := map[*tree.Node]int{root: 0}
 	queue := []*tree.Node{root}
 	var views []view
-	for i := 0; i < len(queue); i++ {
+	for i := 0; i < len(queue) && budget.looks >= 0; i++ {
 		slots := map[string][]int{}
 		v := view{}
 		var collect func(n *tree.Node)
 		collect = func(n *tree.Node) {
 			v.looks++
+			if budget.looks--; budget.looks < 0 {
+				return
+			}
 			for _, e := range g[n] {
 				if e.inPlace {
 					collect(e.to)

@@ -2,26 +2,30 @@ package jsonschema
 
 import (
 	"fmt"
-	"slices"
+	"regexp"
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
-// Review looks for what is valid JSON Schema but surely or probably a mistake. The schema must have passed Compile.
-func Review(root *tree.Node) []Problem {
-	r := &reviewer{root: root}
+// Review reports what is valid JSON Schema but surely or probably a mistake. The schema must have passed [Inspect]. It
+// reports less once the budget is spent.
+func Review(root *tree.Node, budget *Budget) []Problem {
+	r := &reviewer{root: root, budget: budget}
 	r.schema(root)
 	return r.problems
 }
 
 type reviewer struct {
 	root     *tree.Node
-	examples int
+	budget   *Budget
 	problems []Problem
 }
 
 func (r *reviewer) report(n *tree.Node, atKey bool, code, fix, format string, args ...any) {
+	if r.budget.doubts--; r.budget.doubts < 0 {
+		return
+	}
 	r.problems = append(r.problems, Problem{Node: n, AtKey: atKey, Code: code, Message: fmt.Sprintf(format, args...), Fix: fix})
 }
 
@@ -31,17 +35,14 @@ func (r *reviewer) schema(n *tree.Node) {
 	}
 	r.limits(n)
 	r.required(n)
-	r.values(n)
+	r.examples(n)
 	for _, m := range n.Members {
-		if !slices.Contains(vocabulary, m.Key) && !strings.HasPrefix(m.Key, "x-") {
+		word, known := keywords[m.Key]
+		if !known && !strings.HasPrefix(m.Key, "x-") {
 			r.report(m.Value, true, "schema/unknown-keyword", "see JSON Schema 2020-12; your own remarks start with x-",
 				"%q is not a keyword of JSON Schema and has no effect", tree.Shorten(m.Key))
 		}
-		where, holds := subschemas[m.Key]
-		if !holds {
-			continue
-		}
-		for _, child := range children(m.Value, where.form) {
+		for _, child := range children(m.Value, word.holds) {
 			r.schema(child)
 		}
 	}
@@ -60,48 +61,59 @@ func (r *reviewer) limits(n *tree.Node) {
 
 // required looks for members that must and must not be there.
 func (r *reviewer) required(n *tree.Node) {
-	closed := n.Get("additionalProperties")
-	required := n.Get("required")
+	closed, required := n.Get("additionalProperties"), n.Get("required")
 	if !closed.Is(tree.Bool) || closed.Scalar != "false" || !required.Is(tree.List) {
 		return
 	}
-	patterns := map[string]any{}
+	named := map[string]bool{}
+	if properties := n.Get("properties"); properties.Is(tree.Map) {
+		for _, m := range properties.Members {
+			named[m.Key] = true
+		}
+	}
+	var patterns []*regexp.Regexp
 	if p := n.Get("patternProperties"); p.Is(tree.Map) {
-		patterns = p.Any().(map[string]any)
+		for _, m := range p.Members {
+			if pattern, err := regexp.Compile(m.Key); err == nil {
+				patterns = append(patterns, pattern)
+			}
+		}
 	}
 	for _, name := range required.Items {
-		if name.Kind == tree.Text && n.Get("properties").Get(name.Scalar) == nil && !matchesAny(patterns, name.Scalar) {
+		if r.budget.matching -= len(patterns) * maxPatternSize * len(name.Scalar); r.budget.matching < 0 && len(patterns) > 0 {
+			return
+		}
+		if !named[name.Scalar] && !matchesAny(patterns, name.Scalar) {
 			r.report(name, false, "schema/required-not-allowed", "add it to properties", "%q is required, but additionalProperties: false excludes it", tree.Shorten(name.Scalar))
 		}
 	}
 }
 
-// values checks examples and defaults against the schema that they stand in.
-func (r *reviewer) values(n *tree.Node) {
-	var values []*tree.Node
+// examples checks examples and defaults against the schema that they stand in.
+func (r *reviewer) examples(n *tree.Node) {
+	var list []*tree.Node
 	for _, key := range []string{"default", "example"} {
 		if value := n.Get(key); value != nil {
-			values = append(values, value)
+			list = append(list, value)
 		}
 	}
 	if examples := n.Get("examples"); examples.Is(tree.List) {
-		values = append(values, examples.Items...)
+		list = append(list, examples.Items...)
 	}
-	const most = 20 // per schema: each takes a compilation
-	if r.examples += len(values); len(values) == 0 || r.examples > most {
+	if len(list) == 0 {
 		return
 	}
 	schema := r.part(n)
 	if schema == nil {
 		return
 	}
-	for _, value := range values {
-		if value.Levels() > schema.MaxDepth() {
+	for _, example := range list {
+		if example.Levels() > schema.MaxDepth() {
 			continue
 		}
-		if found, err := schema.Check(value.Any()); err == nil && len(found) > 0 {
-			at := value
-			if inner := value.Find(found[0].Path...); inner != nil {
+		if found, err := schema.Check(example.Any()); err == nil && len(found) > 0 {
+			at := example
+			if inner := example.Find(found[0].Path...); inner != nil {
 				at = inner
 			}
 			r.report(at, false, "schema/bad-example", "correct the example or the schema", "the example does not satisfy its schema: it %s", found[0].Detail)
@@ -109,9 +121,12 @@ func (r *reviewer) values(n *tree.Node) {
 	}
 }
 
-// part compiles a schema inside the root with the definitions that it may refer to, or returns nil if it refers to the
-// root itself.
+// part returns a schema inside the root with the definitions that it may refer to. It returns nil if the schema refers
+// to the root itself, or if compiling it is beyond the budget.
 func (r *reviewer) part(n *tree.Node) *Schema {
+	if r.budget.examples < 0 {
+		return nil
+	}
 	if n != r.root {
 		if strings.Contains(string(n.AppendJSON(nil)), `"$ref":"#"`) {
 			return nil
@@ -122,20 +137,12 @@ func (r *reviewer) part(n *tree.Node) *Schema {
 			}
 		}
 	}
-	schema, problems := Compile(n)
+	if r.budget.examples -= n.Size(); r.budget.examples < 0 {
+		return nil
+	}
+	schema, problems := Inspect(n, NewBudget())
 	if len(problems) > 0 {
 		return nil
 	}
 	return schema
 }
-
-// vocabulary lists the keywords of JSON Schema 2020-12, and of OpenAPI those that say nothing about values.
-var vocabulary = []string{"$comment", "$defs", "$ref", "$schema", "additionalProperties", "allOf", "anyOf", "const", "contains",
-	"contentEncoding", "contentMediaType", "contentSchema", "default", "definitions", "dependencies", "dependentRequired", "dependentSchemas",
-	"deprecated", "description", "else", "enum", "example", "examples", "exclusiveMaximum", "exclusiveMinimum", "format", "if", "items",
-	"maxContains", "maxItems", "maxLength", "maxProperties", "maximum", "minContains", "minItems", "minLength", "minProperties", "minimum",
-	"multipleOf", "not", "oneOf", "pattern", "patternProperties", "prefixItems", "properties", "propertyNames", "readOnly", "required", "then",
-	"title", "type", "unevaluatedItems", "unevaluatedProperties", "uniqueItems", "writeOnly"}
-
-// Vocabulary returns the keywords of JSON Schema, to suggest one from.
-func Vocabulary() []string { return slices.Clone(vocabulary) }

@@ -6,54 +6,106 @@ package jsonschema
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/smarthaus/caio-bridge-go/contract/internal/fast"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
-// A Schema is a compiled JSON Schema. It is immutable and safe for concurrent use.
+// A Schema is a JSON Schema that has passed the gate. It holds its text. It is compiled at its first use, or by
+// [Schema.Compile]. It is immutable and safe for concurrent use.
 type Schema struct {
-	engine   engine
-	document any    // the schema as decoded JSON, to word failures by
-	text     []byte // the schema as JSON
+	text     []byte // JSON
 	maxDepth int    // levels of an instance
+	compiled func() (*program, error)
 }
 
-// Compile checks and compiles the schema that root holds. It returns nil if there are problems.
-func Compile(root *tree.Node) (*Schema, []Problem) {
-	maxDepth, problems := inspect(root)
-	if len(problems) > 0 {
+// A program is what checks values.
+type program struct {
+	engine   engine
+	document any // the schema as decoded JSON, to word failures by
+	pricer   *pricer
+	fast     *fast.Schema              // nil if it does not know a keyword of the schema
+	patterns map[string]*regexp.Regexp // of patternProperties
+}
+
+// Inspect judges the schema that root holds without compiling it, and charges it to the budget. It returns nil if there
+// are problems. A schema that it returns can be compiled.
+func Inspect(root *tree.Node, budget *Budget) (*Schema, []Problem) {
+	if budget.Spent() {
+		return nil, nil
+	}
+	text := root.AppendJSON(nil)
+	if s, known := budget.judged[string(text)]; known {
+		return s, nil
+	}
+	if budget.text -= len(text); budget.text < 0 {
+		return nil, []Problem{{Node: root, Code: "endpoint/schema-unsafe", Fix: "let fewer endpoints refer to large definitions",
+			Message: fmt.Sprintf("the schemas of the contract, with the definitions that they refer to, have more than %d MiB in sum", maxText>>20)}}
+	}
+	maxDepth, problems := inspect(root, budget)
+	if len(problems) > 0 || budget.Spent() {
 		return nil, problems
+	}
+	s := &Schema{text: text, maxDepth: maxDepth}
+	s.compiled = sync.OnceValues(s.compile)
+	budget.judged[string(text)] = s
+	return s, nil
+}
+
+// Compile compiles the schema, unless that was done before. The error says why the engine refuses it.
+func (s *Schema) Compile() error {
+	_, err := s.compiled()
+	return err
+}
+
+func (s *Schema) compile() (*program, error) {
+	root, problems := tree.Parse(tree.NewSource("schema.json", s.text))
+	if len(problems) > 0 {
+		return nil, errors.New(problems[0].Message) // not reached: Inspect wrote the text
 	}
 	compiled, err := compileV5(root.AppendCanonical(nil))
 	if err != nil {
-		return nil, compileProblems(root, err)
+		return nil, fmt.Errorf("not a JSON Schema: %s", tree.Shorten(err.Error()))
 	}
-	return &Schema{engine: compiled, document: root.Any(), text: root.AppendJSON(nil), maxDepth: maxDepth}, nil
+	document := root.Any()
+	p := &program{engine: compiled, document: document, pricer: newPricer(document), fast: fast.Compile(document, s.maxDepth), patterns: map[string]*regexp.Regexp{}}
+	p.collectPatterns(document)
+	return p, nil
 }
 
-// compileProblems says what the engine does not like about a schema.
-func compileProblems(root *tree.Node, err error) []Problem {
-	failed := metaFailure(err)
-	if failed == nil {
-		return []Problem{{Node: root, Code: "endpoint/schema-invalid", Message: "not a JSON Schema: " + tree.Shorten(err.Error())}}
-	}
-	var problems []Problem
-	for _, leaf := range failed.leaves() {
-		at, above := root.Find(leaf.instance...), root.Find(leaf.instance[:max(0, len(leaf.instance)-1)]...)
-		if at == nil {
-			at = cmp.Or(above, root)
+// collectPatterns compiles the patterns for names.
+func (p *program) collectPatterns(schema any) {
+	s, _ := schema.(map[string]any)
+	for key, value := range s {
+		switch keywords[key].holds {
+		case oneForm:
+			p.collectPatterns(value)
+		case listForm:
+			list, _ := value.([]any)
+			for _, inner := range list {
+				p.collectPatterns(inner)
+			}
+		case mapForm:
+			inner, _ := value.(map[string]any)
+			for name, schema := range inner {
+				if _, known := p.patterns[name]; key == "patternProperties" && !known {
+					if pattern, err := regexp.Compile(name); err == nil {
+						p.patterns[name] = pattern
+					}
+				}
+				p.collectPatterns(schema)
+			}
 		}
-		keyword := "the schema"
-		if len(leaf.instance) > 0 {
-			keyword = fmt.Sprintf("%q", leaf.instance[len(leaf.instance)-1])
-		}
-		problems = append(problems, Problem{Node: at, Code: "endpoint/schema-invalid",
-			Message: fmt.Sprintf("not a JSON Schema: %s cannot be %s", keyword, at.Describe()), Fix: "see JSON Schema 2020-12 for what the keyword takes"})
 	}
-	return slices.CompactFunc(problems, func(a, b Problem) bool { return a.Node == b.Node })
 }
 
 // MaxDepth returns how many levels of lists and objects an instance may have.
@@ -62,8 +114,15 @@ func (s *Schema) MaxDepth() int { return s.maxDepth }
 // JSON returns the schema as JSON. The caller must not modify it.
 func (s *Schema) JSON() []byte { return s.text }
 
-// Document returns the schema as decoded JSON. The caller must not modify it.
-func (s *Schema) Document() any { return s.document }
+// Document returns the schema as decoded JSON. It decodes it anew each time, because a schema that checks no values holds
+// its text only.
+func (s *Schema) Document() any {
+	var document any
+	if err := json.Unmarshal(s.text, &document); err != nil {
+		return nil // not reached: Inspect wrote the text
+	}
+	return document
+}
 
 // maxViolations bounds what one Check reports.
 const maxViolations = 100
@@ -77,24 +136,39 @@ type Violation struct {
 	Detail  string   // in words
 }
 
-// Check returns what is wrong with value, sorted by place, at most 100, or an error if the engine failed. The value
-// must be as [tree.Node.Any] returns it and no deeper than MaxDepth.
+// errTooCostly says that the engine was not asked.
+var errTooCostly = errors.New("checking the value takes too much work")
+
+// Check returns what is wrong with value, sorted by place, at most 100, or an error if the engine failed or was not asked
+// because of the work. The value must be as [tree.Node.Any] returns it and no deeper than MaxDepth.
 func (s *Schema) Check(value any) ([]Violation, error) {
-	failed, err := s.engine.check(value)
-	if err != nil || failed == nil {
+	p, err := s.compiled()
+	if err != nil {
+		return nil, err
+	}
+	if !p.pricer.affordable(value) {
+		return nil, errTooCostly
+	}
+	failed, err := p.engine.check(value, maxViolations)
+	if err != nil || len(failed) == 0 {
 		return nil, err
 	}
 	var violations []Violation
-	for _, leaf := range failed.leaves() {
-		violations = append(violations, s.describe(leaf, value)...)
+	for i := range failed {
+		violations = append(violations, p.describe(&failed[i], value)...)
 	}
+	return sortViolations(violations), nil
+}
+
+// sortViolations sorts by place, removes duplicates, and keeps the first 100.
+func sortViolations(violations []Violation) []Violation {
 	slices.SortFunc(violations, func(a, b Violation) int {
 		return cmp.Or(slices.CompareFunc(a.Path, b.Path, comparePart), strings.Compare(a.Keyword, b.Keyword), strings.Compare(a.Detail, b.Detail))
 	})
 	violations = slices.CompactFunc(violations, func(a, b Violation) bool {
 		return slices.Equal(a.Path, b.Path) && a.Detail == b.Detail
 	})
-	return violations[:min(len(violations), maxViolations)], nil
+	return violations[:min(len(violations), maxViolations)]
 }
 
 // comparePart orders indexes as numbers.
@@ -107,67 +181,4 @@ func comparePart(a, b string) int {
 
 func isIndex(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
-}
-
-// leaves returns the failures that say something: those at the ends of the tree. Of anyOf and oneOf, only a branch that
-// was clearly meant is followed; otherwise the choice itself is the failure.
-func (f *failure) leaves() []*failure {
-	if len(f.causes) == 0 {
-		return []*failure{f}
-	}
-	switch f.last() {
-	case "anyOf", "oneOf":
-		if meant := f.meantBranch(); meant != nil {
-			return meant.leaves()
-		}
-		return []*failure{f}
-	case "minContains", "contains":
-		return []*failure{f}
-	}
-	var leaves []*failure
-	for _, cause := range f.causes {
-		leaves = append(leaves, cause.leaves()...)
-	}
-	return leaves
-}
-
-func (f *failure) last() string {
-	if len(f.keyword) == 0 {
-		return ""
-	}
-	return f.keyword[len(f.keyword)-1]
-}
-
-// meantBranch returns the only branch that fails for something inside the value rather than for its type, constant or
-// choice of values.
-func (f *failure) meantBranch() *failure {
-	if len(f.causes) == 1 {
-		return f.causes[0]
-	}
-	var meant *failure
-	for _, branch := range f.causes {
-		if branch.refusesKind(len(f.instance)) {
-			continue
-		}
-		if meant != nil {
-			return nil
-		}
-		meant = branch
-	}
-	return meant
-}
-
-// refusesKind reports whether a failure at or one level below a place of the given depth says that the value is another
-// kind of thing: a different type there, or a different constant in one of its members.
-func (f *failure) refusesKind(depth int) bool {
-	if len(f.causes) == 0 {
-		switch f.last() {
-		case "type":
-			return len(f.instance) == depth
-		case "const", "enum":
-			return len(f.instance) <= depth+1
-		}
-		return false
-	}
-	return slices.ContainsFunc(f.causes, func(cause *failure) bool { return cause.refusesKind(depth) })
 }

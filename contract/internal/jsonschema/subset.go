@@ -34,11 +34,11 @@ func (r Relation) Reason(left, right string) string {
 
 // Subset reports whether all values that s allows are allowed by other.
 func (s *Schema) Subset(other *Schema) Relation {
-	c := &comparison{a: s.document, b: other.document, open: map[string]bool{}, same: reflect.DeepEqual(s.document, other.document)}
-	if c.same {
+	c := &comparison{a: s.Document(), b: other.Document(), open: map[string]bool{}}
+	if c.same = reflect.DeepEqual(c.a, c.b); c.same {
 		return Relation{}
 	}
-	return c.subset([]any{s.document}, other.document)
+	return c.subset([]any{c.a}, c.b)
 }
 
 // A comparison walks two schemas. The left side is a list of schemas that all hold.
@@ -266,7 +266,7 @@ func (c *comparison) choice(all []map[string]any, b map[string]any) Relation {
 	if kinds&integers != 0 && kinds&fractions != 0 {
 		kinds &^= integers // "number" covers both
 	}
-	for _, t := range typeNames {
+	for _, t := range typeSets {
 		if kinds&t.bits != 0 && t.bits != integers|fractions || t.name == "number" && kinds&fractions != 0 {
 			if !fits(append(slices.Clip(left), map[string]any{"type": t.name})) {
 				return unknown("none of the allowed forms surely covers %s", typeWords(t.name))
@@ -328,7 +328,7 @@ func (c *comparison) one(m map[string]any, kinds types, keyword string, b map[st
 			return Relation{}
 		}
 	default:
-		if annotations[keyword] || !slices.Contains(vocabulary, keyword) {
+		if annotations[keyword] || !isKeyword(keyword) {
 			return Relation{}
 		}
 	}

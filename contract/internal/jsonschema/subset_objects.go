@@ -42,10 +42,16 @@ func (c *comparison) additional(m, b map[string]any) Relation {
 	}
 	named, _ := b["properties"].(map[string]any)
 	patterns, _ := b["patternProperties"].(map[string]any)
+	var compiled []*regexp.Regexp
+	for pattern := range patterns {
+		if c, err := regexp.Compile(pattern); err == nil {
+			compiled = append(compiled, c)
+		}
+	}
 	own, _ := m["properties"].(map[string]any)
 	result := Relation{}
 	for _, name := range slices.Sorted(maps.Keys(own)) {
-		if _, known := named[name]; known || matchesAny(patterns, name) {
+		if _, known := named[name]; known || matchesAny(compiled, name) {
 			continue
 		}
 		r := c.subset(member(m, name), limit).below(name)

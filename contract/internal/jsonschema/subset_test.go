@@ -17,7 +17,7 @@ func compile(t testing.TB, text string) *jsonschema.Schema {
 	if len(problems) > 0 {
 		t.Fatalf("%s: %v", text, problems)
 	}
-	schema, faults := jsonschema.Compile(root)
+	schema, faults := jsonschema.Inspect(root, jsonschema.NewBudget())
 	if len(faults) > 0 {
 		t.Fatalf("%s: %s", text, faults[0].Message)
 	}

@@ -24,7 +24,7 @@ const (
 	everything = nulls | booleans | integers | fractions | strings_ | arrays | objects
 )
 
-var typeNames = []struct {
+var typeSets = []struct {
 	name string
 	bits types
 }{{"null", nulls}, {"boolean", booleans}, {"integer", integers}, {"number", integers | fractions}, {"string", strings_}, {"array", arrays}, {"object", objects}}
@@ -32,7 +32,7 @@ var typeNames = []struct {
 // String names the types in words.
 func (t types) String() string {
 	var words []string
-	for _, known := range typeNames {
+	for _, known := range typeSets {
 		if known.name == "integer" && t&fractions != 0 {
 			continue
 		}
@@ -73,7 +73,7 @@ func typesOf(all []map[string]any) types {
 		}
 		if limit, ok := m["type"]; ok {
 			var own types
-			for _, known := range typeNames {
+			for _, known := range typeSets {
 				if limit == known.name || slices.Contains(texts(limit), known.name) {
 					own |= known.bits
 				}
@@ -114,11 +114,15 @@ func valuesOf(m map[string]any) ([]any, bool) {
 
 // eachValue checks values one by one against a keyword.
 func eachValue(values []any, keyword string, b map[string]any) Relation {
+	var pattern *regexp.Regexp
+	if text, ok := b[keyword].(string); ok && keyword == "pattern" {
+		pattern, _ = regexp.Compile(text) // once for all values
+	}
 	for _, value := range values {
 		if domain, known := domains[keyword]; known && typeOf(value)&domain == 0 {
 			continue
 		}
-		allowed, certain := allows(value, keyword, b[keyword])
+		allowed, certain := allows(value, keyword, b[keyword], pattern)
 		if !certain {
 			return unknown("%q cannot be compared with the values \x01", keyword)
 		}
@@ -129,8 +133,8 @@ func eachValue(values []any, keyword string, b map[string]any) Relation {
 	return Relation{}
 }
 
-// allows evaluates the simple keywords.
-func allows(value any, keyword string, limit any) (allowed, certain bool) {
+// allows evaluates the simple keywords. pattern is the compiled limit of "pattern".
+func allows(value any, keyword string, limit any, pattern *regexp.Regexp) (allowed, certain bool) {
 	n, _ := value.(float64)
 	bound, _ := limit.(float64)
 	text, isText := value.(string)
@@ -156,9 +160,10 @@ func allows(value any, keyword string, limit any) (allowed, certain bool) {
 	case "maxLength", "maxItems", "maxProperties":
 		return float64(length(value)) <= bound, true
 	case "pattern":
-		pattern, ok := limit.(string)
-		matched, err := regexp.MatchString(pattern, text)
-		return matched, ok && err == nil && isText && utf8.ValidString(text)
+		if pattern == nil || !isText || !utf8.ValidString(text) {
+			return false, false
+		}
+		return pattern.MatchString(text), true
 	}
 	return annotations[keyword], annotations[keyword]
 }

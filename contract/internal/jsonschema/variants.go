@@ -10,68 +10,84 @@ import (
 	"unicode"
 )
 
-// What a walk may take. The gate lets no schema through that takes so much; a value that does all the same is refused.
-const (
-	maxVariantSteps = 50_000_000
-	maxVariantDepth = 50_000
-)
-
 // Variants returns the members of value that the schema does not name, but for their case: decoders that fold case, as
-// encoding/json does, would take them for members that they are not, unchecked. The value must be as for [Schema.Check].
+// encoding/json does, would take them for members that they are not, unchecked. The value must be as for [Schema.Check], and
+// not too costly for it.
 func (s *Schema) Variants(value any) []Violation {
-	w := variantWalk{root: s.document, named: map[string]bool{}, folded: map[uintptr]map[string]string{}}
-	w.walk(s.document, value, nil)
-	if w.gaveUp {
+	p, err := s.compiled()
+	if err != nil {
 		return []Violation{{Detail: "the value could not be checked"}}
 	}
-	w.found = slices.DeleteFunc(w.found, func(v Violation) bool { return w.named[pathKey(v.Path)] })
-	slices.SortFunc(w.found, func(a, b Violation) int { return slices.CompareFunc(a.Path, b.Path, comparePart) })
-	w.found = slices.CompactFunc(w.found, func(a, b Violation) bool { return slices.Equal(a.Path, b.Path) })
-	return w.found[:min(len(w.found), maxViolations)]
+	w := variantWalk{program: p, found: map[string]Violation{}, folded: map[uintptr]map[string]string{}}
+	w.walk(p.document, value, nil)
+	if len(w.found) == 0 {
+		return nil
+	}
+	w.excuse = true
+	w.walk(p.document, value, nil)
+	return sortViolations(slices.Collect(maps.Values(w.found)))
 }
 
+// A variantWalk goes through a value twice: to find members, and to excuse those that another part of the schema names.
 type variantWalk struct {
-	root         any
-	steps, depth int
-	gaveUp       bool
-	found        []Violation
-	named        map[string]bool               // members that some part of the schema names, by pathKey
-	folded       map[uintptr]map[string]string // names of each "properties" that was needed, by fold
+	program *program
+	excuse  bool
+	found   map[string]Violation          // by key
+	folded  map[uintptr]map[string]string // names of each "properties" that was needed, by fold
 }
 
-func pathKey(path []string) string { return strings.Join(path, "\x00") }
+// A step leads to a value from the one around it.
+type step struct {
+	before *step
+	name   string
+	index  int // in a list, where there is no name
+	list   bool
+}
 
-func (w *variantWalk) walk(schema, value any, path []string) {
+// path returns the names and indexes that lead to the value.
+func (s *step) path() []string {
+	var path []string
+	for ; s != nil; s = s.before {
+		if s.list {
+			path = append(path, strconv.Itoa(s.index))
+		} else {
+			path = append(path, s.name)
+		}
+	}
+	slices.Reverse(path)
+	return path
+}
+
+func keyOf(path []string) string { return strings.Join(path, "\x00") }
+
+func (w *variantWalk) walk(schema, value any, at *step) {
 	s, ok := schema.(map[string]any)
-	w.steps++
-	w.depth++
-	defer func() { w.depth-- }()
-	if w.gaveUp = w.gaveUp || w.steps > maxVariantSteps || w.depth > maxVariantDepth; w.gaveUp || !ok {
+	if !ok {
 		return
 	}
 	switch ref, _ := s["$ref"].(string); ref {
 	case "":
 	case "#":
-		w.walk(w.root, value, path)
+		w.walk(w.program.document, value, at)
 	default:
-		w.walk(find(w.root, tokens(strings.TrimPrefix(ref, "#"))), value, path)
+		w.walk(find(w.program.document, tokens(strings.TrimPrefix(ref, "#"))), value, at)
 	}
 	for _, keyword := range []string{"if", "then", "else", "not"} {
-		w.walk(s[keyword], value, path)
+		w.walk(s[keyword], value, at)
 	}
 	for _, keyword := range []string{"allOf", "anyOf", "oneOf"} {
 		branches, _ := s[keyword].([]any)
 		for _, branch := range branches {
-			w.walk(branch, value, path)
+			w.walk(branch, value, at)
 		}
 	}
 	dependent, _ := s["dependentSchemas"].(map[string]any)
 	for _, schema := range dependent {
-		w.walk(schema, value, path)
+		w.walk(schema, value, at)
 	}
 	switch value := value.(type) {
 	case map[string]any:
-		w.object(s, value, path)
+		w.object(s, value, at)
 	case []any:
 		first, _ := s["prefixItems"].([]any)
 		for i, item := range value {
@@ -79,34 +95,35 @@ func (w *variantWalk) walk(schema, value any, path []string) {
 			if i < len(first) {
 				element = first[i]
 			}
-			at := append(slices.Clip(path), strconv.Itoa(i))
-			w.walk(element, item, at)
-			w.walk(s["contains"], item, at)
+			to := &step{before: at, index: i, list: true}
+			w.walk(element, item, to)
+			w.walk(s["contains"], item, to)
 		}
 	}
 }
 
-func (w *variantWalk) object(s map[string]any, value map[string]any, path []string) {
+func (w *variantWalk) object(s map[string]any, value map[string]any, at *step) {
 	named, _ := s["properties"].(map[string]any)
 	patterns, _ := s["patternProperties"].(map[string]any)
-	for _, name := range slices.Sorted(maps.Keys(value)) {
-		at := append(slices.Clip(path), name)
+	for name, inner := range value {
+		to := &step{before: at, name: name}
 		if member, ok := named[name]; ok {
-			w.named[pathKey(at)] = true
-			w.walk(member, value[name], at)
+			if w.excuse {
+				delete(w.found, keyOf(to.path()))
+			}
+			w.walk(member, inner, to)
 			continue
 		}
-		if known, ok := w.fold(named)[foldName(name)]; ok {
-			w.found = append(w.found, Violation{Path: at, Keyword: "properties", Name: name, Detail: fmt.Sprintf("the member is %q: write it so", known)})
+		if known, ok := w.fold(named)[foldName(name)]; ok && !w.excuse {
+			path := to.path()
+			w.found[keyOf(path)] = Violation{Path: path, Keyword: "properties", Name: name, Detail: fmt.Sprintf("the member is %q: write it so", known)}
 		}
 		if len(patterns) == 0 {
-			w.walk(s["additionalProperties"], value[name], at)
+			w.walk(s["additionalProperties"], inner, to)
 		}
-	}
-	for pattern, member := range patterns {
-		for name := range value {
-			if matchesAny(map[string]any{pattern: member}, name) {
-				w.walk(member, value[name], append(slices.Clip(path), name))
+		for pattern, member := range patterns {
+			if compiled := w.program.patterns[pattern]; compiled != nil && compiled.MatchString(name) {
+				w.walk(member, inner, to)
 			}
 		}
 	}

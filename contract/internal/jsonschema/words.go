@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,22 +15,28 @@ import (
 
 // describe words a failure from the schema's keywords and the value rather than from the engine's prose, which names
 // JSON Schema's terms, has no parameters and differs from run to run.
-func (s *Schema) describe(f *failure, value any) []Violation {
+func (p *program) describe(f *failure, value any) []Violation {
 	at := find(value, f.instance)
-	subject := ""
 	if f.ofName && len(f.instance) > 0 {
-		name := f.instance[len(f.instance)-1]
-		at, subject = name, fmt.Sprintf("the name %q ", tree.Shorten(name))
+		at = f.instance[len(f.instance)-1]
 	}
-	keyword, limit := s.keyword(f.keyword)
-	parent := find(s.document, parentOf(f.keyword))
+	return p.describeAt(f, at)
+}
+
+// describeAt is describe with the value in question.
+func (p *program) describeAt(f *failure, at any) []Violation {
+	subject := ""
+	if name, ok := at.(string); ok && f.ofName {
+		subject = fmt.Sprintf("the name %q ", tree.Shorten(name))
+	}
+	keyword, limit := p.keyword(f.keyword)
 	v := Violation{Path: f.instance, Keyword: keyword}
 	object, _ := at.(map[string]any)
 	switch keyword {
 	case "required":
 		return missingMembers(v, limit, object)
 	case "additionalProperties", "unevaluatedProperties":
-		if unknown := unknownMembers(v, parent, object); len(unknown) > 0 {
+		if unknown := p.unknownMembers(v, find(p.document, parentOf(f.keyword)), object); len(unknown) > 0 {
 			return unknown
 		}
 		v.Detail = "is not allowed here"
@@ -40,7 +47,7 @@ func (s *Schema) describe(f *failure, value any) []Violation {
 		v.Known = texts(limit)
 		v.Detail = fmt.Sprintf("%smust be %s, found %s", subject, choice(limit, keyword), found(at))
 	case "anyOf", "oneOf":
-		v.Detail = formWords(keyword, limit, at, len(f.causes) > 0)
+		v.Detail = formWords(keyword, limit, at, f.noBranch)
 	default:
 		v.Detail = subject + limitWords(keyword, limit, at)
 	}
@@ -48,8 +55,8 @@ func (s *Schema) describe(f *failure, value any) []Violation {
 }
 
 // keyword returns the name and value of the keyword that a location ends in.
-func (s *Schema) keyword(location []string) (name string, value any) {
-	value = find(s.document, location)
+func (p *program) keyword(location []string) (name string, value any) {
+	value = find(p.document, location)
 	for i := len(location) - 1; i >= 0; i-- {
 		if isIndex(location[i]) {
 			continue
@@ -74,7 +81,7 @@ func parentOf(location []string) []string {
 func missingMembers(v Violation, required any, object map[string]any) []Violation {
 	var list []Violation
 	for _, name := range texts(required) {
-		if _, present := object[name]; !present {
+		if _, present := object[name]; !present && len(list) < maxViolations {
 			v.Name = name
 			v.Detail = fmt.Sprintf("the member %q is missing", tree.Shorten(name))
 			list = append(list, v)
@@ -83,26 +90,45 @@ func missingMembers(v Violation, required any, object map[string]any) []Violatio
 	return list
 }
 
-func unknownMembers(v Violation, schema any, object map[string]any) []Violation {
+func (p *program) unknownMembers(v Violation, schema any, object map[string]any) []Violation {
 	keywords, _ := schema.(map[string]any)
 	properties, _ := keywords["properties"].(map[string]any)
-	for name := range properties {
-		v.Known = append(v.Known, name)
-	}
-	slices.Sort(v.Known)
 	patterns, _ := keywords["patternProperties"].(map[string]any)
+	v.Known = sortedNames(properties)
 	var list []Violation
-	for name := range object {
-		if _, known := properties[name]; known || matchesAny(patterns, name) {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if _, known := properties[name]; known || p.matchesAny(patterns, name) {
 			continue
 		}
-		v.Name, v.Keyword = name, "additionalProperties"
-		v.Path = append(slices.Clip(v.Path[:len(v.Path):len(v.Path)]), name)
-		v.Detail = fmt.Sprintf("unknown member %q", tree.Shorten(name))
-		list = append(list, v)
-		v.Path = v.Path[:len(v.Path)-1]
+		if list = append(list, v.unknownMember(name)); len(list) == maxViolations {
+			break
+		}
 	}
 	return list
+}
+
+// unknownMember returns v for the member of that name.
+func (v Violation) unknownMember(name string) Violation {
+	v.Name, v.Keyword = name, "additionalProperties"
+	v.Path = append(slices.Clip(v.Path), name)
+	v.Detail = fmt.Sprintf("unknown member %q", tree.Shorten(name))
+	return v
+}
+
+// sortedNames returns the names of an object's members.
+func sortedNames(object any) []string {
+	members, _ := object.(map[string]any)
+	return slices.Sorted(maps.Keys(members))
+}
+
+// matchesAny reports whether a pattern of patternProperties allows the name.
+func (p *program) matchesAny(patterns map[string]any, name string) bool {
+	for pattern := range patterns {
+		if compiled := p.patterns[pattern]; compiled != nil && compiled.MatchString(name) {
+			return true
+		}
+	}
+	return false
 }
 
 func limitWords(keyword string, limit, at any) string {
@@ -268,8 +294,13 @@ func plural(limit any, noun string) string {
 	return short(limit) + " " + noun
 }
 
+// A sized stands for a list, an object or a text that was counted and not decoded.
+type sized int
+
 func length(value any) int {
 	switch v := value.(type) {
+	case sized:
+		return int(v)
 	case string:
 		return utf8.RuneCountInString(v)
 	case []any:
@@ -287,7 +318,7 @@ func text(value any) string {
 
 func texts(value any) []string {
 	list, _ := value.([]any)
-	var result []string
+	result := make([]string, 0, len(list))
 	for _, item := range list {
 		if s, ok := item.(string); ok {
 			result = append(result, s)

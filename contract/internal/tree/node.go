@@ -277,3 +277,15 @@ func (n *Node) Key() string {
 	}
 	return n.key
 }
+
+// Size returns the number of values in n, n included.
+func (n *Node) Size() int {
+	size := 1
+	for _, item := range n.Items {
+		size += item.Size()
+	}
+	for _, m := range n.Members {
+		size += m.Value.Size()
+	}
+	return size
+}

@@ -39,7 +39,7 @@ type Service struct {
 	Name          string   `json:"name"`
 	Version       string   `json:"version"`
 	Status        string   `json:"status"`
-	Lease         string   `json:"lease"` // "" if it stays until it is unregistered
+	Lease         string   `json:"lease"` // and that health is not checked; "" if it stays until it is unregistered
 	Address       string   `json:"address"`
 	Documentation string   `json:"documentation"` // an http or https URL, or ""
 	Capabilities  []string `json:"capabilities"`
