@@ -160,7 +160,7 @@ func (r *Registry) explain(trace []byte) (*page.Decision, error) {
 				Latency: figureOf(c.P95Latency), Price: figureOf(c.Price), Availability: figureOf(c.Availability)})
 		}
 		offering, _ := r.services.having(step.Capabilities)
-		others, _ := misses(offering.ranked, &recorded.draft, requirementsOf(step), maxRefused)
+		others, _ := misses(offering, &recorded.draft, requirementsOf(step), maxRefused)
 		shown.Refused = refused(others)
 		explained.Steps = append(explained.Steps, shown)
 	}

@@ -59,7 +59,7 @@ func (r *Registry) register(ctx context.Context, s submission) (*caio.Registrati
 	e.presence.lease(s.ttl)
 	r.expireFrom(e.presence.expires.Load())
 	if held == nil {
-		r.services.add(e)
+		r.services.add(e) // there is room, says check
 		r.logRegistered(s.contract, s.ttl)
 	}
 	return registered(s), nil

@@ -49,6 +49,16 @@ type Options struct {
 	// MaxServices bounds the services registered at the same time. Default: 10,000; at most 1,000,000.
 	MaxServices int
 
+	// MaxBytes bounds the memory of the registered services, in bytes, as the registry estimates it: each contract's text,
+	// the texts made of it, and what routing looks at, between 0.5 and 1 times of which is really held. A service takes about
+	// 6 KB, and up to 10 MB if its contract has the largest size and many small members. Registering fails with status 507
+	// beyond. Default: 256 MiB; at least 1 MiB.
+	MaxBytes int64
+
+	// MaxCapabilities bounds the different capabilities that the registered services offer together. Registering fails with
+	// status 507 beyond. Default: 100,000; at most 1,000,000.
+	MaxCapabilities int
+
 	// MaxTraces bounds the decisions that [Registry.Trace] remembers; the oldest is forgotten first. If they take more than
 	// 64 KiB each in the mean, fewer are remembered. Default: 1,000; at most 1,000,000.
 	MaxTraces int
@@ -102,8 +112,15 @@ func New(opts *Options) (*Registry, error) {
 	}
 	err := errors.Join(
 		setDefault("MaxServices", &o.MaxServices, 10_000),
+		setDefault("MaxCapabilities", &o.MaxCapabilities, 100_000),
 		setDefault("MaxTraces", &o.MaxTraces, 1_000),
 	)
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 256 << 20
+	}
+	if o.MaxBytes < 1<<20 {
+		err = errors.Join(err, fmt.Errorf("MaxBytes is %d, not at least %d", o.MaxBytes, 1<<20))
+	}
 	if o.Weights == (Weights{}) {
 		o.Weights = DefaultWeights()
 	}
@@ -115,7 +132,7 @@ func New(opts *Options) (*Registry, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Registry{
-		services: newCatalogue(o.MaxServices, o.Weights), traces: newTraceLog(o.MaxTraces, o.Store != nil), weights: o.Weights, store: o.Store,
+		services: newCatalogue(limits{o.MaxServices, o.MaxCapabilities, o.MaxBytes}, o.Weights), traces: newTraceLog(o.MaxTraces, o.Store != nil), weights: o.Weights, store: o.Store,
 		log: o.Logger, version: moduleVersion(), started: time.Now(),
 	}
 	if store, ok := o.Store.(SharedStore); ok {
@@ -174,17 +191,28 @@ func (r *Registry) Services(_ context.Context, q caio.Query) ([]caio.Service, er
 	return services, nil
 }
 
-// Service returns one service with its contract. It fails with [caio.ErrNotFound] if there is none.
+// Service returns one service with its contract. It reads the contract from its text each time, so that schema files are
+// names as after [contract.Parse]. It fails with [caio.ErrNotFound] if there is no such service.
 func (r *Registry) Service(_ context.Context, serviceID string) (*caio.Service, error) {
+	e, err := r.lookUp(serviceID)
+	if err != nil {
+		return nil, err
+	}
+	service := e.service()
+	service.Status = e.status()
+	if service.Contract, err = e.wholeContract(); err != nil {
+		return nil, fmt.Errorf("registry: the contract of %s: %w", e.contract.ID, err)
+	}
+	return service, nil
+}
+
+func (r *Registry) lookUp(serviceID string) (*entry, error) {
 	r.sweep()
 	e, ok := r.services.get(serviceID)
 	if !ok {
 		return nil, unknownService("read service", serviceID)
 	}
-	service := *e.service()
-	service.Status = e.status()
-	service.Contract = e.contract
-	return &service, nil
+	return e, nil
 }
 
 // Trace returns the record of a decision. It fails with [caio.ErrNotFound] if there is none, or none any more.

@@ -94,10 +94,9 @@ type pick struct {
 func (r *Registry) choose(d *draft, required contract.Requirements, rules []*contract.Query) (p pick, ok bool) {
 	list, _ := r.services.having(required.Capabilities)
 	all := append([]*contract.Query{contract.NewQuery(required)}, rules...)
-	p.considered = len(list.ranked)
+	p.considered = list.count
 	sum, mark := d.weights.sum(), r.services.mark(required.Capabilities...)
-	for i := range list.ranked {
-		at := &list.ranked[i]
+	for at := range list.ranked.first(list.count) {
 		if len(p.candidates) == maxCandidates && at.total/sum < p.candidates[maxCandidates-1].Score {
 			break // a total for one capability is no less than for several
 		}
