@@ -56,7 +56,9 @@ type posting struct {
 }
 
 func newCatalogue(most limits, weights Weights) *catalogue {
-	return &catalogue{limits: most, weights: weights, seed: maphash.MakeSeed(), byID: make(map[string]*entry), byCapability: make(map[string]postings)}
+	return &catalogue{
+		limits: most, weights: weights, seed: maphash.MakeSeed(), byID: make(map[string]*entry), byCapability: make(map[string]postings),
+	}
 }
 
 // check returns why e cannot be added, or the entry that is there already if e repeats it.
@@ -97,7 +99,9 @@ func (c *catalogue) checkRoom(e *entry) error {
 }
 
 // takenBytes estimates the memory of all services. c.mu is held.
-func (c *catalogue) takenBytes() int64 { return c.bytes + int64(len(c.byCapability))*capabilityOverhead }
+func (c *catalogue) takenBytes() int64 {
+	return c.bytes + int64(len(c.byCapability))*capabilityOverhead
+}
 
 func registryFull(format string, args ...any) error {
 	return &caio.Error{Op: "register", Status: http.StatusInsufficientStorage, Code: wire.RegistryFull,
@@ -243,8 +247,8 @@ func (c *catalogue) usage() limits {
 	return limits{services: len(c.byID), capabilities: len(c.names), bytes: c.takenBytes()}
 }
 
-// having returns the shortest lists that hold every service with all of the capabilities, of which there is at least one, and
-// the capabilities that no service has.
+// having returns the shortest lists that hold every service with all of the capabilities, and the capabilities
+// without a service. There is at least one capability.
 func (c *catalogue) having(capabilities []string) (shortest postings, missing []string) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -45,7 +45,7 @@ func (r *Registry) claim(ctx context.Context, e *entry, ttl time.Duration) error
 			}
 			return nil
 		}
-		if err := mayReplace(held, e); err != nil {
+		if err := r.loads.do(ctx, func() error { return mayReplace(held, e) }); err != nil {
 			return err
 		}
 		next.Version = held.Version

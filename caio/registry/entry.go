@@ -100,8 +100,8 @@ func newEntry(ct *contract.Contract) (*entry, error) {
 	return e, errors.Join(faults[:]...)
 }
 
-// routingPart returns a copy of the contract for matching. The copy lacks schemas, parameters and capacities, cost (the entry
-// has the price), invariants, metadata and extensions, because free members take up to 50 times their text in memory. It
+// routingPart returns a copy of the contract for matching. The copy lacks schemas, parameters, capacities, cost (the
+// entry has the price), invariants, metadata and extensions: decoded, free members take up to 50 times their text. It
 // still has the whole text, as JSON.
 func routingPart(whole *contract.Contract) *contract.Contract {
 	ct := *whole

@@ -102,7 +102,7 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 }
 
 func (r *Registry) postContract(req *http.Request) (any, error) {
-	s, err := readContract(req)
+	s, err := r.readContract(req)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (r *Registry) postContract(req *http.Request) (any, error) {
 }
 
 func (r *Registry) postUpload(req *http.Request) (any, error) {
-	s, err := readUpload(req)
+	s, err := r.readUpload(req)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (r *Registry) postUpload(req *http.Request) (any, error) {
 // postValidate answers {"is_valid","errors"} for a readable request, whatever contract is in it. Beside the errors as
 // text it gives them as diagnostics.
 func (r *Registry) postValidate(req *http.Request) (any, error) {
-	_, err := readContract(req)
+	_, err := r.readContract(req)
 	var faults contract.Diagnostics
 	if err != nil && !errors.As(err, &faults) {
 		return nil, err

@@ -30,7 +30,11 @@ func (r *Registry) Lease(ctx context.Context, ct *contract.Contract, ttl time.Du
 }
 
 func (r *Registry) register(ctx context.Context, s submission) (*caio.Registration, error) {
-	e, err := newEntry(s.contract)
+	var e *entry
+	err := r.loads.do(ctx, func() (err error) {
+		e, err = newEntry(s.contract)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("registry: the contract of %s: %w", s.contract.ID, err)
 	}

@@ -34,6 +34,7 @@ type Registry struct {
 	prober   *prober  // nil for none
 	store    Store    // nil for none
 	replica  *replica // nil unless the store is shared
+	loads    loadLimiter
 	handler  http.Handler
 	log      *slog.Logger
 	version  string
@@ -49,14 +50,16 @@ type Options struct {
 	// MaxServices bounds the services registered at the same time. Default: 10,000; at most 1,000,000.
 	MaxServices int
 
-	// MaxBytes bounds the memory of the registered services, in bytes, as the registry estimates it: each contract's text,
-	// the texts made of it, and what routing looks at, between 0.5 and 1 times of which is really held. A service takes about
-	// 6 KB, and up to 10 MB if its contract has the largest size and many small members. Registering fails with status 507
-	// beyond. Default: 256 MiB; at least 1 MiB.
+	// MaxBytes bounds the memory of the registered services together, in bytes. The registry estimates it: a contract's text,
+	// the texts made of it, and the part that routing looks at. The real memory is 0.4 to 1.1 times the estimate. A small
+	// service counts 4 KB, one with the contract of the Codex bridge 10 to 15 KB, and the largest contract 0.8 MB, or up to 14 MB
+	// if its constraints have many small objects. Beyond the bound, registering fails with status 507 and code
+	// REGISTRY_FULL. Services of a [Store] that exceed it, or MaxServices or MaxCapabilities, are logged and not served.
+	// Default: 256 MiB; at least 1 MiB.
 	MaxBytes int64
 
-	// MaxCapabilities bounds the different capabilities that the registered services offer together. Registering fails with
-	// status 507 beyond. Default: 100,000; at most 1,000,000.
+	// MaxCapabilities bounds the different capabilities that all registered services offer together. Beyond it,
+	// registering fails like beyond MaxBytes. Default: 100,000; at most 1,000,000.
 	MaxCapabilities int
 
 	// MaxTraces bounds the decisions that [Registry.Trace] remembers; the oldest is forgotten first. If they take more than
@@ -133,7 +136,7 @@ func New(opts *Options) (*Registry, error) {
 	}
 	r := &Registry{
 		services: newCatalogue(limits{o.MaxServices, o.MaxCapabilities, o.MaxBytes}, o.Weights), traces: newTraceLog(o.MaxTraces, o.Store != nil), weights: o.Weights, store: o.Store,
-		log: o.Logger, version: moduleVersion(), started: time.Now(),
+		loads: newLoadLimiter(), log: o.Logger, version: moduleVersion(), started: time.Now(),
 	}
 	if store, ok := o.Store.(SharedStore); ok {
 		r.replica = newReplica(store)
@@ -191,8 +194,8 @@ func (r *Registry) Services(_ context.Context, q caio.Query) ([]caio.Service, er
 	return services, nil
 }
 
-// Service returns one service with its contract. It reads the contract from its text each time, so that schema files are
-// names as after [contract.Parse]. It fails with [caio.ErrNotFound] if there is no such service.
+// Service returns one service with its contract. It reads the contract from its text each time: schema files are names, as
+// after [contract.Parse]. It fails with [caio.ErrNotFound] if there is no such service.
 func (r *Registry) Service(_ context.Context, serviceID string) (*caio.Service, error) {
 	e, err := r.lookUp(serviceID)
 	if err != nil {

@@ -96,15 +96,19 @@ func (r *Registry) choose(d *draft, required contract.Requirements, rules []*con
 	all := append([]*contract.Query{contract.NewQuery(required)}, rules...)
 	p.considered = list.count
 	sum, mark := d.weights.sum(), r.services.mark(required.Capabilities...)
-	for at := range list.ranked.first(list.count) {
-		if len(p.candidates) == maxCandidates && at.total/sum < p.candidates[maxCandidates-1].Score {
-			break // a total for one capability is no less than for several
-		}
-		if at.mark&mark != mark || !at.mayReceive(d.request) {
-			continue
-		}
-		if e := at.entry; e.routable() && e.meets(all) {
-			p.add(e, d.weights.candidate(e, required.Capabilities))
+ranked:
+	for _, chunk := range list.ranked {
+		for i := range chunk {
+			at := &chunk[i]
+			if len(p.candidates) == maxCandidates && at.total/sum < p.candidates[maxCandidates-1].Score {
+				break ranked // a total for one capability is no less than for several
+			}
+			if at.mark&mark != mark || !at.mayReceive(d.request) {
+				continue
+			}
+			if e := at.entry; e.routable() && e.meets(all) {
+				p.add(e, d.weights.candidate(e, required.Capabilities))
+			}
 		}
 	}
 	return p, p.entry != nil

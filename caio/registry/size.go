@@ -2,18 +2,19 @@ package registry
 
 import "github.com/smarthaus/caio-bridge-go/contract"
 
-// Memory of one value beside its text, in bytes: structs, headers, index entries, and rounding by the allocator.
+// Memory of one item beside its text, in bytes: structs, headers, index entries, and rounding by the allocator.
 // TestCostOfHolding compares the sum with the heap.
 const (
 	entryOverhead      = 2500
 	capabilityOverhead = 500 // of a name, for its lists
 	offerOverhead      = 180 // of a service with a capability
-	guaranteeOverhead  = 150
+	guaranteeOverhead  = 330
 	endpointOverhead   = 100
 	warningOverhead    = 300
-	termOverhead       = 100 // of a free member that requests can require
-	valueOverhead      = 32  // of a number, a text or a literal
-	objectOverhead     = 300 // of up to 8 members
+	termOverhead       = 320 // of a free member that requests can require
+	groupOverhead      = 300 // of 7 members of an object
+	valueOverhead      = 48  // of an object or a list without elements
+	slotOverhead       = 16  // of an element of a list, of a text
 )
 
 // bytes estimates the memory of the entry: the contract's text, the texts made of it, and the part that routing looks at.
@@ -48,7 +49,7 @@ func (e *entry) bytes(text int) int64 {
 func termsBytes(members map[string]any) int {
 	n := termOverhead*len(members) + valueBytes(members)
 	for name := range members {
-		n += len(name) // interned
+		n += textBytes(name) // interned
 	}
 	return n
 }
@@ -57,22 +58,24 @@ func termsBytes(members map[string]any) int {
 func valueBytes(value any) int {
 	switch value := value.(type) {
 	case map[string]any:
-		if value == nil {
-			return 0
-		}
-		n := objectOverhead * (1 + len(value)/8)
+		n := valueOverhead + groupOverhead*((len(value)+6)/7)
 		for name, member := range value {
-			n += valueOverhead + len(name) + valueBytes(member)
+			n += textBytes(name) + valueBytes(member)
 		}
 		return n
 	case []any:
-		n := valueOverhead
+		n := valueOverhead + slotOverhead*len(value)
 		for i := range value {
-			n += valueOverhead + valueBytes(value[i])
+			n += valueBytes(value[i])
 		}
 		return n
 	case string:
-		return valueOverhead + len(value)
+		return slotOverhead + textBytes(value)
+	case float64:
+		return 8
 	}
-	return valueOverhead
+	return 0 // of a literal
 }
+
+// textBytes rounds up as the allocator does.
+func textBytes(text string) int { return (len(text) + 15) &^ 15 }

@@ -136,8 +136,7 @@ func (r *Registry) load(ctx context.Context) error {
 	return errors.Join(err, errors.Join(faults[:min(len(faults), 10)]...), r.loadTraces(ctx))
 }
 
-// addAll adds services from the store. What the store holds is not refused: a service for which there is no room is left
-// out here, and stays in the store.
+// addAll adds services from the store. A service that exceeds a limit is logged and not served, and stays in the store.
 func (r *Registry) addAll(entries []*entry) {
 	for i, left := range r.services.add(entries...) {
 		if i == maxLeftOut {
