@@ -141,7 +141,7 @@ func normalise(text string) string {
 }
 
 // Commands that a shell block may hold besides those that are run below: each is run elsewhere in CI.
-var otherCommands = regexp.MustCompile(`^(go run \./examples/codexbridge|go test |go run \./caio/cmd/caioctl serve|npm install |export |[A-Z_]+=\S* go run|go get |\.ci/run|git clone|cd )`)
+var otherCommands = regexp.MustCompile(`^(go run \./examples/codexbridge|go test |go run \./caio/cmd/caioctl serve|npm install |export |[A-Z_]+=\S* go run|go get |\.ci/run|git clone|git tag |git push |go run \./internal/stylecheck|go list -m |cd )`)
 
 // Every command of a shell block works as it stands, against the running example.
 func TestShellBlocksRun(t *testing.T) {
