@@ -30,25 +30,27 @@ type block struct {
 	text     string
 }
 
-// blocks returns the code blocks of all pages.
-func blocks(t *testing.T) []block {
+// pages returns the paths of all pages.
+func pages(t *testing.T) (all []string) {
 	t.Helper()
-	var all []block
 	for _, pattern := range []string{"*.md", "docs/*.md", "docs/design/*.md", "providers/*/*.md", "examples/*/*.md", "caio/*.md"} {
-		pages, err := filepath.Glob(filepath.Join(root, pattern))
+		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, page := range pages {
-			text, err := os.ReadFile(page)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, blocksOf(page, string(text))...)
-		}
+		all = append(all, found...)
 	}
 	if len(all) == 0 {
-		t.Fatal("no code blocks found")
+		t.Fatal("no pages found")
+	}
+	return all
+}
+
+// blocks returns the code blocks of all pages.
+func blocks(t *testing.T) (all []block) {
+	t.Helper()
+	for _, page := range pages(t) {
+		all = append(all, blocksOf(page, read(t, page))...)
 	}
 	return all
 }
