@@ -1,9 +1,9 @@
 //go:build unix
 
-// Package perf_test measures what a bridge costs beside what else could stand in its place: nothing, a reverse proxy, and
-// a bridge as an engineer writes it in an afternoon. Every target is a process of its own, held to one core; the model's
-// server is a fake that answers at once. Rounds alternate between the targets, so that what else the machine does meets
-// all of them, and what is compared are medians of rounds.
+// Package perf_test measures the cost of a bridge beside that of its alternatives: nothing, a reverse proxy, a bridge of
+// openai-go without checks, and a hand-written bridge. Every target is a process of its own, held to one core. The
+// model's server is a fake that answers at once. Rounds alternate between the targets, so that other work on the machine
+// meets all of them. Medians of rounds are compared.
 //
 //	go test ./bridge/perf -count 1 -v -perf
 //
@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -70,11 +71,11 @@ func choosePlan(t *testing.T) plan {
 
 func TestCalls(t *testing.T) {
 	p := choosePlan(t)
-	targets := startTargets(t)
+	targets := startTargets(t, direct, proxy, passage, sdkBridge, handwritten, ours, tuned)
 	for _, target := range targets {
 		target.load(t, p.load, 0) // to warm up
 	}
-	var results table
+	results := table{reference: handwritten}
 	for range p.rounds {
 		var least time.Duration
 		for _, target := range targets {
@@ -84,19 +85,29 @@ func TestCalls(t *testing.T) {
 			if target.name == direct {
 				least = p50
 			}
+			results.add(target.name, "calls/s", rate)
 			results.add(target.name, "CPU µs per call", micros(cpu))
 			results.add(target.name, "at 1,000 calls/s", micros(paced))
-			results.add(target.name, "calls/s", rate)
 			results.add(target.name, "p50 µs added", micros(p50-least))
 		}
 	}
 	t.Logf("calls on %d connections, and on one for p50\n%s", connections, &results)
+	rate, cost := summary(results.ratios(tuned, "calls/s")), summary(results.ratios(tuned, "CPU µs per call"))
+	t.Logf("%s beside %s:\n\tcalls/s %s, the goal is at least 0.8\n\tCPU per call %s, the same goal is at most 1.25", tuned, handwritten, rate, cost)
+}
+
+// summary words the ratios of rounds.
+func summary(ratios []float64) string {
+	if len(ratios) == 0 {
+		return "not measured"
+	}
+	return fmt.Sprintf("%.2f times (%.2f to %.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
 }
 
 func TestStreams(t *testing.T) {
 	p := choosePlan(t)
-	targets := startTargets(t)
-	var results table
+	targets := startTargets(t, direct, proxy, passage, sdkBridge, ours, tuned)
+	results := table{reference: proxy}
 	for range p.rounds + p.rounds/2 { // delays vary more than costs
 		var least time.Duration
 		for _, target := range targets {
