@@ -18,9 +18,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v5"
 )
 
-// A handBridge answers POST /generate of the Codex contract in plain code, without package bridge.
-// It checks requests and answers against the schemas, limits calls, and asks the model in one piece.
-// It has no log, metrics or authentication, no streams and no jobs.
+// A handBridge answers POST /generate of the Codex contract without package bridge. It validates both
+// ways and limits calls. It has no log, metrics, authentication, streams or jobs.
 type handBridge struct {
 	url             string // of the Responses API
 	client          *http.Client
@@ -161,12 +160,13 @@ func handAnswer(data []byte) (map[string]any, error) {
 	if err := json.Unmarshal([]byte(text), &written); err != nil {
 		return nil, err
 	}
+	used := model.Usage
 	return map[string]any{
 		"code": written.Code, "language": written.Language, "explanation": written.Explanation,
 		"model": model.Model, "request_id": rand.Text(), "response_id": model.ID,
 		"usage": map[string]any{
-			"input_tokens": model.Usage.Input, "cached_input_tokens": model.Usage.Cached.Tokens,
-			"output_tokens": model.Usage.Output, "reasoning_tokens": model.Usage.Reason.Tokens, "total_tokens": model.Usage.Total,
+			"input_tokens": used.Input, "cached_input_tokens": used.Cached.Tokens,
+			"output_tokens": used.Output, "reasoning_tokens": used.Reason.Tokens, "total_tokens": used.Total,
 		},
 	}, nil
 }
@@ -195,6 +195,6 @@ func (l *handLimiter) admit(now time.Time) bool {
 
 func (l *handLimiter) release() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.slots++
+	l.mu.Unlock()
 }

@@ -1,15 +1,15 @@
 //go:build unix
 
-// Package perf_test measures the cost of a bridge beside that of its alternatives: nothing, a reverse proxy, a bridge of
-// openai-go without checks, and a hand-written bridge. Every target is a process of its own, held to one core. The
-// model's server is a fake that answers at once. Rounds alternate between the targets, so that other work on the machine
-// meets all of them. Medians of rounds are compared.
+// Package perf_test measures the cost of a bridge beside that of its alternatives: nothing, a reverse
+// proxy, a bridge of openai-go without checks, and a hand-written bridge. Every target is a process of
+// its own, held to one core. The model's server is a fake that answers at once. Rounds alternate
+// between the targets, so that other work on the machine meets all of them. Medians are compared.
 //
 //	go test ./bridge/perf -count 1 -v -perf
 //
-// With PERF_PROFILE=dir each target leaves a CPU profile there; PERF_ONLY names the targets to measure, with commas between.
-// Without -perf one short round shows that everything still
-// works. No time is ever asserted.
+// With PERF_PROFILE=dir each target leaves a CPU profile there. PERF_ONLY names the targets to measure,
+// with commas between. Without -perf one short round shows that everything still works. No time is
+// ever asserted.
 package perf_test
 
 import (
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// leaveCore starts this program again on the cores that are not the targets', if there are such cores.
+// leaveCore starts this program again on the cores beside that of the targets, if there are any.
 func leaveCore() {
 	taskset, err := exec.LookPath("taskset")
 	if err != nil || runtime.NumCPU() < 2 {
@@ -92,8 +92,10 @@ func TestCalls(t *testing.T) {
 		}
 	}
 	t.Logf("calls on %d connections, and on one for p50\n%s", connections, &results)
-	rate, cost := summary(results.ratios(tuned, "calls/s")), summary(results.ratios(tuned, "CPU µs per call"))
-	t.Logf("%s beside %s:\n\tcalls/s %s, the goal is at least 0.8\n\tCPU per call %s, the same goal is at most 1.25", tuned, handwritten, rate, cost)
+	t.Logf("%s beside %s:\n"+
+		"\tcalls/s: %s; the goal is at least 0.8\n"+
+		"\tCPU per call: %s; at most 1.25 is the same goal, and other work on the machine distorts it less",
+		tuned, handwritten, summary(results.ratios(tuned, "calls/s")), summary(results.ratios(tuned, "CPU µs per call")))
 }
 
 // summary words the ratios of rounds.

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A table collects one number per round for each target and column. It prints medians, and the median of their ratios to
-// the reference in the same round.
+// A table collects one number per round for each target and column. It prints medians, and the medians
+// of the ratios to the reference in the same round.
 type table struct {
 	reference     string // one of the rows
 	rows, columns []string
