@@ -32,9 +32,9 @@ const (
 	drainTime      = 50 * time.Millisecond
 )
 
-// An upstream is a server that speaks the Responses API. This file alone knows the SDK. The SDK makes
-// and authenticates the request that all calls copy, and it parses event streams. The package encodes
-// bodies and decodes answers itself.
+// An upstream is a server that speaks the Responses API. This file alone knows the SDK. The SDK
+// makes and authenticates the request that all calls copy, and it parses event streams. The package
+// encodes bodies and decodes answers itself.
 type upstream struct {
 	client  *http.Client
 	request *http.Request // without a body
@@ -58,8 +58,8 @@ func newUpstream(o *Options) (*upstream, error) {
 	return &upstream{client: &client, request: request, model: o.Model, effort: o.ReasoningEffort, redact: redact}, nil
 }
 
-// newRequest has the SDK make a request and catches it before it is sent. For each call anew, the SDK
-// would take a tenth of the call's CPU time and more than a third of its allocations.
+// newRequest has the SDK make a request and catches it before it is sent. For each call anew, the
+// SDK would take a tenth of the call's CPU time and more than a third of its allocations.
 func newRequest(o *Options) (request *http.Request, err error) {
 	caught := errors.New("the request is not sent")
 	opts := []option.RequestOption{
@@ -83,8 +83,8 @@ func newRequest(o *Options) (request *http.Request, err error) {
 	return request, nil
 }
 
-// sameOrigin restricts a client's check of redirects to the same scheme, host and port. Another server
-// must get neither the key nor the prompt. A nil check allows as many redirects as net/http does.
+// sameOrigin restricts a client's check of redirects to the same scheme, host and port. Another
+// server must get neither the key nor the prompt. A nil check allows as many redirects as net/http.
 func sameOrigin(check func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
 	return func(req *http.Request, via []*http.Request) error {
 		if check != nil {
@@ -116,7 +116,8 @@ func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) 
 	return u.ask(ctx, p, send)
 }
 
-// ask asks for a stream if send is there to take its texts. A server that does the other thing is understood.
+// ask asks for a stream if send is there to take its texts. A server that does the other thing is
+// understood.
 func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ *answer, err error) {
 	defer func() {
 		if err != nil {
