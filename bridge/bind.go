@@ -200,8 +200,8 @@ func (f *problems) err(c *contract.Contract) error {
 	return fmt.Errorf("bridge: contract %s %s and the provider do not fit:\n%w", c.ID, c.Version, errors.Join(*f...))
 }
 
-// boundsOf returns the bounds of an operation. The contract has precedence over the route, and the route
-// over the options.
+// boundsOf returns the bounds of an operation. The contract has precedence over the route, and the
+// route over the options.
 func boundsOf(c *contract.Contract, r *Route, opts *Options) bounds.Bounds {
 	return bounds.New(c, bounds.Bounds{
 		Total:       r.timeout,

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// A Local limiter keeps its limits within this process: what an earlier process admitted does not count. Admission is all or nothing: a call that one limit refuses counts
-// for none. It is safe for concurrent use.
+// A Local limiter keeps its limits within this process: what an earlier process admitted does not
+// count. Admission is all or nothing: a call that one limit refuses counts for none. It is safe for
+// concurrent use.
 type Local struct {
 	start     time.Time // windows count from here, on the monotonic clock
 	perCaller Limits
@@ -64,16 +65,17 @@ func (l *Local) Admit(_ context.Context, caller string) (Admission, error) {
 	return a, nil
 }
 
-// Change replaces the limits on all calls together, from the next call on. Calls admitted before count for the new limits,
-// but for a window that there was no limit on.
+// Change replaces the limits on all calls together, from the next call on. Calls admitted before
+// count for the new limits, but for a window that there was no limit on.
 func (l *Local) Change(all Limits) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all.change(all)
 }
 
-// minSweep is how many callers are remembered before those whose limits are all free again are forgotten. After that it is
-// twice as many as were left, so that looking at all of them costs each new caller little.
+// minSweep is how many callers are remembered before those whose limits are all free again are
+// forgotten. After that it is twice as many as were left, so that looking at all of them costs each
+// new caller little.
 const minSweep = 1024
 
 func (l *Local) caller(name string, now time.Duration) *scope {
@@ -125,8 +127,8 @@ func (s *scope) change(to Limits) {
 	s.windows = windows
 }
 
-// refuse says which limit does not let a call through, if one does not: of several the one that takes longest, for a caller
-// who came back after a shorter time would be refused again.
+// refuse says which limit does not let a call through, if one does not: of several the one that
+// takes longest, for a caller who came back after a shorter time would be refused again.
 func (s *scope) refuse(now time.Duration) (refused *Refusal) {
 	if s.maxConcurrent > 0 && s.concurrent >= s.maxConcurrent {
 		refused = &Refusal{

@@ -2,8 +2,8 @@ package limits
 
 import "time"
 
-// A window is an exact sliding window: it remembers when each of the last quota calls was admitted, so the count never
-// exceeds quota in any span of its length. It costs 8 bytes per call remembered.
+// A window is an exact sliding window: it remembers when each of the last quota calls was admitted,
+// so the count never exceeds quota in any span of its length. It costs 8 bytes per call remembered.
 type window struct {
 	name   string
 	length time.Duration
@@ -14,7 +14,8 @@ type window struct {
 	next  int
 }
 
-// remember takes over what another window of the same length admitted: all of it, for the quota may grow again.
+// remember takes over what another window of the same length admitted: all of it, for the quota may
+// grow again.
 func (w *window) remember(other *window) {
 	for i := range other.taken {
 		w.taken = append(w.taken, other.at(i))
@@ -53,7 +54,8 @@ func (w *window) untilNextFree(now time.Duration) time.Duration {
 	return w.at(max(i, len(w.taken)-w.quota)) + w.length - now
 }
 
-// expired counts the remembered calls that no longer count, by bisection: they are in order of time.
+// expired counts the remembered calls that no longer count, by bisection: they are in order of
+// time.
 func (w *window) expired(now time.Duration) int {
 	low, high := 0, len(w.taken)
 	for low < high {

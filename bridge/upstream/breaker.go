@@ -19,7 +19,8 @@ const (
 	patience   = 10 * time.Second // less than that says nothing about a host that did not answer
 )
 
-// An OpenError says that a request was not sent because its host kept failing ([Options.BreakAfter]).
+// An OpenError says that a request was not sent because its host kept failing
+// ([Options.BreakAfter]).
 type OpenError struct {
 	Host       string        // and port, as in the URL
 	RetryAfter time.Duration // until the host is tried again, or, if that is happening now, once more
@@ -128,8 +129,8 @@ func (b *breaker) allow() (done func(verdict error), err error) {
 	return nil, e
 }
 
-// bounded keeps a request that tries a host again from holding up all others for as long as its answer takes: after a rest
-// another one may try. The first good answer counts, whenever it comes.
+// bounded keeps a request that tries a host again from holding up all others for as long as its
+// answer takes: after a rest another one may try. The first good answer counts, whenever it comes.
 func (b *breaker) bounded(done func(error)) func(verdict error) {
 	if b.circuit.State() != gobreaker.StateHalfOpen {
 		return done
@@ -161,8 +162,8 @@ func (b *breaker) bounded(done func(error)) func(verdict error) {
 
 func (b *breaker) isOpen() bool { return b.circuit.State() == gobreaker.StateOpen }
 
-// verdict judges the host by the outcome. A 4xx is an answer, even 429. The wait for a connection is
-// not the host's time.
+// verdict judges the host by the outcome. A 4xx is an answer, even 429. The wait for a connection
+// is not the host's time.
 func (o outcome) verdict(ctx context.Context) error {
 	switch {
 	case o.err == nil && o.res.StatusCode < 500:

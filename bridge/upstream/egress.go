@@ -16,7 +16,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/netaddr"
 )
 
-// An EgressError says that a request was not sent, or a redirect not followed, because of where it leads.
+// An EgressError says that a request was not sent, or a redirect not followed, because of where it
+// leads.
 type EgressError struct {
 	Host   string     // and port
 	Addr   netip.Addr // that was refused; invalid for redirects and hosts that are no proper name
@@ -75,8 +76,8 @@ func parseHost(entry string) (host string, ok bool) {
 	return normalHostPort(host, port), err == nil
 }
 
-// dial connects to addr, host and port, if its address is allowed. The check comes after the name was resolved and before
-// each connect, so that no answer of the DNS leads around it.
+// dial connects to addr, host and port, if its address is allowed. The check comes after the name
+// was resolved and before each connect, so that no answer of the DNS leads around it.
 func (g *guard) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := g.dialer
 	d.ControlContext = func(_ context.Context, _, resolved string, _ syscall.RawConn) error {
@@ -121,8 +122,9 @@ func opensByName(kind netaddr.Kind) bool {
 	return false
 }
 
-// checkName checks what is requested through a proxy, which resolves names itself. A host that ends in a number is an
-// address in one of the old notations, such as 127.1 or 0x7f000001: many a resolver knows them.
+// checkName checks what is requested through a proxy, which resolves names itself. A host that ends
+// in a number is an address in one of the old notations, such as 127.1 or 0x7f000001: many a
+// resolver knows them.
 func (g *guard) checkName(u *url.URL) error {
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -131,7 +133,8 @@ func (g *guard) checkName(u *url.URL) error {
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	switch {
 	case strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }):
-		// net/http maps such names after this check, and digits and letters of other widths to plain ones.
+		// net/http maps such names after this check, and digits and letters of other widths to plain
+		// ones.
 		return &EgressError{Host: hostPort(u), Reason: "through a proxy a name must be written in ASCII (xn--...)"}
 	case last == "localhost":
 		return g.check(hostPort(u), netip.AddrFrom4([4]byte{127, 0, 0, 1}))

@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// firstBackoff is the longest first pause; each further one may be twice as long. The actual pause is random between 0
-// and that ("full jitter"), so that callers who failed together do not come back together.
+// firstBackoff is the longest first pause; each further one may be twice as long. The actual pause
+// is random between 0 and that ("full jitter"), so that callers who failed together do not come
+// back together.
 const firstBackoff = 500 * time.Millisecond
 
-// The retry budget of a host, by the numbers that the AWS SDKs gave their standard retry mode: when every call fails, a
-// host gets a hundred retries, and then one for every five calls that succeed.
+// The retry budget of a host, by the numbers that the AWS SDKs gave their standard retry mode: when
+// every call fails, a host gets a hundred retries, and then one for every five calls that succeed.
 const (
 	budgetTokens = 500
 	costRetry    = 5
@@ -47,7 +48,8 @@ func (b *budget) refill(n int) {
 	b.tokens = min(b.tokens+n, budgetTokens)
 }
 
-// pause returns how long to wait before another attempt and what that cost the budget, or 0 if there must be none.
+// pause returns how long to wait before another attempt and what that cost the budget, or 0 if
+// there must be none.
 func (t *transport) pause(req *http.Request, at *origin, number int, o outcome) (wait time.Duration, cost int) {
 	if number >= t.attempts || !o.transient() || !repeatable(req, o.sent) || at.breaker.isOpen() {
 		return 0, 0
@@ -108,8 +110,8 @@ func repeatable(req *http.Request, sent bool) bool {
 	return !sent || req.Header.Get("Idempotency-Key") != ""
 }
 
-// retryAfter reads Retry-After (RFC 9110 section 10.2.3); 0 if there is none that makes sense. A date is compared with the
-// server's own clock if it tells the time.
+// retryAfter reads Retry-After (RFC 9110 section 10.2.3); 0 if there is none that makes sense. A
+// date is compared with the server's own clock if it tells the time.
 func retryAfter(h http.Header) time.Duration {
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {

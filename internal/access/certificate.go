@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// CertificateName returns the name of a verified client certificate: its URI, else its first DNS name,
-// else its common name.
+// CertificateName returns the name of a verified client certificate: its URI, else its first DNS
+// name, else its common name.
 func CertificateName(state *tls.ConnectionState) (string, error) {
 	if state == nil || len(state.VerifiedChains) == 0 {
 		return "", errors.New("no verified client certificate")

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A Stream is a response of server-sent events. The response begins with the first event. One goroutine
-// may call Send while another calls the other methods.
+// A Stream is a response of server-sent events. The response begins with the first event. One
+// goroutine may call Send while another calls the other methods.
 type Stream struct {
 	w         http.ResponseWriter
 	flush     func() error

@@ -14,8 +14,8 @@ import (
 	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
-// strictJSON decodes like encoding/json, but refuses a text that the validator could read in another
-// way than the handler.
+// strictJSON decodes like encoding/json, but refuses a text that the validator could read in
+// another way than the handler.
 var strictJSON = jsonv2.JoinOptions(
 	jsonv1.DefaultOptionsV1(),
 	jsonv1.ReportErrorsWithLegacySemantics(false), // it would read the text twice

@@ -99,8 +99,8 @@ func (s *Store) Unwatch(r *Record) {
 	r.watchers--
 }
 
-// LastEventID is the id of the event that ends the stream of a job. The number of earlier events may be
-// unknown after a restart.
+// LastEventID is the id of the event that ends the stream of a job. The number of earlier events
+// may be unknown after a restart.
 const LastEventID = "end"
 
 // ParseEventID reads a Last-Event-ID: the number of an event, or LastEventID, which has ended true.

@@ -31,8 +31,8 @@ var (
 )
 
 // A Store keeps records of calls. Their outcomes are in the backend. Info and events are in memory,
-// and events do not survive a restart. Finished records are evicted after Retention or, oldest first,
-// to make room. It is safe for concurrent use.
+// and events do not survive a restart. Finished records are evicted after Retention or, oldest
+// first, to make room. It is safe for concurrent use.
 type Store struct {
 	opts     Options
 	degraded atomic.Bool // the backend failed at the last record, or at a delete since
@@ -68,8 +68,8 @@ func (s *Store) Job(id, principal string) *Record {
 // known and its outcome counts or is still to come. Errors: ErrStopping, ErrFull, ErrKeyInUse,
 // ErrKeyReused.
 //
-// The limits may still refuse the call. So a reservation evicts nothing, is not stored and counts for
-// no bound. The caller must call Persist or Delete.
+// The limits may still refuse the call. So a reservation evicts nothing, is not stored and counts
+// for no bound. The caller must call Persist or Delete.
 func (s *Store) Reserve(c Info) (r *Record, found bool, err error) {
 	s.mu.Lock()
 	defer s.flushAndUnlock()

@@ -85,8 +85,8 @@ func (s *Store) load() error {
 	return nil
 }
 
-// interrupt finishes a record of an earlier process that is still running. If the backend fails, the
-// record stays in memory, and the next process interrupts the call again.
+// interrupt finishes a record of an earlier process that is still running. If the backend fails,
+// the record stays in memory, and the next process interrupts the call again.
 func (s *Store) interrupt(r *Record) {
 	if r.Status != Running {
 		return

@@ -1,5 +1,5 @@
-// Package memnet is a network in memory: with it a server and its clients live in one synctest bubble, where time is the
-// test's own.
+// Package memnet is a network in memory: with it a server and its clients live in one synctest
+// bubble, where time is the test's own.
 package memnet
 
 import (
@@ -9,7 +9,8 @@ import (
 	"sync"
 )
 
-// A Listener accepts the connections that its Dial makes. It says that it listens on loopback, port 8082.
+// A Listener accepts the connections that its Dial makes. It says that it listens on loopback, port
+// 8082.
 type Listener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -34,7 +35,8 @@ func (l *Listener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// Client returns a client that reaches the listener, whatever the URL's host. It keeps no connections.
+// Client returns a client that reaches the listener, whatever the URL's host. It keeps no
+// connections.
 func (l *Listener) Client() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: l.Dial}}
 }

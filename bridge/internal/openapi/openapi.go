@@ -1,4 +1,5 @@
-// Package openapi describes a bridge as an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1).
+// Package openapi describes a bridge as an OpenAPI 3.1 document
+// (https://spec.openapis.org/oas/v3.1.1).
 package openapi
 
 import (
@@ -166,7 +167,8 @@ func (d *document) addEndpoint(e Endpoint, template object) error {
 	return nil
 }
 
-// describe lists parameters. path is the place of the schema to which their references are relative.
+// describe lists parameters. path is the place of the schema to which their references are
+// relative.
 func describe(parameters []Parameter, path string) []any {
 	list := []any{}
 	for _, p := range parameters {
@@ -218,7 +220,8 @@ func (d *document) addSchema(name string, schema *contract.Schema) (object, erro
 
 func schemaPath(name string) string { return schemasPath + strings.ToUpper(name[:1]) + name[1:] }
 
-// moveReferences rewrites the references of a schema that moves from the root of its document to path.
+// moveReferences rewrites the references of a schema that moves from the root of its document to
+// path.
 func moveReferences(schema any, path string) any {
 	switch schema := schema.(type) {
 	case []any:

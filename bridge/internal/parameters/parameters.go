@@ -15,8 +15,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// A Set holds the parameters of an endpoint by name. Those of the path come from the endpoint's path,
-// those of the query from its input_schema.
+// A Set holds the parameters of an endpoint by name. Those of the path come from the endpoint's
+// path, those of the query from its input_schema.
 type Set map[string]parameter
 
 // Errors of Set.Read. Their texts are sentences for the caller.
@@ -145,7 +145,8 @@ func isText(query url.Values) bool {
 	return true
 }
 
-// value converts a text of a URL to the number or boolean that the schema wants, or returns the text.
+// value converts a text of a URL to the number or boolean that the schema wants, or returns the
+// text.
 func (k kinds) value(text string) any {
 	if len(k) == 0 || slices.Contains(k, "string") {
 		return text

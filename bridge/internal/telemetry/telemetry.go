@@ -223,8 +223,8 @@ func (r *Recorder) BodyRefused(ctx context.Context, route, reason string) {
 	r.refusedBodies.Add(ctx, 1, r.ofOutcome(route, reason, "").add...)
 }
 
-// Announced measures the announcement of a service until stop is called, which is never nil. An empty
-// state is not measured.
+// Announced measures the announcement of a service until stop is called, which is never nil. An
+// empty state is not measured.
 func (r *Recorder) Announced(state func() (serviceID, state string)) (stop func(), err error) {
 	none := func() {}
 	gauge, err := r.meter.Int64ObservableGauge("caio.bridge.announced", metric.WithUnit("{service}"),
