@@ -47,7 +47,8 @@ func BearerTokens(tokens map[string]string) func(*http.Request) (string, error) 
 //
 // The principal is the certificate's URI (as SPIFFE has it), else its first DNS name, else its
 // common name. Every certificate that the ClientCAs signed is accepted. To accept fewer, check the
-// name.
+// name. ClientCertificate fails without a verified certificate, and if it has expired since the
+// handshake or names no caller.
 func ClientCertificate(r *http.Request) (principal string, err error) {
 	return httpaccess.CertificateName(r.TLS)
 }
@@ -223,5 +224,6 @@ func (a *access) checkListenAddr(addr net.Addr) error {
 
 func exposedError(addr net.Addr) error {
 	return fmt.Errorf("bridge: %s can be reached from other machines, but nothing authenticates callers: set "+
-		"Options.Authenticate, listen on 127.0.0.1, or set Options.AllowUnauthenticated if something in front authenticates", addr)
+		"Options.Authenticate, listen on 127.0.0.1, or set Options.AllowUnauthenticated if something in front "+
+		"authenticates", addr)
 }

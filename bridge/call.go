@@ -182,7 +182,8 @@ func invalidRequest(err error) error {
 	}
 	if pointer, kind, ok := codec.Mismatch(err); ok {
 		e.Detail += " See errors for where."
-		e.Fields = []contract.Violation{{Pointer: pointer, Detail: "this " + kind + " is not one that the operation can take"}}
+		detail := "this " + kind + " is not one that the operation can take"
+		e.Fields = []contract.Violation{{Pointer: pointer, Detail: detail}}
 	}
 	return e
 }

@@ -32,7 +32,7 @@ func openJobs(opts *Options) (*jobs.Store, error) {
 	if opts.Jobs.Store == nil {
 		backend = jobs.NewMemory()
 	}
-	store, err := jobs.Open(jobs.Options{
+	store, err := jobs.Open(jobs.Config{
 		Backend:    backend,
 		Log:        opts.Logger,
 		Retention:  opts.Jobs.Retention,

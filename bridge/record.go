@@ -141,7 +141,8 @@ func (b *Bridge) replay(x *exchange, op *operation, r *jobs.Record, async bool, 
 	if err != nil {
 		return b.jobsError(err, "The outcome could not be read.")
 	}
-	if outcome.Problem == nil && b.schemas.Result(x.r.Context(), x.route, op.endpoint.OutputSchema, outcome.Result) != nil {
+	schema := op.endpoint.OutputSchema
+	if outcome.Problem == nil && b.schemas.Result(x.r.Context(), x.route, schema, outcome.Result) != nil {
 		return &Error{
 			Code: codeKeyReused,
 			Detail: "The first call with this Idempotency-Key was answered when the contract promised answers of " +

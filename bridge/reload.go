@@ -68,10 +68,12 @@ func (b *Bridge) Reload(c *contract.Contract, p Provider) error {
 // says.
 func checkSuccessor(old, c *contract.Contract) error {
 	if c.ID != old.ID {
-		return fmt.Errorf("bridge: Reload: this bridge serves %s, and cannot become %s: start another bridge for it", old.ID, c.ID)
+		return fmt.Errorf("bridge: Reload: this bridge serves %s, and cannot become %s: start another bridge for it",
+			old.ID, c.ID)
 	}
 	if changes := contract.Diff(old, c); changes.Fault != "" {
-		return fmt.Errorf("bridge: Reload: contract %s %s cannot take the place of %s:\n%s", c.ID, c.Version, old.Version, changes)
+		return fmt.Errorf("bridge: Reload: contract %s %s cannot take the place of %s:\n%s",
+			c.ID, c.Version, old.Version, changes)
 	}
 	return nil
 }

@@ -60,7 +60,8 @@ func eventName(event any) (name string, err error) {
 		name = typed.EventType()
 	}
 	if name == "result" || name == "error" || name == "gap" || !sse.IsName(name) {
-		return "", fmt.Errorf("event type %q: it must be one line, and not result, error or gap, which are the bridge's own", name)
+		return "", fmt.Errorf("event type %q: it must be one line, and not result, error or gap, "+
+			"which are the bridge's own", name)
 	}
 	return name, nil
 }

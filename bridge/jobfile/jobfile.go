@@ -80,14 +80,14 @@ func (f *file) open() error {
 	return err
 }
 
-// openBolt opens the file without a write to an existing one, which would fail on a full disk.
+// openBolt opens the file without a write to an existing one: it would fail on a full disk.
 func (f *file) openBolt(opts *bbolt.Options) (db *bbolt.DB, err error) {
 	err = f.recovering(func() (err error) {
 		if db, err = bbolt.Open(f.path, 0o600, opts); err != nil {
 			return err
 		}
 		return db.View(func(tx *bbolt.Tx) error {
-			_ = tx.Bucket(bucket) // reads the root, which may be damaged
+			_ = tx.Bucket(bucket) // reads the root, to find damage
 			return nil
 		})
 	})
@@ -215,8 +215,8 @@ func (f *file) view(look func(*bbolt.Bucket) error) error {
 	})
 }
 
-// recovering turns panics of bbolt, which mean a damaged file, into errors. A read beyond the end
-// of a truncated file is a memory fault, because the file is mapped.
+// recovering turns panics of bbolt into errors: they mean a damaged file. A read beyond the end of
+// a truncated file is a memory fault, because the file is mapped.
 func (f *file) recovering(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

@@ -1,5 +1,4 @@
-// Package limits admits calls within limits that are never exceeded: concurrency, and rates in
-// exact sliding windows.
+// Package limits admits calls within exact limits: of concurrency, and of rates in sliding windows.
 package limits
 
 import (

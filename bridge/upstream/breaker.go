@@ -28,10 +28,11 @@ type OpenError struct {
 
 // Error implements the error interface.
 func (e *OpenError) Error() string {
-	return fmt.Sprintf("upstream: %s keeps failing and is left alone for another %v", e.Host, e.RetryAfter.Round(time.Millisecond))
+	rest := e.RetryAfter.Round(time.Millisecond)
+	return fmt.Sprintf("upstream: %s keeps failing and is left alone for another %v", e.Host, rest)
 }
 
-// origins are the hosts that a client has called, each with what is known about it.
+// origins are the hosts that a client has called, with their breakers and budgets.
 type origins struct {
 	breakAfter int
 	breakFor   time.Duration
@@ -84,10 +85,10 @@ type breaker struct {
 	rest     time.Duration
 	circuit  *gobreaker.TwoStepCircuitBreaker[struct{}]
 	openTill atomic.Pointer[time.Time]
-	answered atomic.Bool // well, but late, since the host is tried again
+	answered atomic.Bool // a late attempt had a good answer since the host is tried again
 }
 
-// What an attempt says about its host, if not nil for "well".
+// Verdicts of an attempt on its host. Nil means that the host works.
 var (
 	errFailed    = errors.New("the attempt failed")
 	errUncounted = errors.New("the attempt says nothing about the host")
@@ -111,12 +112,12 @@ func newBreaker(host string, after int, rest time.Duration) *breaker {
 	return b
 }
 
-// isDeadline reports whether time was up, be it for whoever cancelled ctx and said so in its cause.
+// isDeadline reports if ctx ended by a deadline, or by a cancel with that cause.
 func isDeadline(ctx context.Context) bool {
 	return errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
 
-// allow returns what to call with the attempt's verdict, or an [*OpenError].
+// allow returns a function for the attempt's verdict, or an [*OpenError].
 func (b *breaker) allow() (done func(verdict error), err error) {
 	done, err = b.circuit.Allow()
 	if err == nil {

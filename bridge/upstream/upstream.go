@@ -53,7 +53,7 @@ const (
 // Options adjust the client. Nil and zero fields mean the defaults.
 type Options struct {
 	// AllowHosts are servers on loopback, private and shared addresses, and on this machine's own,
-	// that requests may reach: "host:port", or URLs, of which only scheme, host and port count.
+	// that requests may reach: "host:port", or URLs, without regard to their paths.
 	// Typically it is the operator's base URL. A name does not open link-local, metadata and other
 	// special addresses; an IP address opens itself. Default: none.
 	AllowHosts []string
@@ -190,7 +190,7 @@ func newTransport(o *Options, dial dialFunc) *http.Transport {
 		MaxIdleConnsPerHost:    maxIdlePerHost,
 		MaxIdleConns:           maxIdlePerHost * idlePoolsToHold,
 		MaxResponseHeaderBytes: maxHeaderBytes,
-		ForceAttemptHTTP2:      true, // which a DialContext would turn off
+		ForceAttemptHTTP2:      true, // a DialContext would turn it off
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}
 }

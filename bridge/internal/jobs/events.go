@@ -36,7 +36,7 @@ func (s *Store) AddEvent(r *Record, event Event) {
 	r.size += event.size()
 	s.bytes += event.size()
 	for n := len(r.events.kept); n > 0; n-- {
-		if n <= maxEvents && r.events.size <= maxEventBytes && s.bytes <= s.opts.MaxBytes {
+		if n <= maxEvents && r.events.size <= maxEventBytes && s.bytes <= s.config.MaxBytes {
 			break
 		}
 		s.dropEvents(r, n-1)
