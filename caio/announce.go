@@ -269,7 +269,8 @@ func (a *announcement) report(err error) {
 	case errors.Is(err, errNoToken):
 		state, level, message = announce.Unauthorized, slog.LevelError, "there is no token for CAIO; retrying until there is"
 	case errors.Is(err, ErrAlreadyRegistered):
-		state, level, message = announce.Conflict, slog.LevelError, "the service's id is taken by another contract; retrying until that is unregistered"
+		state, level = announce.Conflict, slog.LevelError
+		message = "the service's id is taken by another contract; retrying until that is unregistered"
 	case errors.As(err, &refusal) && refusal.Status < http.StatusInternalServerError && !refusal.temporary():
 		state, level, message = announce.Refused, slog.LevelError, "CAIO refuses the registration; retrying. Check base URL and dialect"
 	default:
