@@ -258,7 +258,8 @@ func (b *Bridge) invoke(x *exchange, op *operation, req any, release func(), to 
 		defer unwatch()
 	}
 	x.service.provider.Acquire()
-	b.goroutines.Go(func() { b.handle(ctx, c) })
+	b.goroutines.Add()
+	go b.handle(ctx, c)
 	body, err := c.wait(ctx, to)
 	if err == nil {
 		err = b.checkResult(ctx, x.route, body, op)
@@ -294,6 +295,7 @@ type outcome struct {
 // handle runs the handler and frees the call's slot. A panic of the handler, its types, the limiter
 // or telemetry becomes the call's error: on this goroutine it would end the process.
 func (b *Bridge) handle(ctx context.Context, c *handlerCall) {
+	defer b.goroutines.Done()
 	defer b.releaseService(c.exchange.service)
 	o := outcome{err: errGoexit}
 	defer func() { c.done <- o }()

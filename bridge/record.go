@@ -47,7 +47,10 @@ func (b *Bridge) recordingOf(x *exchange) (r recording, err error) {
 // withCallerWait shortens the operation's timeout to the caller's "Prefer: wait" in seconds (RFC
 // 7240).
 func withCallerWait(r *http.Request, op *operation) *operation {
-	value, _ := header.Preference(r.Header, "wait")
+	value, stated := header.Preference(r.Header, "wait")
+	if !stated {
+		return op
+	}
 	seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
 	wait := time.Duration(seconds) * time.Second
 	if err != nil || seconds == 0 || wait >= op.Total {
