@@ -147,14 +147,14 @@ func (a *announcement) step(ctx context.Context) error {
 // meanwhile, none is taken.
 func (a *announcement) register(ctx, ended context.Context) error {
 	if a.ttl == 0 {
-		registration, err := a.client.Register(ctx, a.contract)
+		registration, err := a.client.Register(ctx, a.contract, nil)
 		if err != nil || registration.MaxTTLSeconds == 0 || ended.Err() != nil {
 			return err
 		}
 		longest := time.Duration(registration.MaxTTLSeconds) * time.Second
 		a.ttl = min(longest, max(minLease, 3*a.client.heartbeat.Round(time.Second)))
 	}
-	registration, err := a.client.Lease(ctx, a.contract, a.ttl)
+	registration, err := a.client.Register(ctx, a.contract, &RegisterOptions{TTL: a.ttl})
 	if err == nil && registration.TTLSeconds == 0 && registration.MaxTTLSeconds == 0 {
 		a.ttl = 0 // a CAIO that grants none took the other's place
 	}

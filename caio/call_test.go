@@ -17,7 +17,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
-	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
 // decide returns a decision for a service that the handler plays, and a client that may call it with the token "sesame".
@@ -328,43 +327,4 @@ func TestStreamLeft(t *testing.T) {
 		break
 	}
 	<-cancelled
-}
-
-func TestSubmit(t *testing.T) {
-	t.Parallel()
-	reg := newRegistry(t, nil)
-	client := newClient(t, reg, nil)
-	if faults, err := client.Validate(t.Context(), newContract(t, "mine", "1.0.0")); err != nil || len(faults) != 0 {
-		t.Errorf("Validate = %q, %v", faults, err)
-	}
-	registration, err := client.Upload(t.Context(), "echo.yaml", []byte(exampleContract))
-	if err != nil || registration.ServiceID != "echo-001" {
-		t.Errorf("Upload = %+v, %v", registration, err)
-	}
-	var faults contract.Diagnostics
-	if _, err := client.Upload(t.Context(), "broken.yaml", []byte("service: {}")); !errors.Is(err, caio.ErrInvalidContract) || !errors.As(err, &faults) {
-		t.Errorf("Upload of a broken contract: %v, want ErrInvalidContract with the diagnostics", err)
-	}
-	if _, err := client.Route(t.Context(), caio.Request{Capabilities: []string{"echo"}}); err != nil {
-		t.Errorf("Route: %v", err)
-	}
-	metrics, err := client.Metrics(t.Context())
-	if err != nil || !strings.Contains(metrics, "\ncaio_registry_services 1\n") || !strings.Contains(metrics, "\ncaio_registry_decisions_total 1\n") {
-		t.Errorf("Metrics = %s, %v", metrics, err)
-	}
-}
-
-func TestValidateForms(t *testing.T) {
-	t.Parallel()
-	ct := newContract(t, "mine", "1.0.0")
-	for body, want := range map[string][]string{
-		`{"is_valid": true, "errors": []}`:                            nil,
-		`{"is_valid": false, "errors": ["no version", {"loc": "x"}]}`: {"no version", `{"loc":"x"}`},
-		`{"is_valid": false}`:                                         {"the contract is invalid; CAIO does not say why"},
-	} {
-		faults, err := newClient(t, answering(200, "application/json", body), nil).Validate(t.Context(), ct)
-		if diff := cmp.Diff(want, faults); err != nil || diff != "" {
-			t.Errorf("%s: %v (-want +got):\n%s", body, err, diff)
-		}
-	}
 }

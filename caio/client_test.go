@@ -27,7 +27,7 @@ func TestClientAgainstRegistry(t *testing.T) {
 			client := newClient(t, newRegistry(t, nil), &caio.Options{Paths: paths})
 
 			for range 2 { // the second time is a harmless repetition
-				registration, err := client.Register(ctx, ct)
+				registration, err := client.Register(ctx, ct, nil)
 				if err != nil {
 					t.Fatalf("Register: %v", err)
 				}
@@ -36,7 +36,7 @@ func TestClientAgainstRegistry(t *testing.T) {
 					t.Errorf("registration (-want +got):\n%s", diff)
 				}
 			}
-			_, err := client.Register(ctx, newContract(t, "codex-bridge-001", "1.0.1"))
+			_, err := client.Register(ctx, newContract(t, "codex-bridge-001", "1.0.1"), nil)
 			if !errors.Is(err, caio.ErrAlreadyRegistered) || !strings.Contains(err.Error(), "already registered") {
 				t.Errorf("registering another contract under the id: %v, want ErrAlreadyRegistered", err)
 			}

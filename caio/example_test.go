@@ -55,7 +55,7 @@ func ExampleClient_Register() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	registration, err := client.Register(context.Background(), ct)
+	registration, err := client.Register(context.Background(), ct, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func ExampleClient_Route() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := client.Register(ctx, ct); err != nil {
+	if _, err := client.Register(ctx, ct, nil); err != nil {
 		log.Fatal(err)
 	}
 
@@ -114,7 +114,7 @@ func ExampleClient_Call() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := client.Register(ctx, ct); err != nil {
+	if _, err := client.Register(ctx, ct, nil); err != nil {
 		log.Fatal(err)
 	}
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -49,7 +48,7 @@ func TestBothFormsOfCapabilities(t *testing.T) {
 func TestEnvelopes(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "a", "1.0.0")
-	register := func(t *testing.T, c *caio.Client) error { _, err := c.Register(t.Context(), ct); return err }
+	register := func(t *testing.T, c *caio.Client) error { _, err := c.Register(t.Context(), ct, nil); return err }
 	route := func(t *testing.T, c *caio.Client) error {
 		_, err := c.Route(t.Context(), caio.Request{Capabilities: []string{"x"}})
 		return err
@@ -169,38 +168,6 @@ func TestServicesThatPromise(t *testing.T) {
 		if err != nil || len(got) != count {
 			t.Errorf("at most %g ms: %d services, %v, want %d", bound, len(got), err, count)
 		}
-	}
-}
-
-// A contract in YAML is sent as its author wrote it.
-func TestRegisterYAML(t *testing.T) {
-	t.Parallel()
-	var contentType, body string
-	reg := newRegistry(t, nil)
-	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
-			text, _ := io.ReadAll(r.Body)
-			contentType, body = r.Header.Get("Content-Type"), string(text)
-			r.Body = io.NopCloser(strings.NewReader(body))
-		}
-		reg.ServeHTTP(w, r)
-	}), nil)
-	for range 2 { // the second time is a harmless repetition
-		registration, err := client.RegisterYAML(t.Context(), []byte("# a comment"+exampleContract))
-		if err != nil || registration.ServiceID != "echo-001" {
-			t.Errorf("RegisterYAML = %+v, %v", registration, err)
-		}
-	}
-	if contentType != "application/yaml" || body != "# a comment"+exampleContract {
-		t.Errorf("sent %s:\n%s", contentType, body)
-	}
-	var faults contract.Diagnostics
-	if _, err := client.RegisterYAML(t.Context(), []byte("service: {}")); !errors.Is(err, caio.ErrInvalidContract) || !errors.As(err, &faults) {
-		t.Errorf("RegisterYAML of a broken contract: %v, want ErrInvalidContract with the diagnostics", err)
-	}
-	other := strings.Replace(exampleContract, "max: 50", "max: 60", 1)
-	if _, err := client.RegisterYAML(t.Context(), []byte(other)); !errors.Is(err, caio.ErrAlreadyRegistered) {
-		t.Errorf("RegisterYAML of another contract: %v, want ErrAlreadyRegistered", err)
 	}
 }
 

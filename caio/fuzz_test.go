@@ -45,7 +45,7 @@ func FuzzAnswers(f *testing.F) {
 		ctx := t.Context()
 		switch call {
 		case 0:
-			registration, e := client.Register(ctx, ct)
+			registration, e := client.Register(ctx, ct, nil)
 			answered, err = e == nil && registration.ServiceID == "a", e
 		case 1:
 			services, e := client.Services(ctx, caio.Query{})

@@ -84,7 +84,7 @@ func TestAnswersToOtherQuestions(t *testing.T) {
 	if _, err := anonymous.Service(t.Context(), ""); err == nil {
 		t.Error("Service accepted a list as the service without an id")
 	}
-	if _, err := client.Register(t.Context(), newContract(t, "mine", "1.0.0")); err == nil {
+	if _, err := client.Register(t.Context(), newContract(t, "mine", "1.0.0"), nil); err == nil {
 		t.Error("Register accepted the confirmation of another service")
 	}
 	if _, err := client.Trace(t.Context(), "mine"); err == nil {

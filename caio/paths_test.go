@@ -97,7 +97,7 @@ func TestPathsAreFoundOut(t *testing.T) {
 			server := newChanging(t, test.offered...)
 			client := newInMemoryClient(t, server, caio.Options{})
 			for _, id := range []string{"one", "two"} {
-				if _, err := client.Register(t.Context(), newContract(t, id, "1.0.0")); err != nil {
+				if _, err := client.Register(t.Context(), newContract(t, id, "1.0.0"), nil); err != nil {
 					t.Errorf("Register: %v", err)
 				}
 			}
@@ -114,7 +114,7 @@ func TestPathsAreFoundOutAgain(t *testing.T) {
 	server := newChanging(t, postPublished, listServices, readPublished)
 	client := newInMemoryClient(t, server, caio.Options{})
 	ctx, ct := t.Context(), newContract(t, "mine", "1.0.0")
-	if _, err := client.Register(ctx, ct); err != nil {
+	if _, err := client.Register(ctx, ct, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.Service(ctx, "mine"); err != nil {
@@ -122,10 +122,10 @@ func TestPathsAreFoundOutAgain(t *testing.T) {
 	}
 	server.offer(postServices, listServices, readServices)
 	server.history()
-	if _, err := client.Register(ctx, ct); err == nil {
+	if _, err := client.Register(ctx, ct, nil); err == nil {
 		t.Error("Register at a path that is gone succeeded")
 	}
-	if _, err := client.Register(ctx, ct); err != nil {
+	if _, err := client.Register(ctx, ct, nil); err != nil {
 		t.Errorf("Register after the change: %v", err)
 	}
 	for range 2 {
@@ -176,7 +176,7 @@ func TestPathsAreFoundOutByOneOfMany(t *testing.T) {
 				var all sync.WaitGroup
 				for _, ct := range contracts {
 					all.Go(func() {
-						if _, err := client.Register(t.Context(), ct); (err == nil) != test.ok {
+						if _, err := client.Register(t.Context(), ct, nil); (err == nil) != test.ok {
 							t.Errorf("Register: %v", err)
 						}
 					})
@@ -212,7 +212,7 @@ func TestPathsAfterSomebodyLeft(t *testing.T) {
 			all.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				_, results[i] = client.Register(ctx, ct)
+				_, results[i] = client.Register(ctx, ct, nil)
 			})
 			synctest.Wait()
 		}
@@ -241,7 +241,7 @@ func TestServiceIsReadWhereItCanBe(t *testing.T) {
 			t.Parallel()
 			server := newChanging(t, append(test.offered, postServices)...)
 			client := newInMemoryClient(t, server, caio.Options{Paths: test.paths})
-			if _, err := newInMemoryClient(t, server, caio.Options{Paths: "services"}).Register(t.Context(), newContract(t, "mine", "1.0.0")); err != nil {
+			if _, err := newInMemoryClient(t, server, caio.Options{Paths: "services"}).Register(t.Context(), newContract(t, "mine", "1.0.0"), nil); err != nil {
 				t.Fatal(err)
 			}
 			server.history()

@@ -3,26 +3,13 @@ package caio
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
-
-// A Registration confirms that a service is registered.
-type Registration struct {
-	ServiceID string `json:"service_id"`
-	Status    string `json:"status"` // "registered"
-	Message   string `json:"message"`
-
-	TTLSeconds    int `json:"ttl_seconds,omitempty"`     // after which it ends unless it is renewed; 0 for never
-	MaxTTLSeconds int `json:"max_ttl_seconds,omitempty"` // the longest that may be asked for; 0 if CAIO grants no leases
-}
 
 // A Service is an entry of CAIO's registry.
 type Service struct {
@@ -64,73 +51,6 @@ type Query struct {
 
 	Guarantees  map[string]contract.Bound // that it must promise, as in [Request]
 	Constraints map[string]any            // that it must meet, as in [Request]
-}
-
-// Register registers the service that ct describes. It succeeds if that very contract is registered already. Errors:
-// [ErrInvalidContract], with the faults in [Error].Details; [ErrAlreadyRegistered] if another contract holds the id, which
-// must then be unregistered first; [ErrUnauthorized].
-func (c *Client) Register(ctx context.Context, ct *contract.Contract) (*Registration, error) {
-	return c.register(ctx, ct, map[string]any{"contract": ct})
-}
-
-// RegisterYAML registers the service that text, a contract in YAML, describes by sending the text as it is, comments and
-// all. It succeeds and fails like [Client.Register].
-func (c *Client) RegisterYAML(ctx context.Context, text []byte) (*Registration, error) {
-	ct, err := contract.Parse("contract", text)
-	if err != nil {
-		return nil, fmt.Errorf("caio: %s: %w: %w", opRegister, ErrInvalidContract, err)
-	}
-	return c.register(ctx, ct, document{"application/yaml", text})
-}
-
-// Lease registers ct like [Client.Register], but only for ttl, in whole seconds: the registration ends by itself unless it
-// is renewed by registering again before. CAIO does not document leases; package registry grants them. See
-// [Registration].TTLSeconds for what was granted.
-func (c *Client) Lease(ctx context.Context, ct *contract.Contract, ttl time.Duration) (*Registration, error) {
-	return c.register(ctx, ct, map[string]any{"contract": ct, "ttl_seconds": int(ttl / time.Second)})
-}
-
-// register registers ct, of which body is one of the forms that CAIO reads.
-func (c *Client) register(ctx context.Context, ct *contract.Contract, body any) (*Registration, error) {
-	path, err := c.registerPath(ctx)
-	if err != nil {
-		return nil, err
-	}
-	registration, err := c.submit(ctx, ct, call{op: opRegister, method: http.MethodPost, path: path, body: body})
-	if isNotOffered(err) { // it was there, or seemed to be; this registration is not sent again
-		c.paths.forget(path)
-	}
-	return registration, err
-}
-
-// submit sends ct as r has it.
-func (c *Client) submit(ctx context.Context, ct *contract.Contract, r call) (*Registration, error) {
-	registration := new(Registration)
-	err := c.do(ctx, r, registration)
-	if errors.Is(err, ErrAlreadyRegistered) && c.holds(ctx, ct) {
-		return &Registration{ServiceID: ct.ID, Status: "registered", Message: "Service " + ct.ID + " is registered already"}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if registration.ServiceID != ct.ID {
-		return nil, c.unexpected(r.op, fmt.Sprintf("the answer does not confirm service %q", ct.ID))
-	}
-	return registration, nil
-}
-
-// holds reports whether CAIO shows this very contract under its id: then a 409 is the echo of an earlier attempt whose
-// answer was lost, or of an earlier run.
-func (c *Client) holds(ctx context.Context, ct *contract.Contract) bool {
-	service, err := c.Service(ctx, ct.ID)
-	return err == nil && service.Contract != nil && service.Contract.Equal(ct)
-}
-
-// Unregister removes a service. It answers [ErrNotFound] if CAIO does not have it; that may be the work of an earlier
-// attempt of the same call, whose answer was lost.
-func (c *Client) Unregister(ctx context.Context, serviceID string) error {
-	path := "/api/v1/services/" + url.PathEscape(serviceID)
-	return c.do(ctx, call{op: opUnregister, method: http.MethodDelete, path: path}, nil)
 }
 
 // Services lists the registered services that q asks for, in CAIO's order.

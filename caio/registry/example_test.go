@@ -29,7 +29,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := client.Register(ctx, ct); err != nil {
+	if _, err := client.Register(ctx, ct, nil); err != nil {
 		log.Fatal(err)
 	}
 	services, err := client.Services(ctx, caio.Query{Capability: "code_review"})

@@ -29,7 +29,9 @@ func TestRegisterForms(t *testing.T) {
 		"register-service":      {path: "/api/v1/register-service", contentType: asJSON, body: wrapped},
 		"register-service YAML": {path: "/api/v1/register-service", contentType: "application/yaml", body: codexContract},
 		"integration":           {path: "/api/v1/integration/register-service", contentType: asJSON, body: wrapped},
-		"integration, null id":  {path: "/api/v1/integration/register-service", contentType: asJSON, body: `{"service_id": null, "contract": ` + codexJSON(t) + `}`},
+		"upload": {path: "/api/v1/integration/upload-contract", contentType: "multipart/form-data; boundary=x",
+			body: "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"codex.yaml\"\r\n\r\n" + codexContract + "\r\n--x--\r\n"},
+		"integration, null id": {path: "/api/v1/integration/register-service", contentType: asJSON, body: `{"service_id": null, "contract": ` + codexJSON(t) + `}`},
 		"flat contract": {path: "/api/v1/services", contentType: asJSON, body: `{"contract": {"service_id": "codex-bridge-001", "name": "C", "version": "1.0.0", "capabilities": ["chat"],
 			"api": {"protocol": "http", "base_url": "http://localhost:8082", "endpoints": [{"path": "/chat", "method": "POST"}]}}}`},
 	} {

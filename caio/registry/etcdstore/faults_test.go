@@ -37,7 +37,7 @@ func losesLeader(t *testing.T, cluster *etcdtest.Cluster) {
 	var want []string
 	for i := range 10 {
 		id := fmt.Sprintf("service-%d", i)
-		if _, err := nodes[i%2].client.Register(t.Context(), newContract(t, id, "1.0.0")); err != nil {
+		if _, err := nodes[i%2].client.Register(t.Context(), newContract(t, id, "1.0.0"), nil); err != nil {
 			t.Fatalf("during the election, which the client's attempts outlast: %v", err)
 		}
 		want = append(want, id+"=1.0.0")

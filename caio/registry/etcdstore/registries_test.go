@@ -120,7 +120,7 @@ func servesTheSame(t *testing.T, cluster *etcdtest.Cluster) {
 			await(t, fmt.Sprintf("registry %d lists %q", i, want), func() bool { return n.listed(t) == want })
 		}
 	}
-	if _, err := nodes[0].client.Register(t.Context(), newContract(t, "a", "1.0.0")); err != nil {
+	if _, err := nodes[0].client.Register(t.Context(), newContract(t, "a", "1.0.0"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := nodes[0].listed(t); got != "a=1.0.0" {
@@ -131,7 +131,7 @@ func servesTheSame(t *testing.T, cluster *etcdtest.Cluster) {
 	if err != nil || decision.ServiceID != "a" {
 		t.Fatalf("registered at one, routed at another: %+v, %v", decision, err)
 	}
-	if _, err := nodes[2].client.Register(t.Context(), newContract(t, "a", "2.0.0")); !errors.Is(err, caio.ErrAlreadyRegistered) {
+	if _, err := nodes[2].client.Register(t.Context(), newContract(t, "a", "2.0.0"), nil); !errors.Is(err, caio.ErrAlreadyRegistered) {
 		t.Errorf("the id is taken, but: %v", err)
 	}
 
@@ -151,7 +151,7 @@ func servesTheSame(t *testing.T, cluster *etcdtest.Cluster) {
 			}
 		}
 	}()
-	_, registering := nodes[1].client.Register(t.Context(), newContract(t, "b", "1.0.0"))
+	_, registering := nodes[1].client.Register(t.Context(), newContract(t, "b", "1.0.0"), nil)
 	everywhere("a=1.0.0 b=1.0.0")
 	unregistering := nodes[2].client.Unregister(t.Context(), "a")
 	everywhere("b=1.0.0")
@@ -164,7 +164,7 @@ func servesTheSame(t *testing.T, cluster *etcdtest.Cluster) {
 	}
 
 	nodes[1].stop()
-	if _, err := nodes[0].client.Register(t.Context(), newContract(t, "c", "1.0.0")); err != nil {
+	if _, err := nodes[0].client.Register(t.Context(), newContract(t, "c", "1.0.0"), nil); err != nil {
 		t.Fatal(err)
 	}
 	nodes[1] = startNode(t, cluster.Endpoints(), "/registries/")

@@ -46,13 +46,7 @@ type call struct {
 	method string
 	path   string // already escaped
 	query  url.Values
-	body   any // sent as JSON, a document as it is; nil for none
-}
-
-// A document is a body that is not JSON.
-type document struct {
-	contentType string
-	data        []byte
+	body   any // sent as JSON; nil for none
 }
 
 // A permanentFault is an answer that another attempt would not improve.
@@ -141,17 +135,15 @@ func (c *Client) attempt(ctx context.Context, r call, answer any) error {
 }
 
 func (c *Client) newRequest(ctx context.Context, r call) (request *http.Request, token string, err error) {
-	body, isDocument := r.body.(document)
-	if r.body != nil && !isDocument {
-		var text bytes.Buffer
-		encoder := json.NewEncoder(&text)
+	var body bytes.Buffer
+	if r.body != nil {
+		encoder := json.NewEncoder(&body)
 		encoder.SetEscapeHTML(false) // a contract must not grow beyond what CAIO reads
 		if err := encoder.Encode(r.body); err != nil {
 			return nil, "", permanentFault("the request is not JSON: " + err.Error())
 		}
-		body = document{"application/json", bytes.TrimSpace(text.Bytes())}
 	}
-	request, err = http.NewRequestWithContext(ctx, r.method, c.base.String()+r.path, bytes.NewReader(body.data))
+	request, err = http.NewRequestWithContext(ctx, r.method, c.base.String()+r.path, bytes.NewReader(bytes.TrimSpace(body.Bytes())))
 	if err != nil {
 		return nil, "", permanentFault("the request cannot be made: check the base URL and the id")
 	}
@@ -163,7 +155,7 @@ func (c *Client) newRequest(ctx context.Context, r call) (request *http.Request,
 		request.Header.Set("Cache-Control", "no-cache") // what a cache remembers of CAIO may be long past
 	}
 	if r.body != nil {
-		request.Header.Set("Content-Type", body.contentType)
+		request.Header.Set("Content-Type", "application/json")
 	}
 	if c.token == nil {
 		return request, "", nil
