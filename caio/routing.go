@@ -143,20 +143,13 @@ type Endpoint struct {
 
 // A Proof shows one step of a decision.
 type Proof struct {
-	Type         string   `json:"proof_type"`     // for example "contract_matching"
-	Step         int      `json:"step,omitempty"` // of a chain, from 1; 0 for a single service, and for the chain as a whole
-	Valid        bool     `json:"valid"`
-	Statement    string   `json:"statement,omitempty"`    // for people
-	Verification string   `json:"verification,omitempty"` // how it is recomputed from the evidence and the request
-	Evidence     any      `json:"evidence,omitempty"`     // JSON
-	Clauses      []Clause `json:"clauses,omitempty"`      // what had to hold, one by one
-}
-
-// A Clause is one requirement held against a contract.
-type Clause struct {
-	Requirement string `json:"requirement"`
-	Met         bool   `json:"met"`
-	Detail      string `json:"detail,omitempty"`
+	Type         string            `json:"proof_type"`     // for example "contract_matching"
+	Step         int               `json:"step,omitempty"` // of a chain, from 1; 0 for a single service, and for the chain as a whole
+	Valid        bool              `json:"valid"`
+	Statement    string            `json:"statement,omitempty"`    // for people
+	Verification string            `json:"verification,omitempty"` // how it is recomputed from the evidence and the request
+	Evidence     any               `json:"evidence,omitempty"`     // JSON
+	Clauses      []contract.Clause `json:"clauses,omitempty"`      // what had to hold, one by one
 }
 
 // Route asks for the service that meets r best. It answers [ErrNoMatch] if there is none; [Error].Details may then say
