@@ -101,7 +101,8 @@ type announcement struct {
 	confirmed  bool          // it did so at least once: whoever holds the id from then on is no earlier run of ours
 	adopted    bool          // the registration is one that cannot be told from ours
 	unsure     bool          // an attempt to register got no answer: CAIO may have it
-	ttl        time.Duration // of the lease; 0 for none
+	ttl        time.Duration // lease to ask for
+	renews     bool          // CAIO grants leases: renew instead of reading
 	state      string        // last reported
 }
 
@@ -110,12 +111,13 @@ func newAnnouncement(c *Client, ct *contract.Contract) *announcement {
 	once.attempts = 1
 	pace := backoff.NewExponentialBackOff()
 	pace.InitialInterval, pace.MaxInterval, pace.Multiplier = 500*time.Millisecond, c.heartbeat, 2
-	return &announcement{client: &once, contract: ct, log: c.log.With("service_id", ct.ID, "caio", c.base.Host), pace: pace}
+	ttl := max(minLease, 3*c.heartbeat.Round(time.Second))
+	return &announcement{client: &once, contract: ct, ttl: ttl, log: c.log.With("service_id", ct.ID, "caio", c.base.Host), pace: pace}
 }
 
 // step registers the service, or checks that it still is.
 func (a *announcement) step(ctx context.Context) error {
-	if a.registered && a.ttl == 0 {
+	if a.registered && !a.renews {
 		service, err := a.client.Service(ctx, a.contract.ID)
 		switch {
 		case errors.Is(err, ErrNotFound):
@@ -143,22 +145,27 @@ func (a *announcement) step(ctx context.Context) error {
 	return err
 }
 
-// register registers or renews. Whether CAIO grants leases is known from its first answer; if the announcement has ended
-// meanwhile, none is taken.
+// register registers or renews, and asks for a lease. Where CAIO refuses ttl_seconds, it registers without one, and asks for
+// the longest lease that CAIO then offers. It sends no further request once ended is done.
 func (a *announcement) register(ctx, ended context.Context) error {
-	if a.ttl == 0 {
-		registration, err := a.client.Register(ctx, a.contract, nil)
-		if err != nil || registration.MaxTTLSeconds == 0 || ended.Err() != nil {
-			return err
-		}
-		longest := time.Duration(registration.MaxTTLSeconds) * time.Second
-		a.ttl = min(longest, max(minLease, 3*a.client.heartbeat.Round(time.Second)))
-	}
 	registration, err := a.client.Register(ctx, a.contract, &RegisterOptions{TTL: a.ttl})
-	if err == nil && registration.TTLSeconds == 0 && registration.MaxTTLSeconds == 0 {
-		a.ttl = 0 // a CAIO that grants none took the other's place
+	if refusesTTL(err) && ended.Err() == nil {
+		registration, err = a.client.Register(ctx, a.contract, nil)
+		if err == nil && registration.MaxTTLSeconds > 0 && ended.Err() == nil {
+			a.ttl = min(a.ttl, time.Duration(registration.MaxTTLSeconds)*time.Second)
+			registration, err = a.client.Register(ctx, a.contract, &RegisterOptions{TTL: a.ttl})
+		}
 	}
+	a.renews = err == nil && registration.TTLSeconds+registration.MaxTTLSeconds > 0
 	return err
+}
+
+// refusesTTL reports whether CAIO refuses the request because of ttl_seconds.
+func refusesTTL(err error) bool {
+	var refusal *Error
+	return errors.As(err, &refusal) &&
+		(refusal.Status == http.StatusBadRequest || refusal.Status == http.StatusUnprocessableEntity) &&
+		strings.Contains(fmt.Sprint(refusal.Message, refusal.Details), "ttl_seconds")
 }
 
 // takeOver replaces the entry that keeps us from registering if an earlier run of ours left it behind. Else it returns
