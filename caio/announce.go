@@ -108,7 +108,7 @@ type announcement struct {
 
 func newAnnouncement(c *Client, ct *contract.Contract) *announcement {
 	once := *c
-	once.attempts = 1
+	once.maxAttempts = 1
 	pace := backoff.NewExponentialBackOff()
 	pace.InitialInterval, pace.MaxInterval, pace.Multiplier = 500*time.Millisecond, c.heartbeat, 2
 	ttl := max(minLease, 3*c.heartbeat.Round(time.Second))

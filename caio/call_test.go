@@ -162,10 +162,10 @@ func TestHostileServices(t *testing.T) {
 		}, "cut off", "the stream broke"},
 		"hung up":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF", ""},
 		"nothing":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, "empty", ""},
-		"text":            {answering(200, "text/plain", "fine").(http.HandlerFunc), "not what is documented", ""},
+		"text":            {answering(200, "text/plain", "fine").(http.HandlerFunc), "documented form", ""},
 		"web page":        {answering(200, "text/html", "<html>").(http.HandlerFunc), "web page", ""},
 		"refused in HTML": {answering(503, "text/html", "<html>nginx</html>").(http.HandlerFunc), "service unavailable (HTTP 503)", ""},
-		"a job":           {answering(202, "application/json", `{"code": "later"}`).(http.HandlerFunc), "began a job", ""},
+		"a job":           {answering(202, "application/json", `{"code": "later"}`).(http.HandlerFunc), "started a job", ""},
 		"other host": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 		}, "another origin", ""},

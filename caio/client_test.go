@@ -182,12 +182,12 @@ func TestNewClientRefuses(t *testing.T) {
 		"query":              {url: "http://localhost/?a=b", want: "query"},
 		"token in clear":     {url: "http://caio.example", opts: caio.Options{Token: token}, want: "in clear"},
 		"negative timeout":   {url: "http://localhost", opts: caio.Options{Timeout: -1}, want: "Timeout"},
-		"too many attempts":  {url: "http://localhost", opts: caio.Options{Attempts: 11}, want: "Attempts"},
+		"too many attempts":  {url: "http://localhost", opts: caio.Options{MaxAttempts: 11}, want: "MaxAttempts"},
 		"frantic heartbeat":  {url: "http://localhost", opts: caio.Options{Heartbeat: time.Millisecond}, want: "Heartbeat"},
 		"unknown paths":      {url: "http://localhost", opts: caio.Options{Paths: "old"}, want: "Paths"},
 		"two tokens":         {url: "http://localhost", opts: caio.Options{Token: token, TokenFile: "token"}, want: "both Token and TokenFile"},
 		"file in clear":      {url: "http://caio.example", opts: caio.Options{TokenFile: "token"}, want: "in clear"},
-		"all faults at once": {url: "ftp://x", opts: caio.Options{Attempts: -1}, want: "Attempts"},
+		"all faults at once": {url: "ftp://x", opts: caio.Options{MaxAttempts: -1}, want: "MaxAttempts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -22,13 +22,13 @@ import (
 
 const (
 	userAgent     = "caio-bridge-go"
-	maxAnswer     = 8 << 20
+	maxAnswer     = 8 << 20 // bytes
 	maxRetryAfter = 30 * time.Second
 )
 
-// The operations, as messages name them.
+// Operations, for [Error].Op and error texts.
 const (
-	opPaths      = "find out the paths"
+	opPaths      = "probe for paths"
 	opRegister   = "register"
 	opUnregister = "unregister"
 	opServices   = "list services"
@@ -40,24 +40,19 @@ const (
 	opMetrics    = "metrics"
 )
 
-// A call is one question to CAIO, which may have to be sent several times.
+// A call is one request to CAIO. The client may send it several times.
 type call struct {
-	op     string // for messages
+	op     string // operation, for errors
 	method string
-	path   string // already escaped
+	path   string // escaped path
 	query  url.Values
-	body   any // sent as JSON; nil for none
+	body   any // value to send as JSON; nil for no body
 }
 
-// A permanentFault is an answer that another attempt would not improve.
-type permanentFault string
-
-func (f permanentFault) Error() string { return string(f) }
-
-// do sends the call until it is answered for good, and decodes the answer into answer: JSON, or text as it is if that is a
-// *string. Nil drops it.
+// do sends the call, retries it, and decodes the answer into answer. A *string receives the text
+// undecoded. With a nil answer, do ignores the body.
 func (c *Client) do(ctx context.Context, r call, answer any) error {
-	if c.attempts == 1 {
+	if c.maxAttempts == 1 {
 		return c.attempt(ctx, r, answer)
 	}
 	var last error
@@ -71,31 +66,32 @@ func (c *Client) do(ctx context.Context, r call, answer any) error {
 		}
 		pace.atLeast = wait
 		return struct{}{}, last
-	}, backoff.WithBackOff(pace), backoff.WithMaxTries(uint(c.attempts)), backoff.WithMaxElapsedTime(0))
+	}, backoff.WithBackOff(pace), backoff.WithMaxTries(uint(c.maxAttempts)), backoff.WithMaxElapsedTime(0))
 	if err != nil && !errors.Is(err, last) { // the context ended between two attempts
 		return fmt.Errorf("%w (gave up: %w)", last, err)
 	}
 	return err
 }
 
-// pacing is exponential backoff that waits at least as long as the server asked.
+// pacing is exponential backoff with a lower bound, the server's Retry-After.
 type pacing struct {
 	*backoff.ExponentialBackOff
 	atLeast time.Duration
 }
 
+// NextBackOff implements [backoff.BackOff].
 func (p *pacing) NextBackOff() time.Duration {
 	return max(p.ExponentialBackOff.NextBackOff(), p.atLeast)
 }
 
-// retryable reports whether the failed call may be sent again, and how long CAIO asks to wait before.
+// retryable reports whether the client may send the call again, and after how long a pause.
 func retryable(err error) (wait time.Duration, again bool) {
 	var refusal *Error
-	var fault permanentFault
+	var permanent permanentError
 	switch {
 	case errors.As(err, &refusal):
 		return refusal.RetryAfter, refusal.temporary()
-	case errors.As(err, &fault), errors.Is(err, context.Canceled):
+	case errors.As(err, &permanent), errors.Is(err, context.Canceled):
 		return 0, false
 	}
 	return 0, err != nil
@@ -111,48 +107,45 @@ func (c *Client) attempt(ctx context.Context, r call, answer any) error {
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return fmt.Errorf("caio: %s at %s: %w", r.op, c.base.Host, transportFault(err))
+		return fmt.Errorf("caio: %s at %s: %w", r.op, c.base.Host, transportError(err))
 	}
 	defer response.Body.Close()
 	body, err := readAnswer(response)
-	if response.StatusCode >= 400 { // whatever was readable of the body, the status stands
-		return refusal(r.op, response, body, token)
+	if response.StatusCode >= 400 { // the status counts even if the body is incomplete
+		return newRefusal(r.op, response, body, token)
+	}
+	if text, ok := answer.(*string); ok && err == nil {
+		*text = string(body)
+	} else if err == nil && answer != nil {
+		err = decodeAnswer(response, body, answer, token)
 	}
 	if err != nil {
-		return fmt.Errorf("caio: %s at %s: %w", r.op, c.base.Host, err)
-	}
-	switch answer := answer.(type) {
-	case nil:
-		return nil
-	case *string:
-		*answer = string(body)
-		return nil
-	}
-	if err := decodeAnswer(response, body, answer, token); err != nil {
 		return fmt.Errorf("caio: %s at %s: %w", r.op, c.base.Host, err)
 	}
 	return nil
 }
 
+// newRequest returns the call as an HTTP request, and the token in it.
 func (c *Client) newRequest(ctx context.Context, r call) (request *http.Request, token string, err error) {
 	var body bytes.Buffer
 	if r.body != nil {
 		encoder := json.NewEncoder(&body)
-		encoder.SetEscapeHTML(false) // a contract must not grow beyond what CAIO reads
+		encoder.SetEscapeHTML(false) // escapes could enlarge a contract beyond CAIO's limit
 		if err := encoder.Encode(r.body); err != nil {
-			return nil, "", permanentFault("the request is not JSON: " + err.Error())
+			return nil, "", permanentError("the request is not JSON: " + err.Error())
 		}
 	}
-	request, err = http.NewRequestWithContext(ctx, r.method, c.base.String()+r.path, bytes.NewReader(bytes.TrimSpace(body.Bytes())))
+	reader := bytes.NewReader(bytes.TrimSpace(body.Bytes()))
+	request, err = http.NewRequestWithContext(ctx, r.method, c.base.String()+r.path, reader)
 	if err != nil {
-		return nil, "", permanentFault("the request cannot be made: check the base URL and the id")
+		return nil, "", permanentError("the URL of the request is invalid: check the base URL and the id")
 	}
 	request.URL.RawQuery = r.query.Encode()
 	request.Header.Set("Accept", "application/json, */*;q=0.1")
 	request.Header.Set("User-Agent", userAgent)
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(request.Header))
 	if r.method == http.MethodGet {
-		request.Header.Set("Cache-Control", "no-cache") // what a cache remembers of CAIO may be long past
+		request.Header.Set("Cache-Control", "no-cache") // a cached answer may predate CAIO's last restart
 	}
 	if r.body != nil {
 		request.Header.Set("Content-Type", "application/json")
@@ -168,8 +161,8 @@ func (c *Client) newRequest(ctx context.Context, r call) (request *http.Request,
 	return request, token, setBearer(request, token)
 }
 
-// transportFault strips method and URL, which say nothing new, from an error of net/http, and names a timeout.
-func transportFault(err error) error {
+// transportError removes method and URL from an error of net/http, and names a timeout.
+func transportError(err error) error {
 	var outer *url.Error
 	if errors.As(err, &outer) {
 		err = outer.Err
@@ -180,45 +173,45 @@ func transportFault(err error) error {
 	return err
 }
 
-// readAnswer returns as much of the body as came, even with an error.
+// readAnswer reads the body. With an error it returns the part before the error.
 func readAnswer(response *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	switch {
 	case len(body) > maxAnswer:
-		return nil, permanentFault("the answer is larger than 8 MiB")
+		return nil, permanentError("the answer is larger than 8 MiB")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return body, fmt.Errorf("the answer was cut off after %d bytes: %w", len(body), err)
 	case err != nil:
-		return body, fmt.Errorf("reading the answer: %w", transportFault(err))
+		return body, fmt.Errorf("reading the answer: %w", transportError(err))
 	}
 	return body, nil
 }
 
-// decodeAnswer decodes a successful answer. Its errors do not show the token, should the answer echo it.
+// decodeAnswer decodes a successful answer. Its errors never contain the token.
 func decodeAnswer(response *http.Response, body []byte, answer any, token string) error {
 	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	start := bytes.TrimSpace(body)
 	switch {
 	case len(start) == 0:
-		return permanentFault(fmt.Sprintf("the answer (HTTP %d) is empty", response.StatusCode))
+		return permanentError(fmt.Sprintf("the answer (HTTP %d) is empty", response.StatusCode))
 	case mediaType == "text/html", start[0] == '<':
-		return permanentFault("the answer is a web page, not JSON: is the base URL that of the API?")
+		return permanentError("the answer is a web page, not JSON: is the base URL that of the API?")
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		what := fmt.Sprintf("the answer (%s) is not what is documented: %v", wire.Clip(mediaType, 60), err)
-		return permanentFault(redact(what, token))
+		text := fmt.Sprintf("the answer (%s) does not have the documented form: %v", wire.Clip(mediaType, 60), err)
+		return permanentError(redact(text, token))
 	}
 	return nil
 }
 
-// unexpected is the error for JSON that is not the answer to the question. what must not repeat the answer, which may
-// echo the token.
-func (c *Client) unexpected(op, what string) error {
-	return fmt.Errorf("caio: %s at %s: %w: is the base URL that of CAIO's API?", op, c.base.Host, permanentFault(what))
+// unexpected returns the error for JSON without the expected members. problem must not quote the
+// answer: that may echo the token.
+func (c *Client) unexpected(op, problem string) error {
+	return fmt.Errorf("caio: %s at %s: %w: is the base URL that of CAIO's API?", op, c.base.Host, permanentError(problem))
 }
 
-// refusal turns an answer of status 400 or more into an [Error].
-func refusal(op string, response *http.Response, body []byte, token string) *Error {
+// newRefusal returns the [Error] for an answer of status 400 or more.
+func newRefusal(op string, response *http.Response, body []byte, token string) *Error {
 	var decoded any
 	if json.Unmarshal(body, &decoded) != nil {
 		decoded = nil
@@ -228,7 +221,7 @@ func refusal(op string, response *http.Response, body []byte, token string) *Err
 	return e
 }
 
-// parseRetryAfter reads both forms of RFC 9110, section 10.2.3, and returns 0 for anything else.
+// parseRetryAfter reads both forms of RFC 9110, section 10.2.3. It returns 0 for anything else.
 func parseRetryAfter(value string) time.Duration {
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second
@@ -239,6 +232,7 @@ func parseRetryAfter(value string) time.Duration {
 	return 0
 }
 
+// redact replaces the token in text.
 func redact(text, token string) string {
 	if token == "" {
 		return text
@@ -246,7 +240,7 @@ func redact(text, token string) string {
 	return strings.ReplaceAll(text, token, "[token]")
 }
 
-// redactAll removes the token from every text in decoded JSON: some servers echo what they refuse.
+// redactAll replaces the token in every text of decoded JSON: some servers echo the request.
 func redactAll(value any, token string) any {
 	switch v := value.(type) {
 	case string:

@@ -53,10 +53,10 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"web page as JSON":  {answering(200, "application/json", "  <html>"), "web page"},
 		"empty":             {answering(200, "application/json", ""), "empty"},
 		"no content":        {answering(204, "", ""), "empty"},
-		"wrong type":        {answering(200, "application/json", `{"services": 7}`), "not what is documented"},
-		"wrong member type": {answering(200, "application/json", `{"services": [{"capabilities": [[]]}]}`), "not what is documented"},
+		"wrong type":        {answering(200, "application/json", `{"services": 7}`), "documented form"},
+		"wrong member type": {answering(200, "application/json", `{"services": [{"capabilities": [[]]}]}`), "documented form"},
 		"something else":    {answering(200, "application/json", `{"hello": "world"}`), `no "services"`},
-		"half of it":        {answering(200, "application/json", `{"services": [`), "not what is documented"},
+		"half of it":        {answering(200, "application/json", `{"services": [`), "documented form"},
 		"huge":              {answering(200, "application/json", `{"services": [], "x": "`+strings.Repeat("x", 9<<20)+`"}`), "larger than 8 MiB"},
 		"cut off": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
@@ -65,7 +65,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			services, err := newClient(t, test.handler, &caio.Options{Attempts: 1}).Services(t.Context(), caio.Query{})
+			services, err := newClient(t, test.handler, &caio.Options{MaxAttempts: 1}).Services(t.Context(), caio.Query{})
 			if err == nil || !strings.Contains(err.Error(), test.want) || services != nil {
 				t.Errorf("Services = %v, %v, want an error about %q", services, err, test.want)
 			}
@@ -149,7 +149,7 @@ func TestTokenIsNeverShown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client := newClient(t, handler, &caio.Options{Token: caio.StaticToken(token), Attempts: 1})
+			client := newClient(t, handler, &caio.Options{Token: caio.StaticToken(token), MaxAttempts: 1})
 			_, err := client.Service(t.Context(), "a")
 			var refusal *caio.Error
 			errors.As(err, &refusal)
@@ -220,7 +220,7 @@ func TestSlowServer(t *testing.T) {
 	t.Parallel()
 	hang := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	synctest.Test(t, func(t *testing.T) {
-		client := newInMemoryClient(t, hang, caio.Options{Timeout: 2 * time.Second, Attempts: 2})
+		client := newInMemoryClient(t, hang, caio.Options{Timeout: 2 * time.Second, MaxAttempts: 2})
 		start := time.Now()
 		_, err := client.Health(t.Context())
 		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took < 4*time.Second || took > 5*time.Second {
@@ -241,7 +241,7 @@ func TestTricklingServer(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(w, io.LimitReader(endless{r.Context()}, 1<<30))
-	}), &caio.Options{Timeout: 50 * time.Millisecond, Attempts: 1})
+	}), &caio.Options{Timeout: 50 * time.Millisecond, MaxAttempts: 1})
 	if _, err := client.Health(t.Context()); !errors.Is(err, context.DeadlineExceeded) && (err == nil || !strings.Contains(err.Error(), "8 MiB")) {
 		t.Errorf("Health = %v, want a bounded attempt", err)
 	}

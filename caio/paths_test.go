@@ -172,7 +172,7 @@ func TestPathsAreFoundOutByOneOfMany(t *testing.T) {
 					}
 					server.ServeHTTP(w, r)
 				})
-				client := newInMemoryClient(t, slow, caio.Options{Attempts: 1})
+				client := newInMemoryClient(t, slow, caio.Options{MaxAttempts: 1})
 				var all sync.WaitGroup
 				for _, ct := range contracts {
 					all.Go(func() {
@@ -205,7 +205,7 @@ func TestPathsAfterSomebodyLeft(t *testing.T) {
 			case <-r.Context().Done():
 			}
 		})
-		client := newInMemoryClient(t, slow, caio.Options{Attempts: 1})
+		client := newInMemoryClient(t, slow, caio.Options{MaxAttempts: 1})
 		results := make([]error, 3)
 		var all sync.WaitGroup
 		for i, patience := range []time.Duration{time.Second, time.Hour, time.Millisecond} {
@@ -268,7 +268,7 @@ func TestServiceThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	client := newInMemoryClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(map[bool]int{true: 502, false: 404}[r.URL.Path == "/api/v1/services"])
-	}), caio.Options{Attempts: 1})
+	}), caio.Options{MaxAttempts: 1})
 	if _, err := client.Service(t.Context(), "mine"); err == nil || errors.Is(err, caio.ErrNotFound) {
 		t.Errorf("Service = %v, want the fault of the list", err)
 	}

@@ -36,7 +36,7 @@ func TestValidateForms(t *testing.T) {
 	for body, want := range map[string][]string{
 		`{"is_valid": true, "errors": []}`:                            nil,
 		`{"is_valid": false, "errors": ["no version", {"loc": "x"}]}`: {"no version", `{"loc":"x"}`},
-		`{"is_valid": false}`:                                         {"the contract is invalid; CAIO does not say why"},
+		`{"is_valid": false}`:                                         {"the contract is invalid; CAIO gives no reason"},
 	} {
 		faults, err := newClient(t, answering(200, "application/json", body), nil).Validate(t.Context(), ct)
 		if diff := cmp.Diff(want, faults); err != nil || diff != "" {
