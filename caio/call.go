@@ -64,7 +64,7 @@ type Event struct {
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 //
 // The last event is "result". A service without streaming yields only that one. The last pair holds
-// an error instead if the service refused, failed, or ended the stream without a result. To leave
+// an error instead if the service refused, failed, or ended the stream without a result. Leaving
 // the loop cancels the call.
 func (c *Client) Stream(ctx context.Context, d *Decision, endpoint string, body any) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
