@@ -16,7 +16,7 @@ func TestAnnounceReturnsInvalidContractAtOnce(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+		s := newFakeCAIO(t)
 		s.status = http.StatusUnprocessableEntity
 		a := announce(t, s, ct)
 		select {
@@ -36,16 +36,16 @@ func TestAnnounceOutlastsALaterRefusal(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+		s := newFakeCAIO(t)
 		a := announce(t, s, ct)
 		synctest.Wait()
-		s.set(func(s *stage) { s.status = http.StatusUnprocessableEntity })
+		s.set(func(s *fakeCAIO) { s.status = http.StatusUnprocessableEntity })
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		if got := a.client.Announcement("mine"); got != "refused" {
 			t.Errorf("the announcement is %q", got)
 		}
-		s.set(func(s *stage) { s.status = 0 })
+		s.set(func(s *fakeCAIO) { s.status = 0 })
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		if got := a.client.Announcement("mine"); got != "registered" {
@@ -109,7 +109,7 @@ func TestAnnounceEndsDuringRegistration(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				reg := newRegistry(t, nil)
 				ctx, cancel := context.WithCancel(t.Context())
-				late := lagging{reg, func(r *http.Request) time.Duration {
+				late := lateTransport{reg, func(r *http.Request) time.Duration {
 					if r.Method == http.MethodPost {
 						return test.delay
 					}
@@ -141,9 +141,9 @@ func TestAnnounceEndsWithoutCAIO(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+		s := newFakeCAIO(t)
 		a := announce(t, s, ct)
-		s.set(func(s *stage) { s.down = true })
+		s.set(func(s *fakeCAIO) { s.down = true })
 		start := time.Now()
 		a.stop()
 		if err := <-a.done; err == nil || !strings.Contains(err.Error(), "may have remained") || time.Since(start) > 6*time.Second {
@@ -151,7 +151,7 @@ func TestAnnounceEndsWithoutCAIO(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // never reached: nothing can have remained
-		s := newStage(t)
+		s := newFakeCAIO(t)
 		s.down = true
 		announce(t, s, ct).end(t)
 	})

@@ -18,26 +18,26 @@ import (
 func TestAnnounceOutlastsFailures(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
-	for name, fail := range map[string]func(*stage){
-		"down":            func(s *stage) { s.down = true },
-		"500":             func(s *stage) { s.status = http.StatusInternalServerError },
-		"503":             func(s *stage) { s.status = http.StatusServiceUnavailable },
-		"token refused":   func(s *stage) { s.status = http.StatusUnauthorized },
-		"role refused":    func(s *stage) { s.status = http.StatusForbidden },
-		"something else":  func(s *stage) { s.status = http.StatusMethodNotAllowed },
-		"answers nothing": func(s *stage) { s.status = http.StatusNoContent },
+	for name, fail := range map[string]func(*fakeCAIO){
+		"down":            func(s *fakeCAIO) { s.down = true },
+		"500":             func(s *fakeCAIO) { s.status = http.StatusInternalServerError },
+		"503":             func(s *fakeCAIO) { s.status = http.StatusServiceUnavailable },
+		"token refused":   func(s *fakeCAIO) { s.status = http.StatusUnauthorized },
+		"role refused":    func(s *fakeCAIO) { s.status = http.StatusForbidden },
+		"something else":  func(s *fakeCAIO) { s.status = http.StatusMethodNotAllowed },
+		"answers nothing": func(s *fakeCAIO) { s.status = http.StatusNoContent },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t)
+				s := newFakeCAIO(t)
 				s.set(fail)
 				a := announce(t, s, ct)
 				pass(5 * time.Minute)
 				if calls := s.count(); calls < 8 || calls > 60 {
 					t.Errorf("%d attempts in five minutes", calls)
 				}
-				s.set(func(s *stage) { s.down, s.status = false, 0 })
+				s.set(func(s *fakeCAIO) { s.down, s.status = false, 0 })
 				pass(time.Minute)
 				if !s.has(t, "mine") {
 					t.Error("not registered a minute after the recovery")
@@ -48,7 +48,7 @@ func TestAnnounceOutlastsFailures(t *testing.T) {
 
 				s.set(fail) // and once more while it is registered
 				pass(5 * time.Minute)
-				s.set(func(s *stage) { s.down, s.status = false, 0 })
+				s.set(func(s *fakeCAIO) { s.down, s.status = false, 0 })
 				pass(time.Minute)
 				a.end(t)
 				if s.has(t, "mine") {
@@ -64,10 +64,10 @@ func TestAnnounceOutlastsFlapping(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+		s := newFakeCAIO(t)
 		a := announce(t, s, ct)
 		for i := range 60 {
-			s.set(func(s *stage) {
+			s.set(func(s *fakeCAIO) {
 				s.down, s.status = i%3 == 0, map[bool]int{true: http.StatusInternalServerError}[i%3 == 1]
 				if i%5 == 0 {
 					s.registry = newRegistry(t, nil)
@@ -78,7 +78,7 @@ func TestAnnounceOutlastsFlapping(t *testing.T) {
 		if calls := s.count(); calls > 100 {
 			t.Errorf("%d calls in seven minutes", calls)
 		}
-		s.set(func(s *stage) { s.down, s.status = false, 0 })
+		s.set(func(s *fakeCAIO) { s.down, s.status = false, 0 })
 		pass(time.Minute)
 		if !s.has(t, "mine") || a.client.Announcement("mine") != "registered" {
 			t.Errorf("a minute after the last change the state is %q", a.client.Announcement("mine"))
@@ -107,7 +107,7 @@ func TestAnnounceWithASlowRegistry(t *testing.T) {
 				reg := newRegistry(t, nil)
 				var delay atomic.Int64
 				delay.Store(int64(test.delay))
-				client, err := caio.NewClient("http://localhost:8080", &caio.Options{Paths: "services", HTTPClient: &http.Client{Transport: lagging{reg, func(*http.Request) time.Duration { return time.Duration(delay.Load()) }}}})
+				client, err := caio.NewClient("http://localhost:8080", &caio.Options{Paths: "services", HTTPClient: &http.Client{Transport: lateTransport{reg, func(*http.Request) time.Duration { return time.Duration(delay.Load()) }}}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -136,13 +136,13 @@ func TestAnnounceWithASlowRegistry(t *testing.T) {
 	}
 }
 
-// lagging is a transport to a handler that gets requests late, and serves them even if the client has gone.
-type lagging struct {
+// lateTransport is a transport to a handler that gets requests late, and serves them even if the client has gone.
+type lateTransport struct {
 	handler http.Handler
 	delay   func(*http.Request) time.Duration
 }
 
-func (l lagging) RoundTrip(r *http.Request) (*http.Response, error) {
+func (l lateTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	answered := make(chan *http.Response, 1)
 	go func() {
 		time.Sleep(l.delay(r))
@@ -173,7 +173,7 @@ func TestAnnounceWithStaleAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s, past := newStage(t), newRegistry(t, nil)
+				s, past := newFakeCAIO(t), newRegistry(t, nil)
 				if test.shown != nil {
 					s.registry.Register(t.Context(), test.shown)
 					past.Register(t.Context(), test.shown)
@@ -207,23 +207,23 @@ func TestAnnouncersDoNotStampede(t *testing.T) {
 	t.Parallel()
 	const replicas = 1000
 	ct := newContract(t, "mine", "1.0.0")
-	for name, lose := range map[string]func(*testing.T, *stage){
-		"down": func(_ *testing.T, s *stage) {
-			s.set(func(s *stage) { s.down = true })
+	for name, lose := range map[string]func(*testing.T, *fakeCAIO){
+		"down": func(_ *testing.T, s *fakeCAIO) {
+			s.set(func(s *fakeCAIO) { s.down = true })
 			pass(10 * time.Minute)
-			s.set(func(s *stage) { s.down = false })
+			s.set(func(s *fakeCAIO) { s.down = false })
 		},
-		"forgetful": func(_ *testing.T, s *stage) {
+		"forgetful": func(_ *testing.T, s *fakeCAIO) {
 			pass(10 * time.Minute)
-			s.set(func(s *stage) { s.quick = new(quickCAIO) })
+			s.set(func(s *fakeCAIO) { s.quick = new(oneServiceCAIO) })
 		},
-		"restarted at once": func(_ *testing.T, s *stage) { s.set(func(s *stage) { s.quick = new(quickCAIO) }) },
+		"restarted at once": func(_ *testing.T, s *fakeCAIO) { s.set(func(s *fakeCAIO) { s.quick = new(oneServiceCAIO) }) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := &stage{quick: new(quickCAIO)}
-				var all []*announcing
+				s := &fakeCAIO{quick: new(oneServiceCAIO)}
+				var all []*announcer
 				for range replicas {
 					all = append(all, announce(t, s, ct))
 				}

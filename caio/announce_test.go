@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"path"
 	"strings"
 	"sync"
@@ -17,15 +16,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// A stage is a CAIO whose behaviour tests change while a service is announced.
-type stage struct {
+// A fakeCAIO is a CAIO whose behaviour tests change while a service is announced.
+type fakeCAIO struct {
 	mu       sync.Mutex
 	registry *registry.Registry
 	status   int  // if not 0, every call is answered with it
@@ -34,16 +31,16 @@ type stage struct {
 
 	past          *registry.Registry // if not nil, what is shown of services is from there, and no leases are granted
 	hideContracts bool               // as some CAIOs do
-	quick         *quickCAIO         // instead of the registry
+	quick         *oneServiceCAIO    // instead of the registry
 }
 
-// A quickCAIO knows one service by its id only.
-type quickCAIO struct {
+// A oneServiceCAIO knows one service by its id only.
+type oneServiceCAIO struct {
 	mu    sync.Mutex
 	known bool
 }
 
-func (q *quickCAIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (q *oneServiceCAIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if r.Method == http.MethodPost {
@@ -57,21 +54,21 @@ func (q *quickCAIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, `{"service_id": "mine", "status": "registered", "version": "1.0.0"}`)
 }
 
-func newStage(t *testing.T) *stage { return &stage{registry: newRegistry(t, nil)} }
+func newFakeCAIO(t *testing.T) *fakeCAIO { return &fakeCAIO{registry: newRegistry(t, nil)} }
 
-func (s *stage) set(change func(*stage)) {
+func (s *fakeCAIO) set(change func(*fakeCAIO)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s)
 }
 
-func (s *stage) count() int {
+func (s *fakeCAIO) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls
 }
 
-func (s *stage) has(t *testing.T, id string) bool {
+func (s *fakeCAIO) has(t *testing.T, id string) bool {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +76,7 @@ func (s *stage) has(t *testing.T, id string) bool {
 	return err == nil
 }
 
-func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *fakeCAIO) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	s.calls++
 	down, status, handler := s.down, s.status, http.Handler(s.registry)
@@ -102,7 +99,7 @@ func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
 	return inMemory{handler}.RoundTrip(r)
 }
 
-func (s *stage) fromThePast(w http.ResponseWriter, r *http.Request) {
+func (s *fakeCAIO) fromThePast(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
 		s.past.ServeHTTP(w, r)
 		return
@@ -110,48 +107,7 @@ func (s *stage) fromThePast(w http.ResponseWriter, r *http.Request) {
 	ignoringLeases(s.registry).ServeHTTP(w, r)
 }
 
-// ignoringLeases is a CAIO without leases: it does not read ttl_seconds, and does not mention it.
-func ignoringLeases(handler http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
-			r.Body = io.NopCloser(bytes.NewReader(withoutMembers(r.Body, "ttl_seconds")))
-		}
-		answer := httptest.NewRecorder()
-		handler.ServeHTTP(answer, r)
-		w.WriteHeader(answer.Code)
-		w.Write(withoutMembers(answer.Body, "ttl_seconds", "max_ttl_seconds"))
-	})
-}
-
-// refusingTTL is a CAIO that refuses ttl_seconds as a FastAPI server with strict models does.
-func refusingTTL(status int, body string, handler http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sent, _ := io.ReadAll(r.Body)
-		if bytes.Contains(sent, []byte(`"ttl_seconds"`)) {
-			w.WriteHeader(status)
-			io.WriteString(w, body)
-			return
-		}
-		r.Body = io.NopCloser(bytes.NewReader(sent))
-		ignoringLeases(handler).ServeHTTP(w, r)
-	})
-}
-
-// withoutMembers reads a JSON object and returns it without the members. It returns anything else as it is.
-func withoutMembers(r io.Reader, names ...string) []byte {
-	data, _ := io.ReadAll(r)
-	var object map[string]any
-	if json.Unmarshal(data, &object) != nil {
-		return data
-	}
-	for _, name := range names {
-		delete(object, name)
-	}
-	data, _ = json.Marshal(object)
-	return data
-}
-
-func (s *stage) withoutContract(w http.ResponseWriter, r *http.Request) {
+func (s *fakeCAIO) withoutContract(w http.ResponseWriter, r *http.Request) {
 	service, err := s.registry.Service(r.Context(), path.Base(r.URL.Path))
 	if err != nil {
 		w.WriteHeader(http.StatusNotFound)
@@ -161,24 +117,24 @@ func (s *stage) withoutContract(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(service)
 }
 
-// An announcing runs Announce beside the test.
-type announcing struct {
-	stage  *stage
-	client *caio.Client
-	log    bytes.Buffer // to be read when the bubble is idle, as
-	states []string
-	stop   context.CancelFunc
-	done   chan error
+// An announcer runs Announce beside the test.
+type announcer struct {
+	fakeCAIO *fakeCAIO
+	client   *caio.Client
+	log      bytes.Buffer // to be read when the bubble is idle, as
+	states   []string
+	stop     context.CancelFunc
+	done     chan error
 }
 
-func announce(t *testing.T, s *stage, ct *contract.Contract) *announcing {
+func announce(t *testing.T, s *fakeCAIO, ct *contract.Contract) *announcer {
 	t.Helper()
 	return announceAt(t, s, "http://localhost:8080", ct)
 }
 
-func announceAt(t *testing.T, s *stage, url string, ct *contract.Contract) *announcing {
+func announceAt(t *testing.T, s *fakeCAIO, url string, ct *contract.Contract) *announcer {
 	t.Helper()
-	a := &announcing{stage: s, done: make(chan error, 1)}
+	a := &announcer{fakeCAIO: s, done: make(chan error, 1)}
 	client, err := caio.NewClient(url, &caio.Options{
 		HTTPClient: &http.Client{Transport: s}, Logger: slog.New(slog.NewTextHandler(&a.log, nil)),
 		Announced: func(_, state string, _ error) { a.states = append(a.states, state) },
@@ -199,7 +155,7 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func (a *announcing) end(t *testing.T) {
+func (a *announcer) end(t *testing.T) {
 	t.Helper()
 	a.stop()
 	if err := <-a.done; err != nil {
@@ -211,7 +167,7 @@ func TestAnnounceRegistersAndWithdraws(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+		s := newFakeCAIO(t)
 		a := announce(t, s, ct)
 		if !s.has(t, "mine") {
 			t.Error("not registered at once")
@@ -230,189 +186,19 @@ func TestAnnounceRegistersAndWithdraws(t *testing.T) {
 	})
 }
 
-// Without a token a service can register on the open path only, and cannot read or shorten its
-// registration. It registers again and again, so that a restarted registry knows it.
-func TestAnnounceOnTheOpenPath(t *testing.T) {
-	t.Parallel()
-	ct := newContract(t, "mine", "1.0.0")
-	synctest.Test(t, func(t *testing.T) {
-		opts := &registry.Options{Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true}
-		s := &stage{registry: newRegistry(t, opts)}
-		client, err := caio.NewClient("http://localhost:8080", &caio.Options{HTTPClient: &http.Client{Transport: s}, Paths: "integration"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- client.Announce(ctx, ct) }()
-		for range 2 {
-			pass(10 * time.Minute)
-			if state := client.Announcement("mine"); state != "registered" || !s.has(t, "mine") {
-				t.Errorf("state %q, registered %v", state, s.has(t, "mine"))
-			}
-			s.set(func(s *stage) { s.registry = newRegistry(t, opts) })
-		}
-		cancel()
-		<-done // it may not withdraw
-	})
-}
-
-// A service that crashed is gone after its lease, also where it may only prolong its registration.
-func TestAnnounceLeasesOnTheOpenPath(t *testing.T) {
-	t.Parallel()
-	ct := newContract(t, "mine", "1.0.0")
-	synctest.Test(t, func(t *testing.T) {
-		s := &stage{registry: newRegistry(t, &registry.Options{Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true})}
-		client, err := caio.NewClient("http://localhost:8080", &caio.Options{HTTPClient: &http.Client{Transport: s}, Paths: "integration"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- client.Announce(ctx, ct) }()
-		pass(10 * time.Minute)
-		if !s.has(t, "mine") {
-			t.Error("not registered while the service runs")
-		}
-		s.set(func(s *stage) { s.down = true }) // as if it had crashed
-		pass(91 * time.Second)
-		if s.has(t, "mine") {
-			t.Error("registered after the lease")
-		}
-		cancel()
-		<-done // it may not withdraw
-	})
-}
-
-// A CAIO that ignores or refuses ttl_seconds gets a registration without a lease, and is asked whether it still has it.
-func TestAnnounceWithoutLeases(t *testing.T) {
-	t.Parallel()
-	ct := newContract(t, "mine", "1.0.0")
-	for name, caioOf := range map[string]func(http.Handler) http.Handler{
-		"ignored": ignoringLeases,
-		"refused by FastAPI": func(h http.Handler) http.Handler {
-			return refusingTTL(422, `{"detail": [{"loc": ["body", "ttl_seconds"], "msg": "extra fields not permitted"}]}`, h)
-		},
-		"refused by name": func(h http.Handler) http.Handler {
-			return refusingTTL(400, `{"error": {"code": "INVALID_REQUEST", "message": "unknown member", "details": {"member": "ttl_seconds"}}}`, h)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				reg := newRegistry(t, nil)
-				var posts int
-				server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if r.Method == http.MethodPost {
-						posts++
-					}
-					caioOf(reg).ServeHTTP(w, r)
-				})
-				client := newInMemoryClient(t, server, caio.Options{Paths: "services"})
-				ctx, cancel := context.WithCancel(t.Context())
-				done := make(chan error, 1)
-				go func() { done <- client.Announce(ctx, ct) }()
-				for range 2 {
-					posts = 0
-					pass(10 * time.Minute)
-					if _, err := reg.Service(t.Context(), "mine"); err != nil {
-						t.Errorf("Service: %v, want it registered", err)
-					}
-					if posts < 1 || posts > 2 {
-						t.Errorf("%d registrations in ten minutes, want one, or two after a refusal", posts)
-					}
-					reg = newRegistry(t, nil) // restarted
-				}
-				cancel()
-				if err := <-done; err != nil {
-					t.Errorf("Announce: %v", err)
-				}
-			})
-		})
-	}
-}
-
-// A CAIO that grants shorter leases only gets its longest.
-func TestAnnounceTakesTheLongestLease(t *testing.T) {
-	t.Parallel()
-	ct := newContract(t, "mine", "1.0.0")
-	synctest.Test(t, func(t *testing.T) {
-		var asked []any
-		server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			var body struct {
-				TTL any `json:"ttl_seconds"`
-			}
-			json.NewDecoder(r.Body).Decode(&body)
-			asked = append(asked, body.TTL)
-			if ttl, _ := body.TTL.(float64); ttl > 60 {
-				w.WriteHeader(http.StatusBadRequest)
-				io.WriteString(w, `{"error": {"code": "INVALID_REQUEST", "message": "ttl_seconds must be at most 60"}}`)
-				return
-			}
-			io.WriteString(w, `{"service_id": "mine", "status": "registered", "max_ttl_seconds": 60}`)
-		})
-		client := newInMemoryClient(t, server, caio.Options{Paths: "services"})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- client.Announce(ctx, ct) }()
-		pass(40 * time.Second)
-		if diff := cmp.Diff([]any{90.0, nil, 60.0, 60.0}, asked); diff != "" {
-			t.Errorf("ttl_seconds (-want +got):\n%s", diff)
-		}
-		cancel()
-		<-done
-	})
-}
-
 func TestAnnounceNoticesAForgetfulRegistry(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+		s := newFakeCAIO(t)
 		a := announce(t, s, ct)
 		for range 3 {
-			s.set(func(s *stage) { s.registry = newRegistry(t, nil) }) // restarted
+			s.set(func(s *fakeCAIO) { s.registry = newRegistry(t, nil) }) // restarted
 			pass(40 * time.Second)
 			if !s.has(t, "mine") {
 				t.Error("not registered again within a heartbeat")
 			}
 		}
 		a.end(t)
-	})
-}
-
-// Where CAIO grants leases, a crash leaves nothing behind for long, and a live service stays.
-func TestAnnounceLeases(t *testing.T) {
-	t.Parallel()
-	ct := newContract(t, "mine", "1.0.0")
-	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
-		a := announce(t, s, ct)
-		for range 60 {
-			pass(time.Minute)
-			if !s.has(t, "mine") {
-				t.Fatal("the lease was not renewed")
-			}
-		}
-		s.set(func(s *stage) { s.registry = newRegistry(t, nil) })
-		pass(40 * time.Second)
-		if !s.has(t, "mine") {
-			t.Error("not registered again within a heartbeat")
-		}
-		s.set(func(s *stage) { s.down = true }) // as if it had crashed
-		pass(89 * time.Second)
-		pass(2 * time.Second)
-		if s.has(t, "mine") {
-			t.Error("there after the lease")
-		}
-		s.set(func(s *stage) { s.down = false })
-		pass(time.Minute)
-		if !s.has(t, "mine") {
-			t.Error("not registered again after the outage")
-		}
-		a.end(t)
-		if got, want := strings.Join(a.states, " "), "registered unavailable registered withdrawn"; got != want {
-			t.Errorf("states %q, want %q", got, want)
-		}
 	})
 }

@@ -1,20 +1,19 @@
 package caio_test
 
 import (
-	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
-	"os"
-	"path/filepath"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
-	"github.com/smarthaus/caio-bridge-go/caio/registry"
-	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
 // A service's whole life against the real registry, whichever paths are chosen.
@@ -98,76 +97,6 @@ func TestClientAgainstRegistry(t *testing.T) {
 	}
 }
 
-func TestRouteSaysWhatTheNearestServiceLacks(t *testing.T) {
-	t.Parallel()
-	reg := newRegistry(t, nil)
-	if _, err := reg.Register(t.Context(), newContract(t, "slow", "1.0.0")); err != nil {
-		t.Fatal(err)
-	}
-	limit := 200.0
-	_, err := newClient(t, reg, nil).Route(t.Context(), caio.Request{
-		Capabilities: []string{"code_generation"},
-		Guarantees:   map[string]contract.Bound{"p95_latency_ms": {Max: &limit}},
-	})
-	var refusal *caio.Error
-	if !errors.Is(err, caio.ErrNoMatch) || !errors.As(err, &refusal) {
-		t.Fatalf("Route = %v, want ErrNoMatch", err)
-	}
-	for _, part := range []string{"slow", "p95_latency_ms", "5000", "200"} {
-		if !strings.Contains(refusal.Message, part) {
-			t.Errorf("message %q does not mention %s", refusal.Message, part)
-		}
-	}
-}
-
-func TestTokensRotate(t *testing.T) {
-	t.Parallel()
-	const token = "the-second-and-right-token"
-	reg := newRegistry(t, &registry.Options{Tokens: []string{token}})
-	given := "an-outdated-token"
-	client := newClient(t, reg, &caio.Options{Token: func(context.Context) (string, error) { return given + "\n", nil }})
-	_, err := client.Services(t.Context(), caio.Query{})
-	if !errors.Is(err, caio.ErrUnauthorized) {
-		t.Errorf("with the wrong token: %v, want ErrUnauthorized", err)
-	}
-	given = token
-	if _, err := client.Services(t.Context(), caio.Query{}); err != nil {
-		t.Errorf("with the right token: %v", err)
-	}
-}
-
-// A token file may be replaced at any time, as mounted secrets are, and what is wrong with it is said without its text.
-func TestTokenFile(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "token")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const token = "the-second-and-right-token"
-	client := newClient(t, newRegistry(t, &registry.Options{Tokens: []string{token}}), &caio.Options{TokenFile: file})
-	ask := func() error { _, err := client.Services(t.Context(), caio.Query{}); return err }
-	if err := ask(); err == nil || !strings.Contains(err.Error(), file) {
-		t.Errorf("without the file: %v, want its name", err)
-	}
-	write("an-outdated-token\n")
-	if err := ask(); !errors.Is(err, caio.ErrUnauthorized) {
-		t.Errorf("with the wrong token: %v, want ErrUnauthorized", err)
-	}
-	write(token + "\n")
-	if err := ask(); err != nil {
-		t.Errorf("with the right token: %v", err)
-	}
-	for _, text := range []string{" \n", "canary two\n", strings.Repeat("canary", 1<<15)} {
-		write(text)
-		if err := ask(); err == nil || strings.Contains(err.Error(), "canary") {
-			t.Errorf("with %.20q in the file: %v", text, err)
-		}
-	}
-}
-
 func TestNewClientRefuses(t *testing.T) {
 	t.Parallel()
 	token := caio.StaticToken("sesame")
@@ -226,5 +155,42 @@ func TestBaseURLWithPath(t *testing.T) {
 	}
 	if _, err := client.Health(t.Context()); err != nil || got != "/health" {
 		t.Errorf("Health asked %q: %v", got, err)
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	var leaked atomic.Bool
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		leaked.Store(true)
+		io.WriteString(w, `{"status": "healthy"}`)
+	}))
+	t.Cleanup(elsewhere.Close)
+	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/health":
+			http.Redirect(w, r, elsewhere.URL+"/health", http.StatusTemporaryRedirect)
+		case "/api/v1/services/a":
+			http.Redirect(w, r, "/api/v1/services/a/", http.StatusPermanentRedirect)
+		case "/api/v1/services/a/":
+			fmt.Fprintf(w, `{"service_id": "a", "version": %q}`, r.Header.Get("Authorization"))
+		case "/api/v1/orchestrate":
+			http.Redirect(w, r, "/api/v1/services/a/", http.StatusFound)
+		default:
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+		}
+	}), &caio.Options{Token: caio.StaticToken("sesame")})
+
+	if _, err := client.Health(t.Context()); err == nil || !strings.Contains(err.Error(), "another origin") || leaked.Load() {
+		t.Errorf("redirect to another origin: %v, followed: %v", err, leaked.Load())
+	}
+	if service, err := client.Service(t.Context(), "a"); err != nil || service.Version != "Bearer sesame" {
+		t.Errorf("redirect within the origin: %+v, %v, want it followed with the token", service, err)
+	}
+	if _, err := client.Route(t.Context(), caio.Request{Capabilities: []string{"x"}}); err == nil || !strings.Contains(err.Error(), "from POST to GET") {
+		t.Errorf("redirect that changes the method: %v", err)
+	}
+	if _, err := client.Services(t.Context(), caio.Query{}); err == nil || !strings.Contains(err.Error(), "more than 3 times") {
+		t.Errorf("endless redirects: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package caio_test
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -69,6 +70,40 @@ func newClient(t testing.TB, handler http.Handler, opts *caio.Options) *caio.Cli
 	client, err := caio.NewClient(server.URL, &o)
 	if err != nil {
 		t.Fatalf("caio.NewClient: %v", err)
+	}
+	return client
+}
+
+// answering serves one recorded answer.
+func answering(status int, contentType, body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	})
+}
+
+// inMemory lets a client call a handler without a network, so that time can be simulated.
+type inMemory struct{ handler http.Handler }
+
+func (t inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	recorder := httptest.NewRecorder()
+	t.handler.ServeHTTP(recorder, r)
+	if err := r.Context().Err(); err != nil { // the client has gone meanwhile
+		return nil, err
+	}
+	return recorder.Result(), nil
+}
+
+func newInMemoryClient(t testing.TB, handler http.Handler, opts caio.Options) *caio.Client {
+	t.Helper()
+	opts.HTTPClient = &http.Client{Transport: inMemory{handler}}
+	client, err := caio.NewClient("http://localhost:8080", &opts)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return client
 }

@@ -27,8 +27,8 @@ const (
 	look          = "GET /api/v1/register-service" // what finds the paths out
 )
 
-// A changing is a CAIO that offers some paths only, not always the same, and remembers what it was asked.
-type changing struct {
+// A pathServer is a CAIO that offers some paths only, not always the same, and remembers what it was asked.
+type pathServer struct {
 	registry http.Handler
 
 	mu    sync.Mutex
@@ -36,13 +36,13 @@ type changing struct {
 	asked []string
 }
 
-func newChanging(t *testing.T, patterns ...string) *changing {
-	c := &changing{registry: newRegistry(t, nil)}
+func newPathServer(t *testing.T, patterns ...string) *pathServer {
+	c := &pathServer{registry: newRegistry(t, nil)}
 	c.offer(patterns...)
 	return c
 }
 
-func (c *changing) offer(patterns ...string) {
+func (c *pathServer) offer(patterns ...string) {
 	mux := http.NewServeMux()
 	for _, pattern := range patterns {
 		mux.Handle(pattern, c.registry)
@@ -52,7 +52,7 @@ func (c *changing) offer(patterns ...string) {
 	c.mux = mux
 }
 
-func (c *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *pathServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.asked = append(c.asked, r.Method+" "+r.URL.Path)
 	mux := c.mux
@@ -74,7 +74,7 @@ func (c *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // history returns what was asked since the last time.
-func (c *changing) history() (asked []string) {
+func (c *pathServer) history() (asked []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	asked, c.asked = c.asked, nil
@@ -94,7 +94,7 @@ func TestPathsAreFoundOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := newChanging(t, test.offered...)
+			server := newPathServer(t, test.offered...)
 			client := newInMemoryClient(t, server, caio.Options{})
 			for _, id := range []string{"one", "two"} {
 				if _, err := client.Register(t.Context(), newContract(t, id, "1.0.0"), nil); err != nil {
@@ -111,7 +111,7 @@ func TestPathsAreFoundOut(t *testing.T) {
 // A registration that finds its path gone is not sent to another one: the next call looks again.
 func TestPathsAreFoundOutAgain(t *testing.T) {
 	t.Parallel()
-	server := newChanging(t, postPublished, listServices, readPublished)
+	server := newPathServer(t, postPublished, listServices, readPublished)
 	client := newInMemoryClient(t, server, caio.Options{})
 	ctx, ct := t.Context(), newContract(t, "mine", "1.0.0")
 	if _, err := client.Register(ctx, ct, nil); err != nil {
@@ -158,7 +158,7 @@ func TestPathsAreFoundOutByOneOfMany(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := newChanging(t, postServices, listServices, readServices)
+				server := newPathServer(t, postServices, listServices, readServices)
 				slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.Method+" "+r.URL.Path != look {
 						server.ServeHTTP(w, r)
@@ -239,7 +239,7 @@ func TestServiceIsReadWhereItCanBe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := newChanging(t, append(test.offered, postServices)...)
+			server := newPathServer(t, append(test.offered, postServices)...)
 			client := newInMemoryClient(t, server, caio.Options{Paths: test.paths})
 			if _, err := newInMemoryClient(t, server, caio.Options{Paths: "services"}).Register(t.Context(), newContract(t, "mine", "1.0.0"), nil); err != nil {
 				t.Fatal(err)
@@ -279,7 +279,7 @@ func TestAnnounceOutlastsOtherPaths(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		server := newChanging(t, postPublished, listServices, readPublished, "DELETE /api/v1/services/{id}")
+		server := newPathServer(t, postPublished, listServices, readPublished, "DELETE /api/v1/services/{id}")
 		client := newInMemoryClient(t, server, caio.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)

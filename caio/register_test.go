@@ -10,26 +10,6 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 )
 
-func TestMetricsCountServicesAndDecisions(t *testing.T) {
-	t.Parallel()
-	reg := newRegistry(t, nil)
-	client := newClient(t, reg, nil)
-	if faults, err := client.Validate(t.Context(), newContract(t, "mine", "1.0.0")); err != nil || len(faults) != 0 {
-		t.Errorf("Validate = %q, %v", faults, err)
-	}
-	registration, err := client.Register(t.Context(), newContract(t, "mine", "1.0.0"), nil)
-	if err != nil || registration.ServiceID != "mine" {
-		t.Errorf("Register = %+v, %v", registration, err)
-	}
-	if _, err := client.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}}); err != nil {
-		t.Errorf("Route: %v", err)
-	}
-	metrics, err := client.Metrics(t.Context())
-	if err != nil || !strings.Contains(metrics, "\ncaio_registry_services 1\n") || !strings.Contains(metrics, "\ncaio_registry_decisions_total 1\n") {
-		t.Errorf("Metrics = %s, %v", metrics, err)
-	}
-}
-
 func TestValidateForms(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")

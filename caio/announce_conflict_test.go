@@ -25,7 +25,7 @@ func TestAnnounceWaitsForATakenID(t *testing.T) {
 	t.Parallel()
 	ct, other := newContract(t, "mine", "1.0.0"), elsewhere(t, newContract(t, "mine", "2.0.0"))
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+		s := newFakeCAIO(t)
 		s.registry.Register(t.Context(), other)
 		a := announce(t, s, ct)
 		pass(5 * time.Minute)
@@ -55,7 +55,7 @@ func TestAnnounceLeavesAReplacementAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t)
+				s := newFakeCAIO(t)
 				a := announce(t, s, ct)
 				s.registry.Unregister(t.Context(), "mine")
 				s.registry.Register(t.Context(), other)
@@ -95,7 +95,7 @@ func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := &stage{registry: newRegistry(t, &registry.Options{Hosts: []string{"*"}})}
+				s := &fakeCAIO{registry: newRegistry(t, &registry.Options{Hosts: []string{"*"}})}
 				s.registry.Register(t.Context(), test.held)
 				a := announceAt(t, s, test.caio, test.announced)
 				pass(time.Minute)
@@ -126,7 +126,7 @@ func TestAnnounceWithoutContracts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t)
+				s := newFakeCAIO(t)
 				s.hideContracts = true
 				s.registry.Register(t.Context(), test.held)
 				a := announce(t, s, ct)
