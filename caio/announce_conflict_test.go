@@ -10,7 +10,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// elsewhere is the contract of a service with another address.
+// elsewhere returns the contract with another address.
 func elsewhere(t *testing.T, ct *contract.Contract) *contract.Contract {
 	t.Helper()
 	ct, err := ct.WithBaseURL("http://other.example:8082")
@@ -20,8 +20,8 @@ func elsewhere(t *testing.T, ct *contract.Contract) *contract.Contract {
 	return ct
 }
 
-// Another contract holds the id: it is waited out, and never touched.
-func TestAnnounceWaitsForATakenID(t *testing.T) {
+// Announce waits while another contract has the id, and never changes that entry.
+func TestAnnounceWaitsDuringAConflict(t *testing.T) {
 	t.Parallel()
 	ct, other := newContract(t, "mine", "1.0.0"), elsewhere(t, newContract(t, "mine", "2.0.0"))
 	synctest.Test(t, func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestAnnounceWaitsForATakenID(t *testing.T) {
 	})
 }
 
-// Somebody replaced our entry: at the end theirs stays, even if it came after the last heartbeat.
+// Announce does not withdraw an entry that replaced its own, even after its last check.
 func TestAnnounceLeavesAReplacementAlone(t *testing.T) {
 	t.Parallel()
 	ct, other := newContract(t, "mine", "1.0.0"), newContract(t, "mine", "2.0.0")
@@ -69,7 +69,7 @@ func TestAnnounceLeavesAReplacementAlone(t *testing.T) {
 	}
 }
 
-// What a crashed run left behind is replaced; what another announced is not, nor what came after us.
+// Announce replaces the entry of a crashed run at the same address, and no other entry.
 func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.1.0")
@@ -112,7 +112,8 @@ func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
 	}
 }
 
-// Some CAIOs do not show contracts. Then an entry is ours only if nothing tells it from ours, and even then it stays.
+// Without contracts in CAIO's answers, Announce adopts an entry that looks like its own, and leaves
+// it at the end.
 func TestAnnounceWithoutContracts(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")

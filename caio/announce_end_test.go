@@ -22,7 +22,7 @@ func TestAnnounceReturnsInvalidContractAtOnce(t *testing.T) {
 		select {
 		case err := <-a.done:
 			if !errors.Is(err, caio.ErrInvalidContract) || s.calls != 2 {
-				t.Errorf("after %d calls: %v, want ErrInvalidContract after the question for the paths and one registration", s.calls, err)
+				t.Errorf("after %d calls: %v, want ErrInvalidContract after the probe and one registration", s.calls, err)
 			}
 		default:
 			t.Error("Announce still tries")
@@ -31,7 +31,7 @@ func TestAnnounceReturnsInvalidContractAtOnce(t *testing.T) {
 	})
 }
 
-// A CAIO that forgot the service, and finds fault with a contract that it took before, ends nothing that is in use.
+// Announce goes on if CAIO forgot the service, and then refuses a contract that it accepted before.
 func TestAnnounceOutlastsALaterRefusal(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -55,7 +55,7 @@ func TestAnnounceOutlastsALaterRefusal(t *testing.T) {
 	})
 }
 
-// CAIO took the registration but its answer was lost, and then the announcement ends: it must be withdrawn all the same.
+// Announce withdraws a registration that CAIO accepted with a lost answer.
 func TestAnnounceWithdrawsAnUnconfirmedRegistration(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -93,16 +93,16 @@ func (d discard) Header() http.Header         { return d.header.Clone() }
 func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d discard) WriteHeader(int)             {}
 
-// The announcement ends while CAIO still works on the registration: it must not be left behind.
+// An announcement that ends during its registration leaves none behind.
 func TestAnnounceEndsDuringRegistration(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	for name, test := range map[string]struct {
-		delay  time.Duration // until CAIO looks at the registration
-		atMost time.Duration // until Announce has returned
+		delay  time.Duration // time until CAIO reads the registration
+		atMost time.Duration // time until Announce returns
 	}{
 		"slow":    {delay: time.Second, atMost: time.Second},
-		"hanging": {delay: time.Hour, atMost: 5 * time.Second}, // what arrives after the withdrawal ends with its lease
+		"hanging": {delay: time.Hour, atMost: 5 * time.Second}, // arrives after the withdrawal, and ends with its lease
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -136,7 +136,7 @@ func TestAnnounceEndsDuringRegistration(t *testing.T) {
 	}
 }
 
-// The end is bounded even if CAIO has become unreachable, and says that the registration may have remained.
+// Without CAIO, Announce ends in time with an error: the registration may have remained.
 func TestAnnounceEndsWithoutCAIO(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -150,7 +150,7 @@ func TestAnnounceEndsWithoutCAIO(t *testing.T) {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // never reached: nothing can have remained
+	synctest.Test(t, func(t *testing.T) { // CAIO was never reached, so no registration can have remained
 		s := newFakeCAIO(t)
 		s.down = true
 		announce(t, s, ct).end(t)

@@ -46,7 +46,7 @@ func TestAnnounceOutlastsFailures(t *testing.T) {
 					t.Errorf("want one line for the failure and one for the recovery:\n%s", &a.log)
 				}
 
-				s.set(fail) // and once more while it is registered
+				s.set(fail) // the same failure while the service is registered
 				pass(5 * time.Minute)
 				s.set(func(s *fakeCAIO) { s.down, s.status = false, 0 })
 				pass(time.Minute)
@@ -59,7 +59,7 @@ func TestAnnounceOutlastsFailures(t *testing.T) {
 	}
 }
 
-// A CAIO that comes and goes all the time finds the service registered as soon as it stays.
+// Announce registers within a minute after an unstable CAIO becomes stable.
 func TestAnnounceOutlastsFlapping(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -90,7 +90,8 @@ func TestAnnounceOutlastsFlapping(t *testing.T) {
 	})
 }
 
-// A slow CAIO is waited for. If it is too slow, what it did after all is known once it is fast again, and withdrawn.
+// Announce waits for a slow CAIO. It finds and withdraws the registration of a CAIO slower than
+// Timeout.
 func TestAnnounceWithASlowRegistry(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -136,7 +137,7 @@ func TestAnnounceWithASlowRegistry(t *testing.T) {
 	}
 }
 
-// lateTransport is a transport to a handler that gets requests late, and serves them even if the client has gone.
+// lateTransport delivers requests late to a handler, even after the client gave up.
 type lateTransport struct {
 	handler http.Handler
 	delay   func(*http.Request) time.Duration
@@ -158,8 +159,8 @@ func (l lateTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// A CAIO without leases that shows what was true long ago: before we registered, or of our own last version. Ours is there
-// all the time, the state does not waver, and nothing is left behind but what looks like another's.
+// Announce works with a CAIO that answers reads from an old copy: without the service, or with its
+// last version. The state stays "registered".
 func TestAnnounceWithStaleAnswers(t *testing.T) {
 	t.Parallel()
 	ct, former := newContract(t, "mine", "1.1.0"), newContract(t, "mine", "1.0.0")
@@ -201,8 +202,7 @@ func TestAnnounceWithStaleAnswers(t *testing.T) {
 	}
 }
 
-// A thousand replicas that lose their registry at the same moment do not all come back at the same moment, and do not beat
-// in step afterwards.
+// A thousand replicas that lose CAIO at the same moment spread their calls afterwards.
 func TestAnnouncersDoNotStampede(t *testing.T) {
 	t.Parallel()
 	const replicas = 1000

@@ -18,7 +18,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 )
 
-// ignoringLeases is a CAIO without leases: it does not read ttl_seconds, and does not mention it.
+// ignoringLeases makes a registry a CAIO without leases: it ignores ttl_seconds.
 func ignoringLeases(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
@@ -31,7 +31,7 @@ func ignoringLeases(handler http.Handler) http.Handler {
 	})
 }
 
-// refusingTTL is a CAIO that refuses ttl_seconds as a FastAPI server with strict models does.
+// refusingTTL makes a registry a CAIO that refuses ttl_seconds with the status and body.
 func refusingTTL(status int, body string, handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent, _ := io.ReadAll(r.Body)
@@ -45,7 +45,8 @@ func refusingTTL(status int, body string, handler http.Handler) http.Handler {
 	})
 }
 
-// withoutMembers reads a JSON object and returns it without the members. It returns anything else as it is.
+// withoutMembers reads a JSON object and returns it without the members. It returns anything else
+// unchanged.
 func withoutMembers(r io.Reader, names ...string) []byte {
 	data, _ := io.ReadAll(r)
 	var object map[string]any
@@ -59,8 +60,8 @@ func withoutMembers(r io.Reader, names ...string) []byte {
 	return data
 }
 
-// Without a token a service can register on the open path only, and cannot read or shorten its
-// registration. It registers again and again, so that a restarted registry knows it.
+// Without a token, Announce cannot read its entry. It renews on the open path, also after a restart
+// of CAIO.
 func TestAnnounceOnTheOpenPath(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -82,11 +83,12 @@ func TestAnnounceOnTheOpenPath(t *testing.T) {
 			s.set(func(s *fakeCAIO) { s.registry = newRegistry(t, opts) })
 		}
 		cancel()
-		<-done // it may not withdraw
+		<-done // without a token it cannot withdraw
 	})
 }
 
-// A service that crashed is gone after its lease, also where it may only prolong its registration.
+// After a crash, a service on the open path is gone with its lease. The registry lets a caller
+// without a token only prolong registrations, so the first registration must have a lease.
 func TestAnnounceLeasesOnTheOpenPath(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -103,17 +105,18 @@ func TestAnnounceLeasesOnTheOpenPath(t *testing.T) {
 		if !s.has(t, "mine") {
 			t.Error("not registered while the service runs")
 		}
-		s.set(func(s *fakeCAIO) { s.down = true }) // as if it had crashed
+		s.set(func(s *fakeCAIO) { s.down = true }) // stands for a crash
 		pass(91 * time.Second)
 		if s.has(t, "mine") {
 			t.Error("registered after the lease")
 		}
 		cancel()
-		<-done // it may not withdraw
+		<-done // without a token it cannot withdraw
 	})
 }
 
-// A CAIO that ignores or refuses ttl_seconds gets a registration without a lease, and is asked whether it still has it.
+// Announce registers without a lease if CAIO ignores or refuses ttl_seconds, and reads its entry at
+// each heartbeat.
 func TestAnnounceWithoutLeases(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -150,7 +153,7 @@ func TestAnnounceWithoutLeases(t *testing.T) {
 					if posts < 1 || posts > 2 {
 						t.Errorf("%d registrations in ten minutes, want one, or two after a refusal", posts)
 					}
-					reg = newRegistry(t, nil) // restarted
+					reg = newRegistry(t, nil) // CAIO restarted
 				}
 				cancel()
 				if err := <-done; err != nil {
@@ -161,7 +164,7 @@ func TestAnnounceWithoutLeases(t *testing.T) {
 	}
 }
 
-// A CAIO that grants shorter leases only gets its longest.
+// Announce takes CAIO's longest lease if that is shorter than three heartbeats.
 func TestAnnounceTakesTheLongestLease(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -193,7 +196,7 @@ func TestAnnounceTakesTheLongestLease(t *testing.T) {
 	})
 }
 
-// Where CAIO grants leases, a crash leaves nothing behind for long, and a live service stays.
+// Announce renews its lease. After a crash the service is gone with the lease.
 func TestAnnounceLeases(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -211,7 +214,7 @@ func TestAnnounceLeases(t *testing.T) {
 		if !s.has(t, "mine") {
 			t.Error("not registered again within a heartbeat")
 		}
-		s.set(func(s *fakeCAIO) { s.down = true }) // as if it had crashed
+		s.set(func(s *fakeCAIO) { s.down = true }) // stands for a crash
 		pass(89 * time.Second)
 		pass(2 * time.Second)
 		if s.has(t, "mine") {

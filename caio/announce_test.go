@@ -21,20 +21,20 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// A fakeCAIO is a CAIO whose behaviour tests change while a service is announced.
+// A fakeCAIO is a transport to a registry with failures that tests switch on and off.
 type fakeCAIO struct {
 	mu       sync.Mutex
 	registry *registry.Registry
-	status   int  // if not 0, every call is answered with it
-	down     bool // no connection at all
+	status   int  // status of every answer; 0 for the registry's
+	down     bool // refuses connections
 	calls    int
 
-	past          *registry.Registry // if not nil, what is shown of services is from there, and no leases are granted
-	hideContracts bool               // as some CAIOs do
-	quick         *oneServiceCAIO    // instead of the registry
+	past          *registry.Registry // answers all reads, and hides leases; nil for none
+	hideContracts bool               // removes contracts from answers
+	quick         *oneServiceCAIO    // replaces the registry; nil for none
 }
 
-// A oneServiceCAIO knows one service by its id only.
+// A oneServiceCAIO is a cheap CAIO for one service.
 type oneServiceCAIO struct {
 	mu    sync.Mutex
 	known bool
@@ -91,7 +91,7 @@ func (s *fakeCAIO) RoundTrip(r *http.Request) (*http.Response, error) {
 		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	}
 	if s.past != nil {
-		handler = http.HandlerFunc(s.fromThePast)
+		handler = http.HandlerFunc(s.readFromPast)
 	}
 	if s.hideContracts && r.Method == http.MethodGet {
 		handler = http.HandlerFunc(s.withoutContract)
@@ -99,7 +99,7 @@ func (s *fakeCAIO) RoundTrip(r *http.Request) (*http.Response, error) {
 	return inMemory{handler}.RoundTrip(r)
 }
 
-func (s *fakeCAIO) fromThePast(w http.ResponseWriter, r *http.Request) {
+func (s *fakeCAIO) readFromPast(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
 		s.past.ServeHTTP(w, r)
 		return
@@ -117,11 +117,11 @@ func (s *fakeCAIO) withoutContract(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(service)
 }
 
-// An announcer runs Announce beside the test.
+// An announcer is a running Announce.
 type announcer struct {
 	fakeCAIO *fakeCAIO
 	client   *caio.Client
-	log      bytes.Buffer // to be read when the bubble is idle, as
+	log      bytes.Buffer // read it, and states, only while the bubble is idle
 	states   []string
 	stop     context.CancelFunc
 	done     chan error
@@ -149,7 +149,7 @@ func announceAt(t *testing.T, s *fakeCAIO, url string, ct *contract.Contract) *a
 	return a
 }
 
-// pass lets simulated time pass.
+// pass advances the simulated time.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -173,7 +173,7 @@ func TestAnnounceRegistersAndWithdraws(t *testing.T) {
 			t.Error("not registered at once")
 		}
 		pass(10 * time.Minute)
-		if calls := s.count(); calls < 16 || calls > 27 { // one to register, then one each 24 to 36 s
+		if calls := s.count(); calls < 16 || calls > 27 { // one to register, then one every 24 to 36 s
 			t.Errorf("%d calls in ten minutes", calls)
 		}
 		a.end(t)
@@ -193,7 +193,7 @@ func TestAnnounceNoticesAForgetfulRegistry(t *testing.T) {
 		s := newFakeCAIO(t)
 		a := announce(t, s, ct)
 		for range 3 {
-			s.set(func(s *fakeCAIO) { s.registry = newRegistry(t, nil) }) // restarted
+			s.set(func(s *fakeCAIO) { s.registry = newRegistry(t, nil) }) // CAIO restarted
 			pass(40 * time.Second)
 			if !s.has(t, "mine") {
 				t.Error("not registered again within a heartbeat")

@@ -19,7 +19,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 )
 
-// decide returns a decision for a service that the handler plays, and a client that may call it with the token "sesame".
+// decide returns a decision for a service that runs the handler, and a client with the service
+// token "sesame".
 func decide(t *testing.T, handler http.HandlerFunc) (*caio.Client, *caio.Decision) {
 	t.Helper()
 	service := httptest.NewServer(handler)
@@ -79,7 +80,7 @@ func TestCallRefused(t *testing.T) {
 	}
 }
 
-// The service learns how long its caller waits, and to which trace the call belongs.
+// A call carries the caller's deadline and trace context.
 func TestCallCarriesDeadlineAndTrace(t *testing.T) {
 	t.Parallel()
 	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
@@ -90,7 +91,7 @@ func TestCallCarriesDeadlineAndTrace(t *testing.T) {
 		timeout             time.Duration // 0 for none
 		prefer, traceparent string
 	}{
-		"nothing said":     {t.Context(), 0, "wait=600", ""},
+		"no deadline":      {t.Context(), 0, "wait=600", ""},
 		"a deadline":       {t.Context(), 90 * time.Second, "wait=90", ""},
 		"rounded up":       {t.Context(), 1500 * time.Millisecond, "wait=2", ""},
 		"less than second": {traced, 500 * time.Millisecond, "wait=1", traceparent},
@@ -128,22 +129,22 @@ func TestCallCarriesDeadlineAndTrace(t *testing.T) {
 	}
 }
 
-// Whatever a service does instead of answering, its caller gets one error, soon, and no made-up answer; and what the
-// service was sent goes nowhere else.
+// A service that misbehaves gives the caller one error in time, and no value. The request goes to
+// no other host.
 func TestHostileServices(t *testing.T) {
 	t.Parallel()
 	var leaked atomic.Bool
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked.Store(true) }))
-	t.Cleanup(func() { // when all is done
+	t.Cleanup(func() { // runs after all parallel subtests
 		elsewhere.Close()
 		if leaked.Load() {
-			t.Error("another host was asked")
+			t.Error("another host got a request")
 		}
 	})
 	for name, test := range map[string]struct {
 		handler http.HandlerFunc
 		want    string // part of the error of Call
-		stream  string // of Stream, if that is another
+		stream  string // part of the error of Stream, if different
 	}{
 		"huge": {func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, `{"code": "`+strings.Repeat("x", 9<<20)+`"}`)
@@ -177,7 +178,7 @@ func TestHostileServices(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client, decision := decide(t, func(w http.ResponseWriter, r *http.Request) {
-				io.Copy(io.Discard, r.Body) // else the server would not notice that the caller leaves
+				io.Copy(io.Discard, r.Body) // else the server does not notice a disconnect
 				test.handler(w, r)
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -190,23 +191,23 @@ func TestHostileServices(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "sesame") || answer.Code != "" {
 				t.Errorf("Call = %v, want an error about %q; the answer is %+v", err, test.want, answer)
 			}
-			var faults []error
+			var problems []error
 			for event, err := range client.Stream(ctx, decision, "POST /generate", map[string]any{}) {
 				if event.Name == "result" {
 					t.Errorf("a result: %s", event.Data)
 				}
 				if err != nil {
-					faults = append(faults, err)
+					problems = append(problems, err)
 				}
 			}
-			if len(faults) != 1 || !strings.Contains(faults[0].Error(), test.stream) {
-				t.Errorf("Stream ends with %v, want one error about %q", faults, test.stream)
+			if len(problems) != 1 || !strings.Contains(problems[0].Error(), test.stream) {
+				t.Errorf("Stream ends with %v, want one error about %q", problems, test.stream)
 			}
 		})
 	}
 }
 
-// trickle sends a little now and then, until the caller has had enough.
+// trickle sends text at intervals until the caller disconnects.
 func trickle(contentType, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", contentType)
@@ -221,12 +222,12 @@ func trickle(contentType, text string) http.HandlerFunc {
 	}
 }
 
-// A cancelled call ends at once, at the service, too.
+// The cancellation of a call reaches the service.
 func TestCallCancelled(t *testing.T) {
 	t.Parallel()
 	began, ended := make(chan struct{}), make(chan struct{})
 	client, decision := decide(t, func(_ http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body) // else the server would not notice
+		io.Copy(io.Discard, r.Body) // else the server does not notice a disconnect
 		close(began)
 		<-r.Context().Done()
 		close(ended)
@@ -242,7 +243,7 @@ func TestCallCancelled(t *testing.T) {
 	<-ended
 }
 
-// CAIO does not promise to say in a decision where the service is: then its contract says it.
+// Without an address in the decision, Call reads the service's contract.
 func TestCallFindsTheAddressInTheContract(t *testing.T) {
 	t.Parallel()
 	service := httptest.NewServer(answering(200, "application/json", `{"code": "x"}`))
@@ -260,7 +261,7 @@ func TestCallFindsTheAddressInTheContract(t *testing.T) {
 	if err := client.Call(t.Context(), &caio.Decision{ServiceID: "mine"}, "POST /generate", map[string]any{}, &answer); err != nil || answer.Code != "x" {
 		t.Errorf("Call: %+v, %v", answer, err)
 	}
-	if err := client.Call(t.Context(), &caio.Decision{ServiceID: "nobody"}, "", nil, nil); !errors.Is(err, caio.ErrNotFound) {
+	if err := client.Call(t.Context(), &caio.Decision{ServiceID: "unknown"}, "", nil, nil); !errors.Is(err, caio.ErrNotFound) {
 		t.Errorf("Call of an unknown service: %v, want ErrNotFound", err)
 	}
 }
@@ -270,7 +271,7 @@ func TestStream(t *testing.T) {
 	for name, test := range map[string]struct {
 		contentType, body string
 		want              []caio.Event
-		fault             string // part of the error, "" for none
+		fault             string // part of the error; "" for none
 	}{
 		"events": {"text/event-stream", "retry: 10\n: alive\n\nid: 1\nevent: delta\ndata: {\"text\":\ndata: \"a\"}\n\nid: 2\r\nevent: result\r\ndata: {}\r\n\r\nevent: late\ndata: x\n\n",
 			[]caio.Event{{Name: "delta", ID: "1", Data: json.RawMessage("{\"text\":\n\"a\"}")}, {Name: "result", ID: "2", Data: json.RawMessage("{}")}}, ""},

@@ -16,7 +16,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 )
 
-// A service's whole life against the real registry, whichever paths are chosen.
+// A service is registered, found, routed to and unregistered, on each of CAIO's paths.
 func TestClientAgainstRegistry(t *testing.T) {
 	t.Parallel()
 	for _, paths := range []string{"", "services", "published", "integration"} {
@@ -25,7 +25,7 @@ func TestClientAgainstRegistry(t *testing.T) {
 			ctx, ct := t.Context(), newContract(t, "codex-bridge-001", "1.0.0")
 			client := newClient(t, newRegistry(t, nil), &caio.Options{Paths: paths})
 
-			for range 2 { // the second time is a harmless repetition
+			for range 2 { // the second registration succeeds without an effect
 				registration, err := client.Register(ctx, ct, nil)
 				if err != nil {
 					t.Fatalf("Register: %v", err)
@@ -105,18 +105,18 @@ func TestNewClientRefuses(t *testing.T) {
 		opts caio.Options
 		want string
 	}{
-		"no scheme":          {url: "localhost:8080", want: "not an absolute http"},
-		"not a URL":          {url: "http://[::1", want: "not a URL"},
-		"password":           {url: "http://user:secret@localhost", want: "Options.Token"},
-		"query":              {url: "http://localhost/?a=b", want: "query"},
-		"token in clear":     {url: "http://caio.example", opts: caio.Options{Token: token}, want: "in clear"},
-		"negative timeout":   {url: "http://localhost", opts: caio.Options{Timeout: -1}, want: "Timeout"},
-		"too many attempts":  {url: "http://localhost", opts: caio.Options{MaxAttempts: 11}, want: "MaxAttempts"},
-		"frantic heartbeat":  {url: "http://localhost", opts: caio.Options{Heartbeat: time.Millisecond}, want: "Heartbeat"},
-		"unknown paths":      {url: "http://localhost", opts: caio.Options{Paths: "old"}, want: "Paths"},
-		"two tokens":         {url: "http://localhost", opts: caio.Options{Token: token, TokenFile: "token"}, want: "both Token and TokenFile"},
-		"file in clear":      {url: "http://caio.example", opts: caio.Options{TokenFile: "token"}, want: "in clear"},
-		"all faults at once": {url: "ftp://x", opts: caio.Options{MaxAttempts: -1}, want: "MaxAttempts"},
+		"no scheme":            {url: "localhost:8080", want: "not an absolute http"},
+		"not a URL":            {url: "http://[::1", want: "not a URL"},
+		"password":             {url: "http://user:secret@localhost", want: "Options.Token"},
+		"query":                {url: "http://localhost/?a=b", want: "query"},
+		"token in clear":       {url: "http://caio.example", opts: caio.Options{Token: token}, want: "in clear"},
+		"negative timeout":     {url: "http://localhost", opts: caio.Options{Timeout: -1}, want: "Timeout"},
+		"too many attempts":    {url: "http://localhost", opts: caio.Options{MaxAttempts: 11}, want: "MaxAttempts"},
+		"frantic heartbeat":    {url: "http://localhost", opts: caio.Options{Heartbeat: time.Millisecond}, want: "Heartbeat"},
+		"unknown paths":        {url: "http://localhost", opts: caio.Options{Paths: "old"}, want: "Paths"},
+		"two tokens":           {url: "http://localhost", opts: caio.Options{Token: token, TokenFile: "token"}, want: "both Token and TokenFile"},
+		"file in clear":        {url: "http://caio.example", opts: caio.Options{TokenFile: "token"}, want: "in clear"},
+		"all problems at once": {url: "ftp://x", opts: caio.Options{MaxAttempts: -1}, want: "MaxAttempts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -135,11 +135,11 @@ func TestNewClientRefuses(t *testing.T) {
 		t.Errorf("NewClient with TokenInClear: %v", err)
 	}
 	if caio.StaticToken(" \n") != nil {
-		t.Error("StaticToken of nothing is not nil")
+		t.Error("StaticToken of an empty token is not nil")
 	}
 }
 
-// A base URL with a path puts that path before CAIO's.
+// The client puts the path of the base URL in front of CAIO's paths.
 func TestBaseURLWithPath(t *testing.T) {
 	t.Parallel()
 	var got string

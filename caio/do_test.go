@@ -16,8 +16,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 )
 
-// Answers that are no answer give an error that says so, and never a made-up value.
-func TestAnswersThatAreNone(t *testing.T) {
+// An answer without the expected JSON is an error, never an empty value.
+func TestUnusableAnswers(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		handler http.Handler
@@ -47,8 +47,8 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 }
 
-// An answer about something else is not taken for the answer to the question.
-func TestAnswersToOtherQuestions(t *testing.T) {
+// An answer about another service or decision is an error.
+func TestAnswersAboutOthers(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, answering(200, "application/json", `{"service_id": "other", "decision_id": "other"}`), nil)
 	if _, err := client.Service(t.Context(), "mine"); err == nil {
@@ -72,7 +72,7 @@ func TestAnswersToOtherQuestions(t *testing.T) {
 	}
 }
 
-// No error shows the token, whatever the server makes of it.
+// No error contains the token, even if the server echoes it.
 func TestTokenIsNeverShown(t *testing.T) {
 	t.Parallel()
 	const token = "canary-7f3a"
@@ -101,7 +101,7 @@ func TestTokenIsNeverShown(t *testing.T) {
 	}
 }
 
-// flaky answers the given statuses one after the other, then 200, and counts.
+// flaky answers with the statuses in order, then with 200, and counts the calls.
 func flaky(calls *atomic.Int64, retryAfter string, statuses ...int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		n := int(calls.Add(1))
@@ -145,14 +145,15 @@ func TestRetries(t *testing.T) {
 				}
 				var refusal *caio.Error
 				if test.retryAfter == "3600" && (!errors.As(err, &refusal) || refusal.RetryAfter != time.Hour) {
-					t.Errorf("error %#v does not say when to try again", err)
+					t.Errorf("error %#v has no RetryAfter", err)
 				}
 			})
 		})
 	}
 }
 
-// A server that never answers costs the timeout for each attempt, and the caller's deadline ends everything.
+// Timeout bounds each attempt at a server that never answers. The caller's deadline bounds them
+// all.
 func TestSlowServer(t *testing.T) {
 	t.Parallel()
 	hang := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -173,21 +174,21 @@ func TestSlowServer(t *testing.T) {
 	})
 }
 
-// A body that trickles in is bounded by the timeout too.
+// Timeout bounds the reading of a slow body, too.
 func TestTricklingServer(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(w, io.LimitReader(trickle1{r.Context()}, 1<<30))
+		io.Copy(w, io.LimitReader(spaces{r.Context()}, 1<<30))
 	}), &caio.Options{Timeout: 50 * time.Millisecond, MaxAttempts: 1})
 	if _, err := client.Health(t.Context()); !errors.Is(err, context.DeadlineExceeded) && (err == nil || !strings.Contains(err.Error(), "8 MiB")) {
 		t.Errorf("Health = %v, want a bounded attempt", err)
 	}
 }
 
-// trickle1 is a reader that sends a little and then waits for the end of the request.
-type trickle1 struct{ ctx context.Context }
+// spaces is an endless reader that ends with its context.
+type spaces struct{ ctx context.Context }
 
-func (e trickle1) Read(p []byte) (int, error) {
+func (e spaces) Read(p []byte) (int, error) {
 	if err := e.ctx.Err(); err != nil {
 		return 0, err
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 )
 
-// Every envelope, with and without codes, becomes the same typed error.
+// All envelopes, with and without codes, become the same typed error.
 func TestEnvelopes(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "a", "1.0.0")
@@ -57,7 +57,7 @@ func TestEnvelopes(t *testing.T) {
 			err := test.call(t, newClient(t, answering(test.status, test.contentType, test.body), nil))
 			var got *caio.Error
 			if !errors.As(err, &got) || !errors.Is(err, test.is) {
-				t.Fatalf("error = %v, want one that is %v", err, test.is)
+				t.Fatalf("error = %v, want errors.Is %v", err, test.is)
 			}
 			test.want.Op, test.want.Status = got.Op, test.status
 			if diff := cmp.Diff(&test.want, got); diff != "" {
@@ -67,7 +67,7 @@ func TestEnvelopes(t *testing.T) {
 	}
 }
 
-// A message from a server is shortened to one line, so that it cannot forge lines of a log.
+// A message of a server is clipped to one line, so it cannot forge log lines.
 func TestMessagesAreOneLine(t *testing.T) {
 	t.Parallel()
 	body := `{"detail": "no\n2026-01-01 INFO all is well\u001b[2J` + strings.Repeat("x", 5000) + `"}`

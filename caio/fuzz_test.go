@@ -12,7 +12,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/costtest"
 )
 
-// Whatever a server answers, the client returns an answer to the question or an error, and never shows its token.
+// For every answer of a server, the client returns the expected value or an error without its
+// token.
 func FuzzAnswers(f *testing.F) {
 	const token = "canary-7f3a"
 	for call, body := range []string{

@@ -11,8 +11,8 @@ func TestMetricsCountServicesAndDecisions(t *testing.T) {
 	t.Parallel()
 	reg := newRegistry(t, nil)
 	client := newClient(t, reg, nil)
-	if faults, err := client.Validate(t.Context(), newContract(t, "mine", "1.0.0")); err != nil || len(faults) != 0 {
-		t.Errorf("Validate = %q, %v", faults, err)
+	if problems, err := client.Validate(t.Context(), newContract(t, "mine", "1.0.0")); err != nil || len(problems) != 0 {
+		t.Errorf("Validate = %q, %v", problems, err)
 	}
 	registration, err := client.Register(t.Context(), newContract(t, "mine", "1.0.0"), nil)
 	if err != nil || registration.ServiceID != "mine" {

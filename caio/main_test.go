@@ -58,7 +58,7 @@ func newRegistry(t testing.TB, opts *registry.Options) *registry.Registry {
 	return r
 }
 
-// newClient returns a client of the handler on a server of its own. opts may be nil.
+// newClient returns a client of a server that runs the handler. opts may be nil.
 func newClient(t testing.TB, handler http.Handler, opts *caio.Options) *caio.Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -74,7 +74,7 @@ func newClient(t testing.TB, handler http.Handler, opts *caio.Options) *caio.Cli
 	return client
 }
 
-// answering serves one recorded answer.
+// answering returns a handler with one fixed answer.
 func answering(status int, contentType, body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
@@ -83,7 +83,7 @@ func answering(status int, contentType, body string) http.Handler {
 	})
 }
 
-// inMemory lets a client call a handler without a network, so that time can be simulated.
+// inMemory is a transport that calls a handler without a network, so tests can simulate time.
 type inMemory struct{ handler http.Handler }
 
 func (t inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -92,7 +92,7 @@ func (t inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	recorder := httptest.NewRecorder()
 	t.handler.ServeHTTP(recorder, r)
-	if err := r.Context().Err(); err != nil { // the client has gone meanwhile
+	if err := r.Context().Err(); err != nil { // the client gave up meanwhile
 		return nil, err
 	}
 	return recorder.Result(), nil

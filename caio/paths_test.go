@@ -24,10 +24,10 @@ const (
 	listServices  = "GET /api/v1/services"
 	readServices  = "GET /api/v1/services/{id}"
 	readPublished = "GET /api/services/{id}"
-	look          = "GET /api/v1/register-service" // what finds the paths out
+	probePath     = "GET /api/v1/register-service" // probe for the registration path
 )
 
-// A pathServer is a CAIO that offers some paths only, not always the same, and remembers what it was asked.
+// A pathServer is a CAIO with some of the paths. It records the requests.
 type pathServer struct {
 	registry http.Handler
 
@@ -61,7 +61,7 @@ func (c *pathServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(w, r)
 		return
 	}
-	for _, other := range []string{http.MethodGet, http.MethodPost} { // answers as FastAPI gives them
+	for _, other := range []string{http.MethodGet, http.MethodPost} { // answers like FastAPI
 		probe := &http.Request{Method: other, URL: r.URL}
 		if _, pattern := mux.Handler(probe); pattern != "" {
 			w.WriteHeader(http.StatusMethodNotAllowed)
@@ -73,7 +73,7 @@ func (c *pathServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, `{"detail": "Not Found"}`)
 }
 
-// history returns what was asked since the last time.
+// history returns the requests since the last call.
 func (c *pathServer) history() (asked []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,8 +81,8 @@ func (c *pathServer) history() (asked []string) {
 	return asked
 }
 
-// Where services are registered is found out with one GET, once.
-func TestPathsAreFoundOut(t *testing.T) {
+// The client probes for the registration path with one GET.
+func TestPathsAreProbedOnce(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		offered []string
@@ -101,15 +101,16 @@ func TestPathsAreFoundOut(t *testing.T) {
 					t.Errorf("Register: %v", err)
 				}
 			}
-			if diff := cmp.Diff([]string{look, test.post, test.post}, server.history()); diff != "" {
+			if diff := cmp.Diff([]string{probePath, test.post, test.post}, server.history()); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// A registration that finds its path gone is not sent to another one: the next call looks again.
-func TestPathsAreFoundOutAgain(t *testing.T) {
+// A registration at a path that is gone fails, and is not sent to another. The next one probes
+// again.
+func TestPathsAreProbedAgain(t *testing.T) {
 	t.Parallel()
 	server := newPathServer(t, postPublished, listServices, readPublished)
 	client := newInMemoryClient(t, server, caio.Options{})
@@ -134,24 +135,24 @@ func TestPathsAreFoundOutAgain(t *testing.T) {
 		}
 	}
 	read := "GET /api/v1/services/mine"
-	if diff := cmp.Diff([]string{postPublished, look, postServices, "GET /api/services/mine", read, read}, server.history()); diff != "" {
+	if diff := cmp.Diff([]string{postPublished, probePath, postServices, "GET /api/services/mine", read, read}, server.history()); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 }
 
-// One caller looks, the others wait for what it finds.
-func TestPathsAreFoundOutByOneOfMany(t *testing.T) {
+// One caller probes, and the others wait for its result.
+func TestConcurrentCallersShareOneProbe(t *testing.T) {
 	t.Parallel()
 	contracts := make([]*contract.Contract, 50)
 	for i := range contracts {
 		contracts[i] = newContract(t, "service-"+string(rune('a'+i%26))+string(rune('a'+i/26)), "1.0.0")
 	}
 	for name, test := range map[string]struct {
-		answer http.Handler // to the question for the paths; nil for an honest one
+		answer http.Handler // answer to the probe; nil for the true one
 		ok     bool
 	}{
 		"found":   {nil, true},
-		"refused": {answering(401, "application/json", `{"detail": "who are you?"}`), false},
+		"refused": {answering(401, "application/json", `{"detail": "unauthorized"}`), false},
 		"down":    {answering(503, "text/plain", ""), false},
 		"page":    {answering(200, "text/html", "<html>"), true},
 	} {
@@ -160,7 +161,7 @@ func TestPathsAreFoundOutByOneOfMany(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := newPathServer(t, postServices, listServices, readServices)
 				slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if r.Method+" "+r.URL.Path != look {
+					if r.Method+" "+r.URL.Path != probePath {
 						server.ServeHTTP(w, r)
 						return
 					}
@@ -183,17 +184,18 @@ func TestPathsAreFoundOutByOneOfMany(t *testing.T) {
 				}
 				all.Wait()
 				asked := server.history()
-				looks := len(asked) - len(slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return s == look }))
-				if looks != 1 || !test.ok && len(asked) != 1 {
-					t.Errorf("looked %d times for the paths, asked %d questions in all", looks, len(asked))
+				probes := len(asked) - len(slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return s == probePath }))
+				if probes != 1 || !test.ok && len(asked) != 1 {
+					t.Errorf("probed %d times, sent %d requests in all", probes, len(asked))
 				}
 			})
 		})
 	}
 }
 
-// Whoever looks may leave: those who wait look for themselves. Waiting ends with the context, too.
-func TestPathsAfterSomebodyLeft(t *testing.T) {
+// If the context of the probing caller ends, a waiting caller probes. Waiting ends with the
+// context, too.
+func TestProbeOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
@@ -218,18 +220,18 @@ func TestPathsAfterSomebodyLeft(t *testing.T) {
 		}
 		all.Wait()
 		if results[1] != nil || !errors.Is(results[0], context.DeadlineExceeded) || !errors.Is(results[2], context.DeadlineExceeded) {
-			t.Errorf("Register: %v, want the deadline for those who leave only", results)
+			t.Errorf("Register: %v, want the deadline only for callers with one", results)
 		}
 	})
 }
 
-// A service is read wherever CAIO shows it.
-func TestServiceIsReadWhereItCanBe(t *testing.T) {
+// Service reads a service from each path that CAIO may have.
+func TestServiceTriesAllPaths(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		offered []string
 		paths   string
-		want    [2]string // paths asked for a known service: the first time, and then
+		want    [2]string // requests for a known service: the first time, and later
 	}{
 		"services":            {[]string{readServices, listServices}, "", [2]string{"/api/v1/services/mine", "/api/v1/services/mine"}},
 		"published":           {[]string{readPublished, listServices}, "", [2]string{"/api/v1/services/mine /api/services/mine", "/api/services/mine"}},
@@ -263,18 +265,18 @@ func TestServiceIsReadWhereItCanBe(t *testing.T) {
 	}
 }
 
-// What cannot be read is not taken for missing.
-func TestServiceThatCannotBeRead(t *testing.T) {
+// A failed read is not ErrNotFound.
+func TestServiceWithFailingList(t *testing.T) {
 	t.Parallel()
 	client := newInMemoryClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(map[bool]int{true: 502, false: 404}[r.URL.Path == "/api/v1/services"])
 	}), caio.Options{MaxAttempts: 1})
 	if _, err := client.Service(t.Context(), "mine"); err == nil || errors.Is(err, caio.ErrNotFound) {
-		t.Errorf("Service = %v, want the fault of the list", err)
+		t.Errorf("Service = %v, want the error of the list", err)
 	}
 }
 
-// A service stays announced although its CAIO is replaced by one with other paths.
+// Announce goes on with a CAIO that replaces the first one and has other paths.
 func TestAnnounceOutlastsOtherPaths(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")

@@ -18,14 +18,14 @@ func TestValidateForms(t *testing.T) {
 		`{"is_valid": false, "errors": ["no version", {"loc": "x"}]}`: {"no version", `{"loc":"x"}`},
 		`{"is_valid": false}`:                                         {"the contract is invalid; CAIO gives no reason"},
 	} {
-		faults, err := newClient(t, answering(200, "application/json", body), nil).Validate(t.Context(), ct)
-		if diff := cmp.Diff(want, faults); err != nil || diff != "" {
+		problems, err := newClient(t, answering(200, "application/json", body), nil).Validate(t.Context(), ct)
+		if diff := cmp.Diff(want, problems); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", body, err, diff)
 		}
 	}
 }
 
-// A lease is asked for in whole seconds, and not at all by default.
+// Register asks for a lease in whole seconds, and for none by default.
 func TestRegisterAsksForALease(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")

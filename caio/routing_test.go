@@ -14,7 +14,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// The flat body is sent where it can say everything, the nested body elsewhere.
+// Route sends the flat body if it can hold the request, else the nested body.
 func TestRouteBodies(t *testing.T) {
 	t.Parallel()
 	low := 0.9
@@ -50,7 +50,7 @@ func TestRouteBodies(t *testing.T) {
 	}
 }
 
-func TestRouteSaysWhatTheNearestServiceLacks(t *testing.T) {
+func TestRouteExplainsTheNearestMiss(t *testing.T) {
 	t.Parallel()
 	reg := newRegistry(t, nil)
 	if _, err := reg.Register(t.Context(), newContract(t, "slow", "1.0.0")); err != nil {

@@ -32,8 +32,8 @@ func TestBothFormsOfCapabilities(t *testing.T) {
 	}
 }
 
-// Bounds are asked for where CAIO takes them; what that place does not take is looked at here.
-func TestServicesThatPromise(t *testing.T) {
+// Services sends bounds to CAIO's discovery path, and filters by status itself.
+func TestServicesWithBounds(t *testing.T) {
 	t.Parallel()
 	var asked string
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -28,7 +28,7 @@ func TestTokensRotate(t *testing.T) {
 	}
 }
 
-// A token file may be replaced at any time, as mounted secrets are, and what is wrong with it is said without its text.
+// An operator may replace a token file at any time. Errors name the file and never quote it.
 func TestTokenFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "token")
