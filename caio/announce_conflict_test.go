@@ -29,8 +29,8 @@ func TestAnnounceWaitsDuringAConflict(t *testing.T) {
 		s.registry.Register(t.Context(), other)
 		a := announce(t, s, ct)
 		pass(5 * time.Minute)
-		if got := strings.Count(a.log.String(), "taken"); got != 1 {
-			t.Errorf("logged %d times that the id is taken:\n%s", got, &a.log)
+		if got := strings.Count(a.log.String(), "another contract has"); got != 1 {
+			t.Errorf("logged the conflict %d times:\n%s", got, &a.log)
 		}
 		a.end(t)
 		if service, err := s.registry.Service(t.Context(), "mine"); err != nil || service.Version != "2.0.0" {
@@ -122,7 +122,7 @@ func TestAnnounceWithoutContracts(t *testing.T) {
 		state string
 	}{
 		"looks the same":  {elsewhere(t, ct), "registered"},
-		"another version": {newContract(t, "mine", "1.0.1"), "taken"},
+		"another version": {newContract(t, "mine", "1.0.1"), "conflict"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
