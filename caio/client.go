@@ -29,7 +29,8 @@ import (
 //   - after Retry-After if that is up to 30 seconds. The caller finds a longer one in
 //     [Error].RetryAfter.
 //
-// It reads answers of up to 8 MiB. It follows redirects within the same scheme, host and port only.
+// Methods return an [*Error] if CAIO refuses, and other errors without a usable answer. The client
+// reads answers of up to 8 MiB. It follows redirects within the same scheme, host and port only.
 type Client struct {
 	base         *url.URL
 	http         *http.Client

@@ -82,6 +82,7 @@ func (c *Client) Unregister(ctx context.Context, serviceID string) error {
 }
 
 // Validate asks CAIO to check ct. It returns CAIO's list of problems, nil for a valid contract.
+// Problems are no error: that means that CAIO did not check ct.
 func (c *Client) Validate(ctx context.Context, ct *contract.Contract) (problems []string, err error) {
 	var answer struct {
 		Valid  *bool `json:"is_valid"`

@@ -57,7 +57,7 @@ type Query struct {
 	Constraints map[string]any            // required constraints, as in [Request]
 }
 
-// Services lists the services that match q, in CAIO's order.
+// Services lists the services that match q, in CAIO's order. No match is no error.
 func (c *Client) Services(ctx context.Context, q Query) ([]Service, error) {
 	if len(q.Guarantees)+len(q.Constraints) > 0 {
 		return c.discover(ctx, q)

@@ -32,7 +32,8 @@ func (l Links) Mend() {
 	}
 }
 
-// A Link is a TCP proxy to one address. A cut link holds back all data.
+// A Link is a TCP proxy to one address. A cut link holds back all data. It is safe for concurrent
+// use.
 type Link struct {
 	to       string
 	listener net.Listener

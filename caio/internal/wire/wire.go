@@ -84,7 +84,8 @@ func Bound(b contract.Bound) map[string]any {
 	return object
 }
 
-// ParseBound is the inverse of [Bound]. value is decoded JSON from outside.
+// ParseBound is the inverse of [Bound]. value is decoded JSON from outside. It returns an error for
+// anything but an object, and for members of the wrong type.
 func ParseBound(value any) (contract.Bound, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
