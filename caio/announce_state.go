@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"sync"
 )
 
 // Announcement returns the state of a service's announcement by this client, as of the last call to
@@ -20,24 +19,9 @@ import (
 //
 // It returns "" for a service that was never announced.
 func (c *Client) Announcement(serviceID string) string {
-	c.states.mu.Lock()
-	defer c.states.mu.Unlock()
-	return c.states.byID[serviceID]
-}
-
-// states holds the states of a client's announcements. It is safe for concurrent use.
-type states struct {
-	mu   sync.Mutex
-	byID map[string]string
-}
-
-func (s *states) set(serviceID, state string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.byID == nil {
-		s.byID = make(map[string]string)
-	}
-	s.byID[serviceID] = state
+	state, _ := c.states.Load(serviceID)
+	word, _ := state.(string)
+	return word
 }
 
 // report sets the state after a step with err, and logs a change.
@@ -76,7 +60,7 @@ func (a *announcement) setState(state string, err error) bool {
 		return false
 	}
 	a.state = state
-	a.client.states.set(a.contract.ID, state)
+	a.client.states.Store(a.contract.ID, state)
 	a.client.announced(a.contract.ID, state, err)
 	return true
 }

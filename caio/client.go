@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/internal/access"
@@ -42,7 +43,7 @@ type Client struct {
 	timeout      time.Duration
 	heartbeat    time.Duration
 	announced    func(serviceID, state string, err error)
-	states       *states
+	states       *sync.Map // state of an announcement by service id
 	maxAttempts  int
 }
 
@@ -67,7 +68,7 @@ func NewClient(baseURL string, opts *Options) (*Client, error) {
 	return &Client{
 		base: base, http: &sender, paths: paths, log: o.Logger,
 		token: o.Token, serviceToken: o.ServiceToken, tokenInClear: o.TokenInClear,
-		timeout: o.Timeout, heartbeat: o.Heartbeat, announced: o.Announced, states: new(states), maxAttempts: o.MaxAttempts,
+		timeout: o.Timeout, heartbeat: o.Heartbeat, announced: o.Announced, states: new(sync.Map), maxAttempts: o.MaxAttempts,
 	}, nil
 }
 

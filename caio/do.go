@@ -52,36 +52,20 @@ type call struct {
 // do sends the call, retries it, and decodes the answer into answer. A *string receives the text
 // undecoded. With a nil answer, do ignores the body.
 func (c *Client) do(ctx context.Context, r call, answer any) error {
-	if c.maxAttempts == 1 {
-		return c.attempt(ctx, r, answer)
-	}
-	var last error
-	pace := &pacing{ExponentialBackOff: backoff.NewExponentialBackOff()}
+	pace := backoff.NewExponentialBackOff()
 	pace.InitialInterval, pace.MaxInterval = 200*time.Millisecond, 5*time.Second
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		last = c.attempt(ctx, r, answer)
-		wait, again := retryable(last)
-		if !again || wait > maxRetryAfter {
-			return struct{}{}, backoff.Permanent(last)
+	for n := 1; ; n++ {
+		err := c.attempt(ctx, r, answer)
+		wait, again := retryable(err)
+		if !again || wait > maxRetryAfter || n == c.maxAttempts {
+			return err
 		}
-		pace.atLeast = wait
-		return struct{}{}, last
-	}, backoff.WithBackOff(pace), backoff.WithMaxTries(uint(c.maxAttempts)), backoff.WithMaxElapsedTime(0))
-	if err != nil && !errors.Is(err, last) { // the context ended between two attempts
-		return fmt.Errorf("%w (gave up: %w)", last, err)
+		select {
+		case <-time.After(max(pace.NextBackOff(), wait)):
+		case <-ctx.Done():
+			return fmt.Errorf("%w (gave up: %w)", err, ctx.Err())
+		}
 	}
-	return err
-}
-
-// pacing is exponential backoff with a lower bound, the server's Retry-After.
-type pacing struct {
-	*backoff.ExponentialBackOff
-	atLeast time.Duration
-}
-
-// NextBackOff implements [backoff.BackOff].
-func (p *pacing) NextBackOff() time.Duration {
-	return max(p.ExponentialBackOff.NextBackOff(), p.atLeast)
 }
 
 // retryable reports whether the client may send the call again, and after how long a pause.

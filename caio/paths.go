@@ -39,17 +39,13 @@ type pathProbe struct {
 
 // newPaths returns the cache for a value of [Options].Paths.
 func newPaths(name string) (*paths, error) {
-	switch name {
-	case "":
-		return new(paths), nil
-	case "services":
-		return &paths{fixed: registerServices}, nil
-	case "published":
-		return &paths{fixed: registerPublished}, nil
-	case "integration":
-		return &paths{fixed: registerIntegration}, nil
+	fixed, ok := map[string]string{
+		"": "", "services": registerServices, "published": registerPublished, "integration": registerIntegration,
+	}[name]
+	if !ok {
+		return nil, fmt.Errorf("option Paths is %q, not services, published or integration", name)
 	}
-	return nil, fmt.Errorf("option Paths is %q, not services, published or integration", name)
+	return &paths{fixed: fixed}, nil
 }
 
 // registerPath returns the cached path or probes for it. Concurrent callers share one probe and its

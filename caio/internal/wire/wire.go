@@ -15,14 +15,13 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// Codes of CAIO's error envelope. The first six are CAIO's own. CAIO has no codes for the other
+// Codes of CAIO's error envelope. The first five are CAIO's own. CAIO has no codes for the other
 // cases, only statuses.
 const (
 	InvalidContract   = "INVALID_CONTRACT"
 	ServiceNotFound   = "SERVICE_NOT_FOUND"
 	NoMatchingService = "NO_MATCHING_SERVICE"
 	SecurityViolation = "SECURITY_VIOLATION"
-	RuleViolation     = "RULE_VIOLATION"
 	InternalError     = "INTERNAL_ERROR"
 
 	AlreadyRegistered    = "SERVICE_ALREADY_REGISTERED"
