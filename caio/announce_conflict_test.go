@@ -73,6 +73,7 @@ func TestAnnounceLeavesAReplacementAlone(t *testing.T) {
 func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.1.0")
+	other := elsewhere(t, newContract(t, "mine", "1.0.0"))
 	public, err := newContract(t, "mine", "1.0.0").WithBaseURL("https://codex.example")
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +90,7 @@ func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
 		"same address":                        {newContract(t, "mine", "1.0.0"), ct, "http://localhost:8080", true},
 		"newer one, rolled back":              {newContract(t, "mine", "2.0.0"), ct, "http://localhost:8080", true},
 		"same public address":                 {public, nextPublic, "http://caio.example", true},
-		"another address":                     {elsewhere(t, newContract(t, "mine", "1.0.0")), ct, "http://localhost:8080", false},
+		"another address":                     {other, ct, "http://localhost:8080", false},
 		"this machine, but CAIO is elsewhere": {newContract(t, "mine", "1.0.0"), ct, "http://caio.example", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -108,7 +108,9 @@ func TestAnnounceWithASlowRegistry(t *testing.T) {
 				reg := newRegistry(t, nil)
 				var delay atomic.Int64
 				delay.Store(int64(test.delay))
-				client, err := caio.NewClient("http://localhost:8080", &caio.Options{Paths: "services", HTTPClient: &http.Client{Transport: lateTransport{reg, func(*http.Request) time.Duration { return time.Duration(delay.Load()) }}}})
+				late := lateTransport{reg, func(*http.Request) time.Duration { return time.Duration(delay.Load()) }}
+				opts := &caio.Options{Paths: "services", HTTPClient: &http.Client{Transport: late}}
+				client, err := caio.NewClient("http://localhost:8080", opts)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -60,6 +60,17 @@ func withoutMembers(r io.Reader, names ...string) []byte {
 	return data
 }
 
+// newOpenClient returns a client without a token for the open path.
+func newOpenClient(t *testing.T, transport http.RoundTripper) *caio.Client {
+	t.Helper()
+	opts := &caio.Options{HTTPClient: &http.Client{Transport: transport}, Paths: "integration"}
+	client, err := caio.NewClient("http://localhost:8080", opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
 // Without a token, Announce cannot read its entry. It renews on the open path, also after a restart
 // of CAIO.
 func TestAnnounceOnTheOpenPath(t *testing.T) {
@@ -68,10 +79,7 @@ func TestAnnounceOnTheOpenPath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := &registry.Options{Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true}
 		s := &fakeCAIO{registry: newRegistry(t, opts)}
-		client, err := caio.NewClient("http://localhost:8080", &caio.Options{HTTPClient: &http.Client{Transport: s}, Paths: "integration"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := newOpenClient(t, s)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- client.Announce(ctx, ct) }()
@@ -93,11 +101,9 @@ func TestAnnounceLeasesOnTheOpenPath(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := &fakeCAIO{registry: newRegistry(t, &registry.Options{Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true})}
-		client, err := caio.NewClient("http://localhost:8080", &caio.Options{HTTPClient: &http.Client{Transport: s}, Paths: "integration"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		opts := &registry.Options{Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true}
+		s := &fakeCAIO{registry: newRegistry(t, opts)}
+		client := newOpenClient(t, s)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- client.Announce(ctx, ct) }()
@@ -126,7 +132,8 @@ func TestAnnounceWithoutLeases(t *testing.T) {
 			return refusingTTL(422, `{"detail": [{"loc": ["body", "ttl_seconds"], "msg": "extra fields not permitted"}]}`, h)
 		},
 		"refused by name": func(h http.Handler) http.Handler {
-			return refusingTTL(400, `{"error": {"code": "INVALID_REQUEST", "message": "unknown member", "details": {"member": "ttl_seconds"}}}`, h)
+			return refusingTTL(400, `{"error": {"code": "INVALID_REQUEST", "message": "unknown member",
+				"details": {"member": "ttl_seconds"}}}`, h)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

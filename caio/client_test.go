@@ -30,7 +30,10 @@ func TestClientAgainstRegistry(t *testing.T) {
 				if err != nil {
 					t.Fatalf("Register: %v", err)
 				}
-				want := &caio.Registration{ServiceID: "codex-bridge-001", Status: "registered", Message: "Service codex-bridge-001 registered successfully", MaxTTLSeconds: 86400}
+				want := &caio.Registration{
+					ServiceID: "codex-bridge-001", Status: "registered",
+					Message: "Service codex-bridge-001 registered successfully", MaxTTLSeconds: 86400,
+				}
 				if diff := cmp.Diff(want, registration); diff != "" {
 					t.Errorf("registration (-want +got):\n%s", diff)
 				}
@@ -44,7 +47,9 @@ func TestClientAgainstRegistry(t *testing.T) {
 			want := []caio.Service{{
 				ID: "codex-bridge-001", Name: "Service codex-bridge-001", Version: "1.0.0", Status: "active",
 				Capabilities: []string{"code_generation", "code_review"},
-				Guarantees:   map[string]any{"latency": map[string]any{"property": "p95_latency_ms", "bound": map[string]any{"max": 5000.0}}},
+				Guarantees: map[string]any{
+					"latency": map[string]any{"property": "p95_latency_ms", "bound": map[string]any{"max": 5000.0}},
+				},
 			}}
 			if diff := cmp.Diff(want, services); err != nil || diff != "" {
 				t.Errorf("Services: %v (-want +got):\n%s", err, diff)
@@ -63,7 +68,8 @@ func TestClientAgainstRegistry(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Route: %v", err)
 			}
-			if decision.ServiceID != "codex-bridge-001" || decision.BaseURL != "http://localhost:8082" || decision.Endpoints[0] != (caio.Endpoint{Method: "POST", Path: "/generate"}) {
+			generate := caio.Endpoint{Method: "POST", Path: "/generate"}
+			if decision.ServiceID != ct.ID || decision.BaseURL != "http://localhost:8082" || decision.Endpoints[0] != generate {
 				t.Errorf("Route = %+v, want the registered service with its address", decision)
 			}
 			trace, err := client.Trace(ctx, decision.DecisionID)
@@ -90,7 +96,8 @@ func TestClientAgainstRegistry(t *testing.T) {
 			if _, err := client.Trace(ctx, "dec-unknown"); !errors.Is(err, caio.ErrNotFound) {
 				t.Errorf("Trace of nothing: %v, want ErrNotFound", err)
 			}
-			if _, err := client.Route(ctx, caio.Request{Capabilities: []string{"code_generation"}}); !errors.Is(err, caio.ErrNoMatch) || errors.Is(err, caio.ErrNotFound) {
+			_, err = client.Route(ctx, caio.Request{Capabilities: []string{"code_generation"}})
+			if !errors.Is(err, caio.ErrNoMatch) || errors.Is(err, caio.ErrNotFound) {
 				t.Errorf("Route without services: %v, want ErrNoMatch only", err)
 			}
 		})
@@ -105,16 +112,17 @@ func TestNewClientRefuses(t *testing.T) {
 		opts caio.Options
 		want string
 	}{
-		"no scheme":            {url: "localhost:8080", want: "not an absolute http"},
-		"not a URL":            {url: "http://[::1", want: "not a URL"},
-		"password":             {url: "http://user:secret@localhost", want: "Options.Token"},
-		"query":                {url: "http://localhost/?a=b", want: "query"},
-		"token in clear":       {url: "http://caio.example", opts: caio.Options{Token: token}, want: "in clear"},
-		"negative timeout":     {url: "http://localhost", opts: caio.Options{Timeout: -1}, want: "Timeout"},
-		"too many attempts":    {url: "http://localhost", opts: caio.Options{MaxAttempts: 11}, want: "MaxAttempts"},
-		"frantic heartbeat":    {url: "http://localhost", opts: caio.Options{Heartbeat: time.Millisecond}, want: "Heartbeat"},
-		"unknown paths":        {url: "http://localhost", opts: caio.Options{Paths: "old"}, want: "Paths"},
-		"two tokens":           {url: "http://localhost", opts: caio.Options{Token: token, TokenFile: "token"}, want: "both Token and TokenFile"},
+		"no scheme":         {url: "localhost:8080", want: "not an absolute http"},
+		"not a URL":         {url: "http://[::1", want: "not a URL"},
+		"password":          {url: "http://user:secret@localhost", want: "Options.Token"},
+		"query":             {url: "http://localhost/?a=b", want: "query"},
+		"token in clear":    {url: "http://caio.example", opts: caio.Options{Token: token}, want: "in clear"},
+		"negative timeout":  {url: "http://localhost", opts: caio.Options{Timeout: -1}, want: "Timeout"},
+		"too many attempts": {url: "http://localhost", opts: caio.Options{MaxAttempts: 11}, want: "MaxAttempts"},
+		"frantic heartbeat": {url: "http://localhost", opts: caio.Options{Heartbeat: time.Millisecond}, want: "Heartbeat"},
+		"unknown paths":     {url: "http://localhost", opts: caio.Options{Paths: "old"}, want: "Paths"},
+		"two tokens": {url: "http://localhost", opts: caio.Options{Token: token, TokenFile: "token"},
+			want: "both Token and TokenFile"},
 		"file in clear":        {url: "http://caio.example", opts: caio.Options{TokenFile: "token"}, want: "in clear"},
 		"all problems at once": {url: "ftp://x", opts: caio.Options{MaxAttempts: -1}, want: "MaxAttempts"},
 	} {
@@ -126,7 +134,8 @@ func TestNewClientRefuses(t *testing.T) {
 			}
 		})
 	}
-	for _, url := range []string{"http://localhost:8080", "http://127.0.0.1", "http://[::1]:8080/caio/", "https://caio.example"} {
+	urls := []string{"http://localhost:8080", "http://127.0.0.1", "http://[::1]:8080/caio/", "https://caio.example"}
+	for _, url := range urls {
 		if _, err := caio.NewClient(url, &caio.Options{Token: token}); err != nil {
 			t.Errorf("NewClient(%s): %v", url, err)
 		}
@@ -149,7 +158,8 @@ func TestBaseURLWithPath(t *testing.T) {
 		got = r.URL.Path
 		reg.ServeHTTP(w, r)
 	})))
-	client, err := caio.NewClient("http://localhost/tenant/", &caio.Options{HTTPClient: &http.Client{Transport: inMemory{mux}}})
+	opts := &caio.Options{HTTPClient: &http.Client{Transport: inMemory{mux}}}
+	client, err := caio.NewClient("http://localhost/tenant/", opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,16 +191,19 @@ func TestRedirects(t *testing.T) {
 		}
 	}), &caio.Options{Token: caio.StaticToken("sesame")})
 
-	if _, err := client.Health(t.Context()); err == nil || !strings.Contains(err.Error(), "another origin") || leaked.Load() {
+	_, err := client.Health(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "another origin") || leaked.Load() {
 		t.Errorf("redirect to another origin: %v, followed: %v", err, leaked.Load())
 	}
 	if service, err := client.Service(t.Context(), "a"); err != nil || service.Version != "Bearer sesame" {
 		t.Errorf("redirect within the origin: %+v, %v, want it followed with the token", service, err)
 	}
-	if _, err := client.Route(t.Context(), caio.Request{Capabilities: []string{"x"}}); err == nil || !strings.Contains(err.Error(), "from POST to GET") {
+	_, err = client.Route(t.Context(), caio.Request{Capabilities: []string{"x"}})
+	if err == nil || !strings.Contains(err.Error(), "from POST to GET") {
 		t.Errorf("redirect that changes the method: %v", err)
 	}
-	if _, err := client.Services(t.Context(), caio.Query{}); err == nil || !strings.Contains(err.Error(), "more than 3 times") {
+	_, err = client.Services(t.Context(), caio.Query{})
+	if err == nil || !strings.Contains(err.Error(), "more than 3 times") {
 		t.Errorf("endless redirects: %v", err)
 	}
 }

@@ -23,15 +23,17 @@ func TestUnusableAnswers(t *testing.T) {
 		handler http.Handler
 		want    string
 	}{
-		"web page":          {answering(200, "text/html; charset=utf-8", "<!doctype html><title>Welcome</title>"), "web page"},
-		"web page as JSON":  {answering(200, "application/json", "  <html>"), "web page"},
-		"empty":             {answering(200, "application/json", ""), "empty"},
-		"no content":        {answering(204, "", ""), "empty"},
-		"wrong type":        {answering(200, "application/json", `{"services": 7}`), "documented form"},
-		"wrong member type": {answering(200, "application/json", `{"services": [{"capabilities": [[]]}]}`), "documented form"},
-		"something else":    {answering(200, "application/json", `{"hello": "world"}`), `no "services"`},
-		"half of it":        {answering(200, "application/json", `{"services": [`), "documented form"},
-		"huge":              {answering(200, "application/json", `{"services": [], "x": "`+strings.Repeat("x", 9<<20)+`"}`), "larger than 8 MiB"},
+		"web page":         {answering(200, "text/html; charset=utf-8", "<!doctype html><title>Hi</title>"), "web page"},
+		"web page as JSON": {answering(200, "application/json", "  <html>"), "web page"},
+		"empty":            {answering(200, "application/json", ""), "empty"},
+		"no content":       {answering(204, "", ""), "empty"},
+		"wrong type":       {answering(200, "application/json", `{"services": 7}`), "documented form"},
+		"wrong member type": {answering(200, "application/json", `{"services": [{"capabilities": [[]]}]}`),
+			"documented form"},
+		"something else": {answering(200, "application/json", `{"hello": "world"}`), `no "services"`},
+		"half of it":     {answering(200, "application/json", `{"services": [`), "documented form"},
+		"huge": {answering(200, "application/json", `{"services": [], "x": "`+strings.Repeat("x", 9<<20)+`"}`),
+			"larger than 8 MiB"},
 		"cut off": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			io.WriteString(w, `{"services": [`)
@@ -67,7 +69,8 @@ func TestAnswersAboutOthers(t *testing.T) {
 	if _, err := client.Health(t.Context()); err == nil {
 		t.Error("Health accepted an answer without status")
 	}
-	if _, err := newClient(t, answering(200, "application/json", `{}`), nil).Route(t.Context(), caio.Request{Capabilities: []string{"x"}}); err == nil {
+	empty := newClient(t, answering(200, "application/json", `{}`), nil)
+	if _, err := empty.Route(t.Context(), caio.Request{Capabilities: []string{"x"}}); err == nil {
 		t.Error("Route accepted an answer without service")
 	}
 }
@@ -77,12 +80,13 @@ func TestTokenIsNeverShown(t *testing.T) {
 	t.Parallel()
 	const token = "canary-7f3a"
 	for name, handler := range map[string]http.Handler{
-		"echo in message": answering(401, "application/json", `{"error": {"code": "`+token+`", "message": "bad token `+token+`", "details": {"`+token+`": ["`+token+`"]}}}`),
-		"echo escaped":    answering(401, "application/json", `{"detail": "bad token canary\u002d7f3a"}`),
-		"echo as text":    answering(401, "text/plain", token),
-		"echo in answer":  answering(200, "application/json", `{"service_id": "`+token+`"}`),
-		"echo as number":  answering(200, "application/json", `{"status": `+token+`}`),
-		"hang up":         http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+		"echo in message": answering(401, "application/json", `{"error": {"code": "`+token+`",
+			"message": "bad token `+token+`", "details": {"`+token+`": ["`+token+`"]}}}`),
+		"echo escaped":   answering(401, "application/json", `{"detail": "bad token canary\u002d7f3a"}`),
+		"echo as text":   answering(401, "text/plain", token),
+		"echo in answer": answering(200, "application/json", `{"service_id": "`+token+`"}`),
+		"echo as number": answering(200, "application/json", `{"status": `+token+`}`),
+		"hang up":        http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -124,11 +128,12 @@ func TestRetries(t *testing.T) {
 		atLeast    time.Duration
 		below      time.Duration
 	}{
-		"temporary":              {statuses: []int{503, 502}, calls: 3, ok: true, below: 2 * time.Second},
-		"too often":              {statuses: []int{500, 504, 429}, calls: 3, below: 2 * time.Second},
-		"not temporary":          {statuses: []int{404}, calls: 1, below: time.Millisecond},
-		"not implemented":        {statuses: []int{501}, calls: 1, below: time.Millisecond},
-		"Retry-After":            {statuses: []int{429, 503}, retryAfter: "7", calls: 3, ok: true, atLeast: 14 * time.Second, below: 16 * time.Second},
+		"temporary":       {statuses: []int{503, 502}, calls: 3, ok: true, below: 2 * time.Second},
+		"too often":       {statuses: []int{500, 504, 429}, calls: 3, below: 2 * time.Second},
+		"not temporary":   {statuses: []int{404}, calls: 1, below: time.Millisecond},
+		"not implemented": {statuses: []int{501}, calls: 1, below: time.Millisecond},
+		"Retry-After": {statuses: []int{429, 503}, retryAfter: "7", calls: 3, ok: true,
+			atLeast: 14 * time.Second, below: 16 * time.Second},
 		"Retry-After too long":   {statuses: []int{503}, retryAfter: "3600", calls: 1, below: time.Millisecond},
 		"Retry-After impossible": {statuses: []int{503}, retryAfter: "-1e9", calls: 2, ok: true, below: time.Second},
 	} {
@@ -161,7 +166,8 @@ func TestSlowServer(t *testing.T) {
 		client := newInMemoryClient(t, hang, caio.Options{Timeout: 2 * time.Second, MaxAttempts: 2})
 		start := time.Now()
 		_, err := client.Health(t.Context())
-		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took < 4*time.Second || took > 5*time.Second {
+		took := time.Since(start)
+		if !errors.Is(err, context.DeadlineExceeded) || took < 4*time.Second || took > 5*time.Second {
 			t.Errorf("after %v: %v", took, err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -180,7 +186,8 @@ func TestTricklingServer(t *testing.T) {
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(w, io.LimitReader(spaces{r.Context()}, 1<<30))
 	}), &caio.Options{Timeout: 50 * time.Millisecond, MaxAttempts: 1})
-	if _, err := client.Health(t.Context()); !errors.Is(err, context.DeadlineExceeded) && (err == nil || !strings.Contains(err.Error(), "8 MiB")) {
+	_, err := client.Health(t.Context())
+	if !errors.Is(err, context.DeadlineExceeded) && (err == nil || !strings.Contains(err.Error(), "8 MiB")) {
 		t.Errorf("Health = %v, want a bounded attempt", err)
 	}
 }

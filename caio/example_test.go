@@ -145,8 +145,13 @@ func ExampleClient_Stream() {
 	}
 
 	// Route returns such a decision.
-	decision := &caio.Decision{ServiceID: "echo-001", BaseURL: service.URL, Endpoints: []caio.Endpoint{{Method: "POST", Path: "/echo"}}}
-	for event, err := range client.Stream(context.Background(), decision, "POST /echo", map[string]string{"text": "hello"}) {
+	decision := &caio.Decision{
+		ServiceID: "echo-001",
+		BaseURL:   service.URL,
+		Endpoints: []caio.Endpoint{{Method: "POST", Path: "/echo"}},
+	}
+	request := map[string]string{"text": "hello"}
+	for event, err := range client.Stream(context.Background(), decision, "POST /echo", request) {
 		if err != nil {
 			log.Fatal(err)
 		}

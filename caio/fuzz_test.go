@@ -39,7 +39,10 @@ func FuzzAnswers(f *testing.F) {
 			w.Header().Set("Content-Type", contentType)
 			w.WriteHeader(status)
 			io.WriteString(w, body)
-		}), caio.Options{MaxAttempts: 1, Token: caio.StaticToken(token), ServiceToken: func(context.Context, string) (string, error) { return token, nil }})
+		}), caio.Options{
+			MaxAttempts: 1, Token: caio.StaticToken(token),
+			ServiceToken: func(context.Context, string) (string, error) { return token, nil },
+		})
 
 		var answered bool
 		var err error

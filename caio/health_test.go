@@ -22,7 +22,12 @@ func TestMetricsCountServicesAndDecisions(t *testing.T) {
 		t.Errorf("Route: %v", err)
 	}
 	metrics, err := client.Metrics(t.Context())
-	if err != nil || !strings.Contains(metrics, "\ncaio_registry_services 1\n") || !strings.Contains(metrics, "\ncaio_registry_decisions_total 1\n") {
-		t.Errorf("Metrics = %s, %v", metrics, err)
+	if err != nil {
+		t.Errorf("Metrics: %v", err)
+	}
+	for _, line := range []string{"caio_registry_services 1", "caio_registry_decisions_total 1"} {
+		if !strings.Contains(metrics, "\n"+line+"\n") {
+			t.Errorf("Metrics = %s, want the line %s", metrics, line)
+		}
 	}
 }

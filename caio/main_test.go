@@ -75,12 +75,12 @@ func newClient(t testing.TB, handler http.Handler, opts *caio.Options) *caio.Cli
 }
 
 // answering returns a handler with one fixed answer.
-func answering(status int, contentType, body string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+func answering(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		w.WriteHeader(status)
 		io.WriteString(w, body)
-	})
+	}
 }
 
 // inMemory is a transport that calls a handler without a network, so tests can simulate time.

@@ -24,18 +24,29 @@ func TestRouteBodies(t *testing.T) {
 	}{
 		"flat": {caio.Request{Capabilities: []string{"chat"}, Context: map[string]any{"language": "go"}},
 			`{"requirements": ["chat"], "context": {"language": "go"}}`},
-		"nested": {caio.Request{Capabilities: []string{"chat"}, Guarantees: map[string]contract.Bound{"accuracy": {Min: &low}}, Constraints: map[string]any{"requires_gpu": false}},
-			`{"request": {"requirements": {"capabilities": ["chat"], "guarantees": {"accuracy": {"min": 0.9}}}, "constraints": {"requires_gpu": false}, "context": {}}}`},
+		"nested": {
+			caio.Request{
+				Capabilities: []string{"chat"},
+				Guarantees:   map[string]contract.Bound{"accuracy": {Min: &low}},
+				Constraints:  map[string]any{"requires_gpu": false},
+			},
+			`{"request": {"requirements": {"capabilities": ["chat"], "guarantees": {"accuracy": {"min": 0.9}}},
+				"constraints": {"requires_gpu": false}, "context": {}}}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got any
 			client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				json.NewDecoder(r.Body).Decode(&got)
-				io.WriteString(w, `{"decision_id": "d", "service_id": "s", "service_name": "S", "guarantees": {}, "proofs": [{"proof_type": "contract_matching", "valid": true}], "trace": {}}`)
+				io.WriteString(w, `{"decision_id": "d", "service_id": "s", "service_name": "S", "guarantees": {},
+					"proofs": [{"proof_type": "contract_matching", "valid": true}], "trace": {}}`)
 			}), nil)
 			decision, err := client.Route(t.Context(), test.request)
-			wantDecision := &caio.Decision{DecisionID: "d", ServiceID: "s", ServiceName: "S", Guarantees: map[string]any{}, Proofs: []caio.Proof{{Type: "contract_matching", Valid: true}}}
+			wantDecision := &caio.Decision{
+				DecisionID: "d", ServiceID: "s", ServiceName: "S", Guarantees: map[string]any{},
+				Proofs: []caio.Proof{{Type: "contract_matching", Valid: true}},
+			}
 			if diff := cmp.Diff(wantDecision, decision); err != nil || diff != "" {
 				t.Errorf("Route: %v (-want +got):\n%s", err, diff)
 			}

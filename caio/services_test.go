@@ -20,9 +20,9 @@ func TestBothFormsOfCapabilities(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client := newClient(t, answering(200, "application/json", `{"services": [{"service_id": "a", "service_name": "A", "version": "1.0.0",
-				"capabilities": `+capabilities+`, "guarantees": {"accuracy": 0.95}, "status": "active", "registered_at": 1}], "count": 1}`), nil)
-			got, err := client.Services(t.Context(), caio.Query{})
+			body := `{"services": [{"service_id": "a", "service_name": "A", "version": "1.0.0", "capabilities": ` +
+				capabilities + `, "guarantees": {"accuracy": 0.95}, "status": "active", "registered_at": 1}], "count": 1}`
+			got, err := newClient(t, answering(200, "application/json", body), nil).Services(t.Context(), caio.Query{})
 			want := []caio.Service{{ID: "a", Name: "A", Version: "1.0.0", Status: "active",
 				Capabilities: []string{"code_generation", "code_review"}, Guarantees: map[string]any{"accuracy": 0.95}}}
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -39,15 +39,20 @@ func TestServicesWithBounds(t *testing.T) {
 	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		asked = r.Method + " " + r.URL.Path + " " + string(body)
-		io.WriteString(w, `{"services": [{"service_id": "a", "status": "active"}, {"service_id": "b", "status": "unhealthy"}], "count": 2}`)
+		io.WriteString(w, `{"services": [{"service_id": "a", "status": "active"},
+			{"service_id": "b", "status": "unhealthy"}], "count": 2}`)
 	}), nil)
 	limit := 500.0
-	got, err := client.Services(t.Context(), caio.Query{Capability: "chat", Status: "active",
-		Guarantees: map[string]contract.Bound{"p95_latency_ms": {Max: &limit}}, Constraints: map[string]any{"requires_gpu": false}})
+	got, err := client.Services(t.Context(), caio.Query{
+		Capability: "chat", Status: "active",
+		Guarantees:  map[string]contract.Bound{"p95_latency_ms": {Max: &limit}},
+		Constraints: map[string]any{"requires_gpu": false},
+	})
 	if err != nil || len(got) != 1 || got[0].ID != "a" {
 		t.Errorf("Services = %+v, %v, want the active one", got, err)
 	}
-	want := `POST /api/v1/integration/discover-services {"capabilities":["chat"],"constraints":{"requires_gpu":false},"guarantees":{"p95_latency_ms":{"max":500}}}`
+	want := `POST /api/v1/integration/discover-services ` +
+		`{"capabilities":["chat"],"constraints":{"requires_gpu":false},"guarantees":{"p95_latency_ms":{"max":500}}}`
 	if asked != want {
 		t.Errorf("asked %s, want %s", asked, want)
 	}
@@ -59,7 +64,8 @@ func TestServicesWithBounds(t *testing.T) {
 		}
 	}
 	for bound, count := range map[float64]int{4999: 0, 5000: 2} {
-		got, err := newClient(t, reg, nil).Services(t.Context(), caio.Query{Guarantees: map[string]contract.Bound{"p95_latency_ms": {Max: &bound}}})
+		query := caio.Query{Guarantees: map[string]contract.Bound{"p95_latency_ms": {Max: &bound}}}
+		got, err := newClient(t, reg, nil).Services(t.Context(), query)
 		if err != nil || len(got) != count {
 			t.Errorf("at most %g ms: %d services, %v, want %d", bound, len(got), err, count)
 		}
