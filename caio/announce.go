@@ -17,6 +17,7 @@ import (
 
 	"github.com/smarthaus/caio-bridge-go/contract"
 	"github.com/smarthaus/caio-bridge-go/internal/access"
+	"github.com/smarthaus/caio-bridge-go/internal/announce"
 )
 
 // After the end of its context, Announce first waits for a registration in flight, because that
@@ -36,8 +37,8 @@ const minLease = 10 * time.Second
 //   - or, without leases, reads the service back, and registers again if CAIO has forgotten it.
 //
 // It waits for a valid token, and for the end of a conflict about the id: tokens rotate, and
-// services are withdrawn. It logs each change of state once, and calls [Options].Announced. See
-// [Client.Announcement] for the states.
+// services are withdrawn. It logs each change of state once, and reports it by
+// [Client.ReportAnnouncements].
 //
 // At its start, Announce replaces the entry of an earlier run: the same id and the same base URL. A
 // base URL on this machine counts only if CAIO is on this machine, too. If CAIO shows no contracts,
@@ -52,7 +53,7 @@ func (c *Client) Announce(ctx context.Context, ct *contract.Contract) error {
 	for {
 		err := a.step(ctx)
 		if errors.Is(err, ErrInvalidContract) && !a.confirmed {
-			a.setState("refused", err)
+			a.setState(announce.Refused, err)
 			return err
 		}
 		if ctx.Err() != nil {
@@ -75,12 +76,12 @@ type announcement struct {
 	pace     *backoff.ExponentialBackOff
 	ttl      time.Duration // lease to ask for
 
-	registered      bool   // true after CAIO's confirmation, until another entry replaces ours
-	confirmed       bool   // true after the first confirmation: later entries are not of an earlier run
-	adopted         bool   // the registration is an entry that looks like ours
-	maybeRegistered bool   // a registration got no answer
-	renews          bool   // CAIO grants leases, so a step renews instead of reading
-	state           string // last reported state
+	registered      bool           // true after CAIO's confirmation, until another entry replaces ours
+	confirmed       bool           // true after the first confirmation: later entries are not of an earlier run
+	adopted         bool           // the registration is an entry that looks like ours
+	maybeRegistered bool           // a registration got no answer
+	renews          bool           // CAIO grants leases, so a step renews instead of reading
+	state           announce.State // last reported state
 }
 
 func newAnnouncement(c *Client, ct *contract.Contract) *announcement {
@@ -249,6 +250,6 @@ func (a *announcement) withdraw(ended context.Context, c *Client) error {
 		return fmt.Errorf("the registration of %s may have remained: %w", a.contract.ID, err)
 	}
 	a.log.Info("withdrew the registration from CAIO")
-	a.setState("withdrawn", nil)
+	a.setState(announce.Withdrawn, nil)
 	return nil
 }

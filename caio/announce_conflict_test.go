@@ -27,7 +27,7 @@ func TestAnnounceWaitsDuringAConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeCAIO(t)
 		s.registry.Register(t.Context(), other)
-		a := announce(t, s, ct)
+		a := startAnnounce(t, s, ct)
 		pass(5 * time.Minute)
 		if got := strings.Count(a.log.String(), "another contract has"); got != 1 {
 			t.Errorf("logged the conflict %d times:\n%s", got, &a.log)
@@ -37,7 +37,7 @@ func TestAnnounceWaitsDuringAConflict(t *testing.T) {
 			t.Errorf("the other's entry after the end: %+v, %v, want it untouched", service, err)
 		}
 
-		a = announce(t, s, ct)
+		a = startAnnounce(t, s, ct)
 		s.registry.Unregister(t.Context(), "mine")
 		pass(time.Minute)
 		if service, err := s.registry.Service(t.Context(), "mine"); err != nil || service.Version != "1.0.0" {
@@ -56,7 +56,7 @@ func TestAnnounceLeavesAReplacementAlone(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newFakeCAIO(t)
-				a := announce(t, s, ct)
+				a := startAnnounce(t, s, ct)
 				s.registry.Unregister(t.Context(), "mine")
 				s.registry.Register(t.Context(), other)
 				pass(wait)
@@ -98,7 +98,7 @@ func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &fakeCAIO{registry: newRegistry(t, &registry.Options{Hosts: []string{"*"}})}
 				s.registry.Register(t.Context(), test.held)
-				a := announceAt(t, s, test.caio, test.announced)
+				a := startAnnounceAt(t, s, test.caio, test.announced)
 				pass(time.Minute)
 				service, err := s.registry.Service(t.Context(), "mine")
 				if err != nil || service.Contract.Equal(test.announced) != test.taken {
@@ -131,7 +131,7 @@ func TestAnnounceWithoutContracts(t *testing.T) {
 				s := newFakeCAIO(t)
 				s.hideContracts = true
 				s.registry.Register(t.Context(), test.held)
-				a := announce(t, s, ct)
+				a := startAnnounce(t, s, ct)
 				pass(5 * time.Minute)
 				if got := strings.Join(a.states, " "); got != test.state {
 					t.Errorf("states %q, want %q", got, test.state)

@@ -18,7 +18,7 @@ func TestAnnounceReturnsInvalidContractAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeCAIO(t)
 		s.status = http.StatusUnprocessableEntity
-		a := announce(t, s, ct)
+		a := startAnnounce(t, s, ct)
 		select {
 		case err := <-a.done:
 			if !errors.Is(err, caio.ErrInvalidContract) || s.calls != 2 {
@@ -37,7 +37,7 @@ func TestAnnounceOutlastsALaterRefusal(t *testing.T) {
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeCAIO(t)
-		a := announce(t, s, ct)
+		a := startAnnounce(t, s, ct)
 		synctest.Wait()
 		s.set(func(s *fakeCAIO) { s.status = http.StatusUnprocessableEntity })
 		time.Sleep(5 * time.Minute)
@@ -142,7 +142,7 @@ func TestAnnounceEndsWithoutCAIO(t *testing.T) {
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeCAIO(t)
-		a := announce(t, s, ct)
+		a := startAnnounce(t, s, ct)
 		s.set(func(s *fakeCAIO) { s.down = true })
 		start := time.Now()
 		a.stop()
@@ -157,6 +157,6 @@ func TestAnnounceEndsWithoutCAIO(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // CAIO was never reached, so no registration can have remained
 		s := newFakeCAIO(t)
 		s.down = true
-		announce(t, s, ct).end(t)
+		startAnnounce(t, s, ct).end(t)
 	})
 }

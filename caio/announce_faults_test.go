@@ -32,7 +32,7 @@ func TestAnnounceOutlastsFailures(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newFakeCAIO(t)
 				s.set(fail)
-				a := announce(t, s, ct)
+				a := startAnnounce(t, s, ct)
 				pass(5 * time.Minute)
 				if calls := s.count(); calls < 8 || calls > 60 {
 					t.Errorf("%d attempts in five minutes", calls)
@@ -65,7 +65,7 @@ func TestAnnounceOutlastsFlapping(t *testing.T) {
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeCAIO(t)
-		a := announce(t, s, ct)
+		a := startAnnounce(t, s, ct)
 		for i := range 60 {
 			s.set(func(s *fakeCAIO) {
 				s.down, s.status = i%3 == 0, map[bool]int{true: http.StatusInternalServerError}[i%3 == 1]
@@ -182,7 +182,7 @@ func TestAnnounceWithStaleAnswers(t *testing.T) {
 					past.Register(t.Context(), test.shown)
 				}
 				s.past = past
-				a := announce(t, s, ct)
+				a := startAnnounce(t, s, ct)
 				for range 20 {
 					pass(30 * time.Second)
 					if service, err := s.registry.Service(t.Context(), "mine"); err != nil || !service.Contract.Equal(ct) {
@@ -227,7 +227,7 @@ func TestAnnouncersDoNotStampede(t *testing.T) {
 				s := &fakeCAIO{quick: new(oneServiceCAIO)}
 				var all []*announcer
 				for range replicas {
-					all = append(all, announce(t, s, ct))
+					all = append(all, startAnnounce(t, s, ct))
 				}
 				lose(t, s)
 				most := 0

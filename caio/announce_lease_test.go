@@ -209,7 +209,7 @@ func TestAnnounceLeases(t *testing.T) {
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeCAIO(t)
-		a := announce(t, s, ct)
+		a := startAnnounce(t, s, ct)
 		for range 60 {
 			pass(time.Minute)
 			if !s.has(t, "mine") {

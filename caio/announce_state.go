@@ -5,10 +5,17 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/smarthaus/caio-bridge-go/internal/announce"
 )
 
-// Announcement returns the state of a service's announcement by this client, as of the last call to
-// CAIO:
+// A reportFunc receives a change of an announcement's state, with the reason if there is one.
+type reportFunc = func(serviceID string, state announce.State, reason error)
+
+// ReportAnnouncements calls report at each change of the state of an announcement by this client. It
+// implements the AnnouncementReporter of package bridge. The states are:
 //
 //	registered     CAIO has the service
 //	conflict       another contract has the id
@@ -17,11 +24,40 @@ import (
 //	unavailable    CAIO does not answer
 //	withdrawn      the announcement has ended
 //
-// It returns "" for a service that was never announced.
+// [Client.Announce] calls report synchronously, so keep it fast. After several calls of
+// ReportAnnouncements, Announce calls every function.
+func (c *Client) ReportAnnouncements(report func(serviceID string, state announce.State, reason error)) {
+	c.states.mu.Lock()
+	defer c.states.mu.Unlock()
+	c.states.reports = append(c.states.reports, report)
+}
+
+// Announcement returns the last reported state of a service's announcement, or "" for none.
 func (c *Client) Announcement(serviceID string) string {
-	state, _ := c.states.Load(serviceID)
-	word, _ := state.(string)
-	return word
+	c.states.mu.Lock()
+	defer c.states.mu.Unlock()
+	return string(c.states.byID[serviceID])
+}
+
+// states holds the states of a client's announcements. It is safe for concurrent use.
+type states struct {
+	mu      sync.Mutex
+	byID    map[string]announce.State
+	reports []reportFunc
+}
+
+// set stores a state and reports it.
+func (s *states) set(serviceID string, state announce.State, reason error) {
+	s.mu.Lock()
+	if s.byID == nil {
+		s.byID = make(map[string]announce.State)
+	}
+	s.byID[serviceID] = state
+	reports := slices.Clone(s.reports)
+	s.mu.Unlock()
+	for _, report := range reports {
+		report(serviceID, state, reason)
+	}
 }
 
 // report sets the state after a step with err, and logs a change.
@@ -37,30 +73,29 @@ func (a *announcement) report(err error) {
 }
 
 // classifyStep returns the state after a step with err, and its log line.
-func classifyStep(err error) (state string, level slog.Level, message string) {
+func classifyStep(err error) (state announce.State, level slog.Level, message string) {
 	var refusal *Error
 	switch {
 	case err == nil:
-		return "registered", slog.LevelInfo, "registered with CAIO"
+		return announce.Registered, slog.LevelInfo, "registered with CAIO"
 	case errors.Is(err, ErrUnauthorized):
-		return "unauthorized", slog.LevelError, "CAIO refuses the token; retrying until it accepts one"
+		return announce.Unauthorized, slog.LevelError, "CAIO refuses the token; retrying until it accepts one"
 	case errors.Is(err, errNoToken):
-		return "unauthorized", slog.LevelError, "there is no token for CAIO; retrying until there is one"
+		return announce.Unauthorized, slog.LevelError, "there is no token for CAIO; retrying until there is one"
 	case errors.Is(err, ErrAlreadyRegistered):
-		return "conflict", slog.LevelError, "another contract has the service's id; retrying until it is unregistered"
+		return announce.Conflict, slog.LevelError, "another contract has the service's id; retrying until it is unregistered"
 	case errors.As(err, &refusal) && refusal.Status < http.StatusInternalServerError && !refusal.temporary():
-		return "refused", slog.LevelError, "CAIO refuses the registration; retrying. Check base URL and dialect"
+		return announce.Refused, slog.LevelError, "CAIO refuses the registration; retrying. Check base URL and dialect"
 	}
-	return "unavailable", slog.LevelWarn, "CAIO is not available; retrying"
+	return announce.Unavailable, slog.LevelWarn, "CAIO is not available; retrying"
 }
 
-// setState records the state and calls Options.Announced. It returns false for an unchanged state.
-func (a *announcement) setState(state string, err error) bool {
+// setState reports a new state. It returns false for an unchanged state.
+func (a *announcement) setState(state announce.State, reason error) bool {
 	if state == a.state {
 		return false
 	}
 	a.state = state
-	a.client.states.Store(a.contract.ID, state)
-	a.client.announced(a.contract.ID, state, err)
+	a.client.states.set(a.contract.ID, state, reason)
 	return true
 }

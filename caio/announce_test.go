@@ -19,6 +19,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/announce"
 )
 
 // A fakeCAIO is a transport to a registry with failures that tests switch on and off.
@@ -119,7 +120,7 @@ func (s *fakeCAIO) withoutContract(w http.ResponseWriter, r *http.Request) {
 
 // An announcer is a running Announce.
 type announcer struct {
-	fakeCAIO *fakeCAIO
+	server   *fakeCAIO
 	client   *caio.Client
 	log      bytes.Buffer // read it, and states, only while the bubble is idle
 	states   []string
@@ -127,21 +128,23 @@ type announcer struct {
 	done     chan error
 }
 
-func announce(t *testing.T, s *fakeCAIO, ct *contract.Contract) *announcer {
+func startAnnounce(t *testing.T, s *fakeCAIO, ct *contract.Contract) *announcer {
 	t.Helper()
-	return announceAt(t, s, "http://localhost:8080", ct)
+	return startAnnounceAt(t, s, "http://localhost:8080", ct)
 }
 
-func announceAt(t *testing.T, s *fakeCAIO, url string, ct *contract.Contract) *announcer {
+func startAnnounceAt(t *testing.T, s *fakeCAIO, url string, ct *contract.Contract) *announcer {
 	t.Helper()
-	a := &announcer{fakeCAIO: s, done: make(chan error, 1)}
+	a := &announcer{server: s, done: make(chan error, 1)}
 	client, err := caio.NewClient(url, &caio.Options{
 		HTTPClient: &http.Client{Transport: s}, Logger: slog.New(slog.NewTextHandler(&a.log, nil)),
-		Announced: func(_, state string, _ error) { a.states = append(a.states, state) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	client.ReportAnnouncements(func(_ string, state announce.State, _ error) {
+		a.states = append(a.states, string(state))
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	a.stop, a.client = cancel, client
 	go func() { a.done <- client.Announce(ctx, ct) }()
@@ -168,7 +171,7 @@ func TestAnnounceRegistersAndWithdraws(t *testing.T) {
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeCAIO(t)
-		a := announce(t, s, ct)
+		a := startAnnounce(t, s, ct)
 		if !s.has(t, "mine") {
 			t.Error("not registered at once")
 		}
@@ -191,7 +194,7 @@ func TestAnnounceNoticesAForgetfulRegistry(t *testing.T) {
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeCAIO(t)
-		a := announce(t, s, ct)
+		a := startAnnounce(t, s, ct)
 		for range 3 {
 			s.set(func(s *fakeCAIO) { s.registry = newRegistry(t, nil) }) // CAIO restarted
 			pass(40 * time.Second)

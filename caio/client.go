@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/internal/access"
@@ -42,8 +41,7 @@ type Client struct {
 	log          *slog.Logger
 	timeout      time.Duration
 	heartbeat    time.Duration
-	announced    func(serviceID, state string, err error)
-	states       *sync.Map // state of an announcement by service id
+	states       *states
 	maxAttempts  int
 }
 
@@ -68,7 +66,7 @@ func NewClient(baseURL string, opts *Options) (*Client, error) {
 	return &Client{
 		base: base, http: &sender, paths: paths, log: o.Logger,
 		token: o.Token, serviceToken: o.ServiceToken, tokenInClear: o.TokenInClear,
-		timeout: o.Timeout, heartbeat: o.Heartbeat, announced: o.Announced, states: new(sync.Map), maxAttempts: o.MaxAttempts,
+		timeout: o.Timeout, heartbeat: o.Heartbeat, states: new(states), maxAttempts: o.MaxAttempts,
 	}, nil
 }
 

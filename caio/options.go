@@ -52,11 +52,6 @@ type Options struct {
 	// Default: 3; 1 to 10.
 	MaxAttempts int
 
-	// Announced is called once for each change of an announcement's state, in the words of
-	// [Client.Announcement], with the error if there is one. [Client.Announce] calls it
-	// synchronously, so keep it fast. Default: not called.
-	Announced func(serviceID, state string, err error)
-
 	// Heartbeat is the interval of [Client.Announce]'s checks, give or take a fifth. Default: 30 s;
 	// 1 s to 1 h.
 	Heartbeat time.Duration
@@ -79,9 +74,6 @@ func (o *Options) setDefaults() error {
 		tokenErr = errors.New("both Token and TokenFile are given: give one")
 	case o.TokenFile != "":
 		o.Token = fileToken(o.TokenFile)
-	}
-	if o.Announced == nil {
-		o.Announced = func(string, string, error) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
