@@ -120,12 +120,12 @@ func (s *fakeCAIO) withoutContract(w http.ResponseWriter, r *http.Request) {
 
 // An announcer is a running Announce.
 type announcer struct {
-	server   *fakeCAIO
-	client   *caio.Client
-	log      bytes.Buffer // read it, and states, only while the bubble is idle
-	states   []string
-	stop     context.CancelFunc
-	done     chan error
+	server *fakeCAIO
+	client *caio.Client
+	log    bytes.Buffer // read it, and states, only while the bubble is idle
+	states []string
+	stop   context.CancelFunc
+	done   chan error
 }
 
 func startAnnounce(t *testing.T, s *fakeCAIO, ct *contract.Contract) *announcer {
