@@ -13,8 +13,8 @@ const (
 	// DefaultMaxValues is how many JSON values of one text reach the engine.
 	DefaultMaxValues = 10_000
 
-	// maxPrice bounds the engine's work on one value, in the unit of a [pricer].
-	maxPrice = 14 << 20
+	// MaxPrice bounds the engine's work on one value: bytes that it allocates at most.
+	MaxPrice = 14 << 20
 
 	// maxMatching bounds the work of regular expressions: instructions times bytes of text. Go's
 	// regexp needs at most 10 ns for each.
@@ -218,9 +218,9 @@ func sizeOf(pattern string) int {
 // A bill adds up the price of one check, and stops at the limit.
 type bill struct{ left int }
 
-// affordable reports if the engine may check the value.
-func (p *pricer) affordable(value any) bool {
-	b := bill{left: maxPrice}
+// affordable reports if the engine may check the value for at most that price.
+func (p *pricer) affordable(value any, most int) bool {
+	b := bill{left: most}
 	return b.add(p.root, value, place{})
 }
 

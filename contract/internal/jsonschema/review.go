@@ -111,7 +111,7 @@ func (r *reviewer) examples(n *tree.Node) {
 		if example.Levels() > schema.MaxDepth() {
 			continue
 		}
-		if found, err := schema.Check(example.Any()); err == nil && len(found) > 0 {
+		if found, err := schema.Check(example.Any(), MaxPrice); err == nil && len(found) > 0 {
 			at := example
 			if inner := example.Find(found[0].Path...); inner != nil {
 				at = inner

@@ -141,14 +141,14 @@ type Violation struct {
 var errTooCostly = errors.New("checking the value takes too much work")
 
 // Check returns the violations of value, sorted by place, at most 100. It returns an error if the
-// engine fails, and errTooCostly if its work would be too much. The value must be as
-// [tree.Node.Any] returns it and no deeper than MaxDepth.
-func (s *Schema) Check(value any) ([]Violation, error) {
+// engine fails, and errTooCostly if its work would take more than most, see [MaxPrice]. The value
+// must be as [tree.Node.Any] returns it and no deeper than MaxDepth.
+func (s *Schema) Check(value any, most int) ([]Violation, error) {
 	p, err := s.compiled()
 	if err != nil {
 		return nil, err
 	}
-	if !p.pricer.affordable(value) {
+	if !p.pricer.affordable(value, most) {
 		return nil, errTooCostly
 	}
 	failed, err := p.engine.check(value, maxViolations)

@@ -82,7 +82,7 @@ func (s *Schema) decide(data []byte, exact bool) (Outcome, error) {
 	if syntax != nil {
 		return Outcome{Syntax: syntax}, nil
 	}
-	found, err := s.Check(value)
+	found, err := s.Check(value, MaxPrice)
 	if err != nil {
 		return Outcome{Unchecked: "it could not be checked"}, err
 	}
