@@ -26,7 +26,7 @@ func TestAnnounceWaitsDuringAConflict(t *testing.T) {
 	ct, other := newContract(t, "mine", "1.0.0"), elsewhere(t, newContract(t, "mine", "2.0.0"))
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeCAIO(t)
-		s.registry.Register(t.Context(), other)
+		s.registry.Register(t.Context(), other, nil)
 		a := startAnnounce(t, s, ct)
 		pass(5 * time.Minute)
 		if got := strings.Count(a.log.String(), "another contract has"); got != 1 {
@@ -58,7 +58,7 @@ func TestAnnounceLeavesAReplacementAlone(t *testing.T) {
 				s := newFakeCAIO(t)
 				a := startAnnounce(t, s, ct)
 				s.registry.Unregister(t.Context(), "mine")
-				s.registry.Register(t.Context(), other)
+				s.registry.Register(t.Context(), other, nil)
 				pass(wait)
 				a.end(t)
 				if !s.has(t, "mine") {
@@ -97,7 +97,7 @@ func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := &fakeCAIO{registry: newRegistry(t, &registry.Options{Hosts: []string{"*"}})}
-				s.registry.Register(t.Context(), test.held)
+				s.registry.Register(t.Context(), test.held, nil)
 				a := startAnnounceAt(t, s, test.caio, test.announced)
 				pass(time.Minute)
 				service, err := s.registry.Service(t.Context(), "mine")
@@ -130,7 +130,7 @@ func TestAnnounceWithoutContracts(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newFakeCAIO(t)
 				s.hideContracts = true
-				s.registry.Register(t.Context(), test.held)
+				s.registry.Register(t.Context(), test.held, nil)
 				a := startAnnounce(t, s, ct)
 				pass(5 * time.Minute)
 				if got := strings.Join(a.states, " "); got != test.state {

@@ -178,8 +178,8 @@ func TestAnnounceWithStaleAnswers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, past := newFakeCAIO(t), newRegistry(t, nil)
 				if test.shown != nil {
-					s.registry.Register(t.Context(), test.shown)
-					past.Register(t.Context(), test.shown)
+					s.registry.Register(t.Context(), test.shown, nil)
+					past.Register(t.Context(), test.shown, nil)
 				}
 				s.past = past
 				a := startAnnounce(t, s, ct)

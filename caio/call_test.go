@@ -269,7 +269,7 @@ func TestCallFindsTheAddressInTheContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reg.Register(t.Context(), ct); err != nil {
+	if _, err := reg.Register(t.Context(), ct, nil); err != nil {
 		t.Fatal(err)
 	}
 	client := newClient(t, reg, nil)

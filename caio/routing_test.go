@@ -64,7 +64,7 @@ func TestRouteBodies(t *testing.T) {
 func TestRouteExplainsTheNearestMiss(t *testing.T) {
 	t.Parallel()
 	reg := newRegistry(t, nil)
-	if _, err := reg.Register(t.Context(), newContract(t, "slow", "1.0.0")); err != nil {
+	if _, err := reg.Register(t.Context(), newContract(t, "slow", "1.0.0"), nil); err != nil {
 		t.Fatal(err)
 	}
 	limit := 200.0

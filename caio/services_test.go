@@ -59,7 +59,7 @@ func TestServicesWithBounds(t *testing.T) {
 
 	reg := newRegistry(t, nil)
 	for _, id := range []string{"one", "two"} {
-		if _, err := reg.Register(t.Context(), newContract(t, id, "1.0.0")); err != nil {
+		if _, err := reg.Register(t.Context(), newContract(t, id, "1.0.0"), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

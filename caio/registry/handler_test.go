@@ -90,7 +90,7 @@ func TestContractIsKeptAsItCame(t *testing.T) {
 func TestListForms(t *testing.T) {
 	t.Parallel()
 	reg := newRegistry(t, nil)
-	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 		t.Fatal(err)
 	}
 	all := map[string]any{"count": 1.0, "services": []any{map[string]any{
@@ -132,7 +132,7 @@ func TestListForms(t *testing.T) {
 func TestOrchestrateForms(t *testing.T) {
 	t.Parallel()
 	reg := newRegistry(t, nil)
-	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 		t.Fatal(err)
 	}
 	for body, matches := range map[string]bool{
@@ -251,7 +251,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			reg := newRegistry(t, nil)
-			if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+			if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 				t.Fatal(err)
 			}
 			status, body := test.exchange.send(t, reg)
@@ -283,7 +283,7 @@ func TestInvalidContractDetails(t *testing.T) {
 func TestRegistryIsBounded(t *testing.T) {
 	t.Parallel()
 	reg := newRegistry(t, &registry.Options{MaxServices: 1, MaxTraces: 2})
-	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 		t.Fatal(err)
 	}
 	more := strings.Replace(codexContract, "codex-bridge-001", "codex-bridge-002", 1)

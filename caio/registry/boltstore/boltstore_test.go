@@ -54,7 +54,7 @@ func work(path, round string) error {
 		if err != nil {
 			return err
 		}
-		if _, err = reg.Lease(ctx, ct, time.Hour); err != nil {
+		if _, err = reg.Register(ctx, ct, &caio.RegisterOptions{TTL: time.Hour}); err != nil {
 			return err
 		}
 		fmt.Println("registered", id)
