@@ -14,8 +14,8 @@ import (
 // A reportFunc receives a change of an announcement's state, with the reason if there is one.
 type reportFunc = func(serviceID string, state announce.State, reason error)
 
-// ReportAnnouncements calls report at each change of the state of an announcement by this client. It
-// implements the AnnouncementReporter of package bridge. The states are:
+// ReportAnnouncements calls report at each change of the state of an announcement by this client.
+// It implements the AnnouncementReporter of package bridge. The states are:
 //
 //	registered     CAIO has the service
 //	conflict       another contract has the id

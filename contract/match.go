@@ -44,7 +44,8 @@ type Match struct {
 
 // A Clause is the answer to one requirement. Its JSON form is that of CAIO's proofs.
 type Clause struct {
-	// Requirement names the requirement, for example "capabilities: code_review" or "guarantees.p95_latency_ms".
+	// Requirement names the requirement, for example "capabilities: code_review" or
+	// "guarantees.p95_latency_ms".
 	Requirement string `json:"requirement"`
 	Met         bool   `json:"met"`
 	// Detail compares, for example "promises p95_latency_ms <= 5000, <= 200 was required".
