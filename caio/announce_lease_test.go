@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,28 +140,29 @@ func TestAnnounceWithoutLeases(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				reg := newRegistry(t, nil)
-				var posts int
+				var posts atomic.Int64
+				var reg atomic.Pointer[registry.Registry]
+				reg.Store(newRegistry(t, nil))
 				server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.Method == http.MethodPost {
-						posts++
+						posts.Add(1)
 					}
-					caioOf(reg).ServeHTTP(w, r)
+					caioOf(reg.Load()).ServeHTTP(w, r)
 				})
 				client := newInMemoryClient(t, server, caio.Options{Paths: "services"})
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error, 1)
 				go func() { done <- client.Announce(ctx, ct) }()
 				for range 2 {
-					posts = 0
 					pass(10 * time.Minute)
-					if _, err := reg.Service(t.Context(), "mine"); err != nil {
+					if _, err := reg.Load().Service(t.Context(), "mine"); err != nil {
 						t.Errorf("Service: %v, want it registered", err)
 					}
-					if posts < 1 || posts > 2 {
-						t.Errorf("%d registrations in ten minutes, want one, or two after a refusal", posts)
+					if n := posts.Load(); n < 1 || n > 2 {
+						t.Errorf("%d registrations in ten minutes, want one, or two after a refusal", n)
 					}
-					reg = newRegistry(t, nil) // CAIO restarted
+					posts.Store(0)
+					reg.Store(newRegistry(t, nil)) // CAIO restarted
 				}
 				cancel()
 				if err := <-done; err != nil {
