@@ -50,6 +50,7 @@ const minLease = 10 * time.Second
 // Announce retries.
 func (c *Client) Announce(ctx context.Context, ct *contract.Contract) error {
 	a := newAnnouncement(c, ct)
+	a.setState(announce.Registering, nil)
 	for {
 		err := a.step(ctx)
 		if errors.Is(err, ErrInvalidContract) && !a.confirmed {

@@ -122,8 +122,8 @@ func TestAnnounceWithoutContracts(t *testing.T) {
 		held  *contract.Contract
 		state string
 	}{
-		"looks the same":  {elsewhere(t, ct), "registered"},
-		"another version": {newContract(t, "mine", "1.0.1"), "conflict"},
+		"looks the same":  {elsewhere(t, ct), "registering registered"},
+		"another version": {newContract(t, "mine", "1.0.1"), "registering conflict"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -42,13 +42,13 @@ func TestAnnounceOutlastsALaterRefusal(t *testing.T) {
 		s.set(func(s *fakeCAIO) { s.status = http.StatusUnprocessableEntity })
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if got := a.client.Announcement("mine"); got != "refused" {
+		if got := a.state(); got != "refused" {
 			t.Errorf("the announcement is %q", got)
 		}
 		s.set(func(s *fakeCAIO) { s.status = 0 })
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if got := a.client.Announcement("mine"); got != "registered" {
+		if got := a.state(); got != "registered" {
 			t.Errorf("the announcement is %q in the end", got)
 		}
 		a.stop()

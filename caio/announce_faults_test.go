@@ -80,12 +80,12 @@ func TestAnnounceOutlastsFlapping(t *testing.T) {
 		}
 		s.set(func(s *fakeCAIO) { s.down, s.status = false, 0 })
 		pass(time.Minute)
-		if !s.has(t, "mine") || a.client.Announcement("mine") != "registered" {
-			t.Errorf("a minute after the last change the state is %q", a.client.Announcement("mine"))
+		if !s.has(t, "mine") || a.state() != "registered" {
+			t.Errorf("a minute after the last change the state is %q", a.state())
 		}
 		a.end(t)
-		if s.has(t, "mine") || a.client.Announcement("mine") != "withdrawn" {
-			t.Errorf("at the end the state is %q", a.client.Announcement("mine"))
+		if s.has(t, "mine") || a.state() != "withdrawn" {
+			t.Errorf("at the end the state is %q", a.state())
 		}
 	})
 }
@@ -114,16 +114,17 @@ func TestAnnounceWithASlowRegistry(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				state := lastState(client)
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error, 1)
 				go func() { done <- client.Announce(ctx, ct) }()
 				pass(10 * time.Minute)
-				if got := client.Announcement("mine"); got != test.state {
+				if got := state(); got != test.state {
 					t.Errorf("after ten minutes the state is %q, want %q", got, test.state)
 				}
 				delay.Store(0)
 				pass(time.Minute)
-				if got := client.Announcement("mine"); got != "registered" {
+				if got := state(); got != "registered" {
 					t.Errorf("a minute after CAIO became fast the state is %q", got)
 				}
 				cancel()
@@ -196,7 +197,7 @@ func TestAnnounceWithStaleAnswers(t *testing.T) {
 				if s.has(t, "mine") != test.remains {
 					t.Errorf("there at the end: %t", !test.remains)
 				}
-				if states := strings.Join(a.states, " "); !strings.HasPrefix(states+" withdrawn", "registered withdrawn") {
+				if states := strings.Join(a.states, " "); !strings.HasPrefix(states+" withdrawn", "registering registered withdrawn") {
 					t.Errorf("states %q", states)
 				}
 			})

@@ -81,13 +81,14 @@ func TestAnnounceOnTheOpenPath(t *testing.T) {
 		opts := &registry.Options{Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true}
 		s := &fakeCAIO{registry: newRegistry(t, opts)}
 		client := newOpenClient(t, s)
+		state := lastState(client)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- client.Announce(ctx, ct) }()
 		for range 2 {
 			pass(10 * time.Minute)
-			if state := client.Announcement("mine"); state != "registered" || !s.has(t, "mine") {
-				t.Errorf("state %q, registered %v", state, s.has(t, "mine"))
+			if state() != "registered" || !s.has(t, "mine") {
+				t.Errorf("state %q, registered %v", state(), s.has(t, "mine"))
 			}
 			s.set(func(s *fakeCAIO) { s.registry = newRegistry(t, opts) })
 		}
@@ -235,7 +236,7 @@ func TestAnnounceLeases(t *testing.T) {
 			t.Error("not registered again after the outage")
 		}
 		a.end(t)
-		if got, want := strings.Join(a.states, " "), "registered unavailable registered withdrawn"; got != want {
+		if got, want := strings.Join(a.states, " "), "registering registered unavailable registered withdrawn"; got != want {
 			t.Errorf("states %q, want %q", got, want)
 		}
 	})

@@ -11,12 +11,11 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/announce"
 )
 
-// A reportFunc receives a change of an announcement's state, with the reason if there is one.
-type reportFunc = func(serviceID string, state announce.State, reason error)
-
-// ReportAnnouncements calls report at each change of the state of an announcement by this client.
-// It implements the AnnouncementReporter of package bridge. The states are:
+// ReportAnnouncements calls report at each change of the state of an announcement by this client,
+// with the reason if there is one. It implements the AnnouncementReporter of package bridge. The
+// states are:
 //
+//	registering    CAIO has not answered yet
 //	registered     CAIO has the service
 //	conflict       another contract has the id
 //	unauthorized   CAIO refuses the token, or there is none
@@ -27,37 +26,15 @@ type reportFunc = func(serviceID string, state announce.State, reason error)
 // [Client.Announce] calls report synchronously, so keep it fast. After several calls of
 // ReportAnnouncements, Announce calls every function.
 func (c *Client) ReportAnnouncements(report func(serviceID string, state announce.State, reason error)) {
-	c.states.mu.Lock()
-	defer c.states.mu.Unlock()
-	c.states.reports = append(c.states.reports, report)
+	c.reports.mu.Lock()
+	defer c.reports.mu.Unlock()
+	c.reports.list = append(c.reports.list, report)
 }
 
-// Announcement returns the last reported state of a service's announcement, or "" for none.
-func (c *Client) Announcement(serviceID string) string {
-	c.states.mu.Lock()
-	defer c.states.mu.Unlock()
-	return string(c.states.byID[serviceID])
-}
-
-// states holds the states of a client's announcements. It is safe for concurrent use.
-type states struct {
-	mu      sync.Mutex
-	byID    map[string]announce.State
-	reports []reportFunc
-}
-
-// set stores a state and reports it.
-func (s *states) set(serviceID string, state announce.State, reason error) {
-	s.mu.Lock()
-	if s.byID == nil {
-		s.byID = make(map[string]announce.State)
-	}
-	s.byID[serviceID] = state
-	reports := slices.Clone(s.reports)
-	s.mu.Unlock()
-	for _, report := range reports {
-		report(serviceID, state, reason)
-	}
+// reports holds the functions of ReportAnnouncements. It is safe for concurrent use.
+type reports struct {
+	mu   sync.Mutex
+	list []func(serviceID string, state announce.State, reason error)
 }
 
 // report sets the state after a step with err, and logs a change.
@@ -96,6 +73,11 @@ func (a *announcement) setState(state announce.State, reason error) bool {
 		return false
 	}
 	a.state = state
-	a.client.states.set(a.contract.ID, state, reason)
+	a.client.reports.mu.Lock()
+	list := slices.Clone(a.client.reports.list)
+	a.client.reports.mu.Unlock()
+	for _, report := range list {
+		report(a.contract.ID, state, reason)
+	}
 	return true
 }

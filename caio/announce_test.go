@@ -12,6 +12,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,6 +151,16 @@ func startAnnounceAt(t *testing.T, s *fakeCAIO, url string, ct *contract.Contrac
 	go func() { a.done <- client.Announce(ctx, ct) }()
 	synctest.Wait()
 	return a
+}
+
+// state returns the last reported state.
+func (a *announcer) state() string { return a.states[len(a.states)-1] }
+
+// lastState returns a function that returns the last reported state of the client's announcements.
+func lastState(client *caio.Client) func() string {
+	var last atomic.Value
+	client.ReportAnnouncements(func(_ string, state announce.State, _ error) { last.Store(string(state)) })
+	return func() string { return last.Load().(string) }
 }
 
 // pass advances the simulated time.

@@ -41,7 +41,7 @@ type Client struct {
 	log          *slog.Logger
 	timeout      time.Duration
 	heartbeat    time.Duration
-	states       *states
+	reports      *reports
 	maxAttempts  int
 }
 
@@ -66,7 +66,7 @@ func NewClient(baseURL string, opts *Options) (*Client, error) {
 	return &Client{
 		base: base, http: &sender, paths: paths, log: o.Logger,
 		token: o.Token, serviceToken: o.ServiceToken, tokenInClear: o.TokenInClear,
-		timeout: o.Timeout, heartbeat: o.Heartbeat, states: new(states), maxAttempts: o.MaxAttempts,
+		timeout: o.Timeout, heartbeat: o.Heartbeat, reports: new(reports), maxAttempts: o.MaxAttempts,
 	}, nil
 }
 
