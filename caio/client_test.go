@@ -43,7 +43,7 @@ func TestClientAgainstRegistry(t *testing.T) {
 				t.Errorf("registering another contract under the id: %v, want ErrAlreadyRegistered", err)
 			}
 
-			services, err := client.Services(ctx, caio.Query{Capability: "code_generation", Status: "active"})
+			services, err := client.Services(ctx, caio.Filter{Capability: "code_generation", Status: "active"})
 			want := []caio.Service{{
 				ID: "codex-bridge-001", Name: "Service codex-bridge-001", Version: "1.0.0", Status: "active",
 				Capabilities: []string{"code_generation", "code_review"},
@@ -54,7 +54,7 @@ func TestClientAgainstRegistry(t *testing.T) {
 			if diff := cmp.Diff(want, services); err != nil || diff != "" {
 				t.Errorf("Services: %v (-want +got):\n%s", err, diff)
 			}
-			for _, q := range []caio.Query{{Capability: "nothing"}, {Status: "inactive"}} {
+			for _, q := range []caio.Filter{{Capability: "nothing"}, {Status: "inactive"}} {
 				if services, err := client.Services(ctx, q); err != nil || len(services) != 0 {
 					t.Errorf("Services(%+v) = %v, %v, want none", q, services, err)
 				}
@@ -202,7 +202,7 @@ func TestRedirects(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "from POST to GET") {
 		t.Errorf("redirect that changes the method: %v", err)
 	}
-	_, err = client.Services(t.Context(), caio.Query{})
+	_, err = client.Services(t.Context(), caio.Filter{})
 	if err == nil || !strings.Contains(err.Error(), "more than 3 times") {
 		t.Errorf("endless redirects: %v", err)
 	}

@@ -41,7 +41,7 @@ func TestUnusableAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			services, err := newClient(t, test.handler, &caio.Options{MaxAttempts: 1}).Services(t.Context(), caio.Query{})
+			services, err := newClient(t, test.handler, &caio.Options{MaxAttempts: 1}).Services(t.Context(), caio.Filter{})
 			if err == nil || !strings.Contains(err.Error(), test.want) || services != nil {
 				t.Errorf("Services = %v, %v, want an error about %q", services, err, test.want)
 			}

@@ -52,7 +52,7 @@ func FuzzAnswers(f *testing.F) {
 			registration, e := client.Register(ctx, ct, nil)
 			answered, err = e == nil && registration.ServiceID == "a", e
 		case 1:
-			services, e := client.Services(ctx, caio.Query{})
+			services, e := client.Services(ctx, caio.Filter{})
 			answered, err = services != nil, e
 		case 2:
 			service, e := client.Service(ctx, "a")

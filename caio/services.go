@@ -48,8 +48,8 @@ func (s *Service) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// A Query filters a list of services. The zero value selects all.
-type Query struct {
+// A Filter selects services for a list. The zero value selects all.
+type Filter struct {
 	Capability string // required type; "" for any
 	Status     string // required status, for example "active"; "" for any
 
@@ -57,31 +57,31 @@ type Query struct {
 	Constraints map[string]any            // required constraints, as in [Request]
 }
 
-// Services lists the services that match q, in CAIO's order. No match is no error.
-func (c *Client) Services(ctx context.Context, q Query) ([]Service, error) {
-	if len(q.Guarantees)+len(q.Constraints) > 0 {
-		return c.discover(ctx, q)
+// Services lists the services that match f, in CAIO's order. No match is no error.
+func (c *Client) Services(ctx context.Context, f Filter) ([]Service, error) {
+	if len(f.Guarantees)+len(f.Constraints) > 0 {
+		return c.discover(ctx, f)
 	}
 	query := url.Values{}
-	if q.Capability != "" {
-		query.Set("capability", q.Capability)
+	if f.Capability != "" {
+		query.Set("capability", f.Capability)
 	}
-	if q.Status != "" {
-		query.Set("status", q.Status)
+	if f.Status != "" {
+		query.Set("status", f.Status)
 	}
 	return c.list(ctx, call{op: opServices, method: http.MethodGet, path: "/api/v1/services", query: query})
 }
 
 // discover lists services by CAIO's path for bounds. That has no filter for the status.
-func (c *Client) discover(ctx context.Context, q Query) ([]Service, error) {
-	step := Step{Capabilities: []string{}, Guarantees: q.Guarantees, Constraints: q.Constraints}
-	if q.Capability != "" {
-		step.Capabilities = []string{q.Capability}
+func (c *Client) discover(ctx context.Context, f Filter) ([]Service, error) {
+	step := Step{Capabilities: []string{}, Guarantees: f.Guarantees, Constraints: f.Constraints}
+	if f.Capability != "" {
+		step.Capabilities = []string{f.Capability}
 	}
 	path := "/api/v1/integration/discover-services"
 	services, err := c.list(ctx, call{op: opServices, method: http.MethodPost, path: path, body: step.body()})
-	if q.Status != "" {
-		services = slices.DeleteFunc(services, func(s Service) bool { return s.Status != q.Status })
+	if f.Status != "" {
+		services = slices.DeleteFunc(services, func(s Service) bool { return s.Status != f.Status })
 	}
 	return services, err
 }
@@ -117,7 +117,7 @@ func (c *Client) Service(ctx context.Context, serviceID string) (*Service, error
 			first = err
 		}
 	}
-	services, err := c.Services(ctx, Query{})
+	services, err := c.Services(ctx, Filter{})
 	if err != nil && !isNoSuchRoute(err) {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func TestBothFormsOfCapabilities(t *testing.T) {
 			t.Parallel()
 			body := `{"services": [{"service_id": "a", "service_name": "A", "version": "1.0.0", "capabilities": ` +
 				capabilities + `, "guarantees": {"accuracy": 0.95}, "status": "active", "registered_at": 1}], "count": 1}`
-			got, err := newClient(t, answering(200, "application/json", body), nil).Services(t.Context(), caio.Query{})
+			got, err := newClient(t, answering(200, "application/json", body), nil).Services(t.Context(), caio.Filter{})
 			want := []caio.Service{{ID: "a", Name: "A", Version: "1.0.0", Status: "active",
 				Capabilities: []string{"code_generation", "code_review"}, Guarantees: map[string]any{"accuracy": 0.95}}}
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -43,7 +43,7 @@ func TestServicesWithBounds(t *testing.T) {
 			{"service_id": "b", "status": "unhealthy"}], "count": 2}`)
 	}), nil)
 	limit := 500.0
-	got, err := client.Services(t.Context(), caio.Query{
+	got, err := client.Services(t.Context(), caio.Filter{
 		Capability: "chat", Status: "active",
 		Guarantees:  map[string]contract.Bound{"p95_latency_ms": {Max: &limit}},
 		Constraints: map[string]any{"requires_gpu": false},
@@ -64,7 +64,7 @@ func TestServicesWithBounds(t *testing.T) {
 		}
 	}
 	for bound, count := range map[float64]int{4999: 0, 5000: 2} {
-		query := caio.Query{Guarantees: map[string]contract.Bound{"p95_latency_ms": {Max: &bound}}}
+		query := caio.Filter{Guarantees: map[string]contract.Bound{"p95_latency_ms": {Max: &bound}}}
 		got, err := newClient(t, reg, nil).Services(t.Context(), query)
 		if err != nil || len(got) != count {
 			t.Errorf("at most %g ms: %d services, %v, want %d", bound, len(got), err, count)

@@ -18,12 +18,12 @@ func TestTokensRotate(t *testing.T) {
 	reg := newRegistry(t, &registry.Options{Tokens: []string{token}})
 	given := "an-outdated-token"
 	client := newClient(t, reg, &caio.Options{Token: func(context.Context) (string, error) { return given + "\n", nil }})
-	_, err := client.Services(t.Context(), caio.Query{})
+	_, err := client.Services(t.Context(), caio.Filter{})
 	if !errors.Is(err, caio.ErrUnauthorized) {
 		t.Errorf("with the wrong token: %v, want ErrUnauthorized", err)
 	}
 	given = token
-	if _, err := client.Services(t.Context(), caio.Query{}); err != nil {
+	if _, err := client.Services(t.Context(), caio.Filter{}); err != nil {
 		t.Errorf("with the right token: %v", err)
 	}
 }
@@ -40,7 +40,7 @@ func TestTokenFile(t *testing.T) {
 	}
 	const token = "the-second-and-right-token"
 	client := newClient(t, newRegistry(t, &registry.Options{Tokens: []string{token}}), &caio.Options{TokenFile: file})
-	ask := func() error { _, err := client.Services(t.Context(), caio.Query{}); return err }
+	ask := func() error { _, err := client.Services(t.Context(), caio.Filter{}); return err }
 	if err := ask(); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("without the file: %v, want its name", err)
 	}

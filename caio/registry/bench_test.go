@@ -113,7 +113,7 @@ func BenchmarkRoute(b *testing.B) {
 func BenchmarkList(b *testing.B) {
 	m := newMarket(b)
 	for _, capability := range []string{"capability_000", "capability_010", "capability_100"} {
-		services, err := m.Services(b.Context(), caio.Query{Capability: capability})
+		services, err := m.Services(b.Context(), caio.Filter{Capability: capability})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -32,7 +32,7 @@ func Example() {
 	if _, err := client.Register(ctx, ct, nil); err != nil {
 		log.Fatal(err)
 	}
-	services, err := client.Services(ctx, caio.Query{Capability: "code_review"})
+	services, err := client.Services(ctx, caio.Filter{Capability: "code_review"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -260,8 +260,8 @@ func TestProbesSetTheStatus(t *testing.T) {
 		}
 		active := func() bool {
 			s, err := reg.Service(t.Context(), ct.ID)
-			services, _ := reg.Services(t.Context(), caio.Query{Status: "active"})
-			unhealthy, _ := reg.Services(t.Context(), caio.Query{Status: "unhealthy"})
+			services, _ := reg.Services(t.Context(), caio.Filter{Status: "active"})
+			unhealthy, _ := reg.Services(t.Context(), caio.Filter{Status: "unhealthy"})
 			_, routed := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
 			is := err == nil && s.Status == "active"
 			if is != (len(services) == 1) || is == (len(unhealthy) == 1) || is != (routed == nil) {

@@ -20,7 +20,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-var anyService = caio.Query{}
+var anyService = caio.Filter{}
 
 // An offer is a service in the terms of the test's own reference, from which its contract is written.
 type offer struct {
@@ -304,7 +304,7 @@ func TestHotSwap(t *testing.T) {
 				if _, err := reg.Trace(t.Context(), decision.DecisionID); err != nil && !errors.Is(err, caio.ErrNotFound) {
 					t.Errorf("Trace: %v", err)
 				}
-				if services, err := reg.Services(t.Context(), caio.Query{Capability: "chat"}); err != nil || len(services) == 0 {
+				if services, err := reg.Services(t.Context(), caio.Filter{Capability: "chat"}); err != nil || len(services) == 0 {
 					t.Errorf("Services = %v, %v", services, err)
 				}
 			}

@@ -208,7 +208,7 @@ func TestManyLeasesEndAtOnce(t *testing.T) {
 		lease("lasting", time.Hour)
 		time.Sleep(time.Minute)
 		for range 2 {
-			for _, query := range []caio.Query{{}, {Capability: "chat"}} {
+			for _, query := range []caio.Filter{{}, {Capability: "chat"}} {
 				if services, err := reg.Services(t.Context(), query); err != nil || len(services) != 1 || services[0].ID != "lasting" {
 					t.Errorf("%+v: %d services, %v, want the lasting one", query, len(services), err)
 				}

@@ -127,7 +127,7 @@ func embedded(t *testing.T) *contract.Contract {
 func discover(t *testing.T, client *caio.Client, capability string) caio.Service {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		services, err := client.Services(t.Context(), caio.Query{Capability: capability})
+		services, err := client.Services(t.Context(), caio.Filter{Capability: capability})
 		if err != nil {
 			t.Fatal(err)
 		}

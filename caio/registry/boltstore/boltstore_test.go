@@ -106,7 +106,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		var held []string
-		services, _ := reg.Services(t.Context(), caio.Query{})
+		services, _ := reg.Services(t.Context(), caio.Filter{})
 		for _, service := range services {
 			held = append(held, service.ID)
 		}

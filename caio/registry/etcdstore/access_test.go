@@ -114,7 +114,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if services, err := reg.Services(t.Context(), caio.Query{}); len(services) != 0 || err != nil {
+	if services, err := reg.Services(t.Context(), caio.Filter{}); len(services) != 0 || err != nil {
 		t.Errorf("%v, %v", services, err)
 	}
 	opts.TLS = nil

@@ -135,7 +135,7 @@ func keepsHistory(t *testing.T, cluster *etcdtest.Cluster) {
 		await(t, fmt.Sprintf("registry %d agrees with a new one", i), func() bool { return n.listed(t) == fresh.listed(t) })
 	}
 	held := make(map[string]string)
-	services, err := fresh.Services(t.Context(), caio.Query{})
+	services, err := fresh.Services(t.Context(), caio.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}

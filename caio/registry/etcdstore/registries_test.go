@@ -84,7 +84,7 @@ func startNodes(t *testing.T, n int, endpoints []string, prefix string) []*node 
 // listed returns the ids and versions that the registry serves: "a=1.0.0 b=2.0.0".
 func (n *node) listed(t testing.TB) string {
 	t.Helper()
-	services, err := n.client.Services(t.Context(), caio.Query{})
+	services, err := n.client.Services(t.Context(), caio.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
