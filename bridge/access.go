@@ -15,8 +15,8 @@ import (
 )
 
 // BearerTokens returns a function for [Options.Authenticate] that accepts "Authorization: Bearer
-// <token>" (RFC 6750). The map goes from principal, the name in logs and handlers, to token. Tokens are
-// compared in constant time. An empty token is never accepted.
+// <token>" (RFC 6750). The map goes from principal, the name in logs and handlers, to token. Tokens
+// are compared in constant time. An empty token is never accepted.
 func BearerTokens(tokens map[string]string) func(*http.Request) (string, error) {
 	var known httpaccess.Tokens[string]
 	for _, principal := range slices.Sorted(maps.Keys(tokens)) { // a shared token names the same principal each time
@@ -37,16 +37,18 @@ func BearerTokens(tokens map[string]string) func(*http.Request) (string, error) 
 	}
 }
 
-// ClientCertificate is a function for [Options.Authenticate] that names the caller by its verified TLS
-// certificate.
+// ClientCertificate is a function for [Options.Authenticate] that names the caller by its verified
+// TLS certificate.
 //
-// The listener of [Bridge.Serve] must verify client certificates: its [crypto/tls.Config] has ClientCAs
-// and, as ClientAuth, [crypto/tls.VerifyClientCertIfGiven], which leaves health checks open to probes
-// without a certificate, or [crypto/tls.RequireAndVerifyClientCert]. Certificates that were not
-// verified, and certificates in headers of a proxy, are ignored.
+// The listener of [Bridge.Serve] must verify client certificates: its [crypto/tls.Config] has
+// ClientCAs and, as ClientAuth, [crypto/tls.VerifyClientCertIfGiven], which leaves health checks
+// open to probes without a certificate, or [crypto/tls.RequireAndVerifyClientCert]. Certificates
+// that were not verified, and certificates in headers of a proxy, are ignored.
 //
-// The principal is the certificate's URI (as SPIFFE has it), else its first DNS name, else its common
-// name. Every certificate that the ClientCAs signed is accepted. To accept fewer, check the name.
+// The principal is the certificate's URI (as SPIFFE has it), else its first DNS name, else its
+// common name. Every certificate that the ClientCAs signed is accepted. To accept fewer, check the
+// name. ClientCertificate fails without a verified certificate, and if it has expired since the
+// handshake or names no caller.
 func ClientCertificate(r *http.Request) (principal string, err error) {
 	return httpaccess.CertificateName(r.TLS)
 }
@@ -89,8 +91,8 @@ func (o *Options) validateAccess() error {
 	return errors.Join(errs...)
 }
 
-// checkHost refuses foreign Host headers on loopback. A web page whose name an attacker made resolve to
-// 127.0.0.1 (DNS rebinding) sends its own name.
+// checkHost refuses foreign Host headers on loopback. A web page whose name an attacker made
+// resolve to 127.0.0.1 (DNS rebinding) sends its own name.
 func (a *access) checkHost(r *http.Request) error {
 	if !httpaccess.IsLoopback(httpaccess.LocalAddr(r)) || a.hosts.ContainsOrLoopback(r.Host) {
 		return nil
@@ -108,8 +110,8 @@ func unknownHost(r *http.Request) error {
 }
 
 // checkOrigin refuses web pages of other origins and sets the CORS headers for allowed ones
-// (https://fetch.spec.whatwg.org/#http-cors-protocol). It reports if the request is a preflight, which
-// is answered by headers alone.
+// (https://fetch.spec.whatwg.org/#http-cors-protocol). It reports if the request is a preflight,
+// which is answered by headers alone.
 func (a *access) checkOrigin(h http.Header, r *http.Request) (preflight bool, err error) {
 	origin := r.Header.Get("Origin")
 	if len(a.origins) > 0 {
@@ -179,8 +181,8 @@ func (a *access) checkCaller(r *http.Request) (principal string, err error) {
 	}
 }
 
-// checkLocalAddr refuses callers from other machines without authentication. It also protects a bridge
-// that is the handler of another server: see checkListenAddr.
+// checkLocalAddr refuses callers from other machines without authentication. It also protects a
+// bridge that is the handler of another server: see checkListenAddr.
 func (a *access) checkLocalAddr(r *http.Request) error {
 	local := httpaccess.LocalAddr(r)
 	switch {
@@ -222,5 +224,6 @@ func (a *access) checkListenAddr(addr net.Addr) error {
 
 func exposedError(addr net.Addr) error {
 	return fmt.Errorf("bridge: %s can be reached from other machines, but nothing authenticates callers: set "+
-		"Options.Authenticate, listen on 127.0.0.1, or set Options.AllowUnauthenticated if something in front authenticates", addr)
+		"Options.Authenticate, listen on 127.0.0.1, or set Options.AllowUnauthenticated if something in front "+
+		"authenticates", addr)
 }

@@ -19,18 +19,18 @@ const withdrawTimeout = 10 * time.Second
 
 // An Announcer announces a service to an orchestrator. *caio.Client is one.
 //
-// Announce keeps the service announced until ctx ends, then withdraws it and returns nil. It retries
-// after temporary errors. Before the end of ctx it returns only an error that a retry cannot mend. An
-// announcer may also implement [AnnouncementReporter].
+// Announce keeps the service announced until ctx ends, then withdraws it and returns nil. It
+// retries after temporary errors. Before the end of ctx it returns only an error that a retry
+// cannot mend. An announcer may also implement [AnnouncementReporter].
 type Announcer interface {
 	Announce(ctx context.Context, c *contract.Contract) error
 }
 
 // An AnnouncementReporter reports the states of announcements.
 //
-// The bridge calls ReportAnnouncements once, before the first Announce. The announcer calls report at
-// each change of state, with the reason if there is one. report is quick and safe for concurrent use.
-// /readyz, /health and metrics show the state. It does not count for readiness.
+// The bridge calls ReportAnnouncements once, before the first Announce. The announcer calls report
+// at each change of state, with the reason if there is one. report is quick and safe for concurrent
+// use. /readyz, /health and metrics show the state. It does not count for readiness.
 type AnnouncementReporter interface {
 	ReportAnnouncements(report func(serviceID string, state AnnouncementState, reason error))
 }

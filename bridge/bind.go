@@ -41,16 +41,19 @@ func bind(c *contract.Contract, p Provider, opts *Options) ([]operation, error) 
 		}
 		if slices.Contains(builtinPaths, e.Path) {
 			if e.InputFile != "" || e.OutputFile != "" || e.InputSchema != nil || e.OutputSchema != nil {
-				problems.addf("endpoint %s: the bridge itself serves %s, and has a shape of its own for it: remove input_schema and output_schema", e, e.Path)
+				problems.addf("endpoint %s: the bridge itself serves %s, and has a shape of its own for it: "+
+					"remove input_schema and output_schema", e, e.Path)
 			}
 			if e.Method != http.MethodGet {
-				problems.addf("endpoint %s: the bridge itself serves %s, with GET: write GET in the contract, or choose another path", e, e.Path)
+				problems.addf("endpoint %s: the bridge itself serves %s, with GET: write GET in the contract, "+
+					"or choose another path", e, e.Path)
 			}
 			continue
 		}
 		r, ok := routes[e.String()]
 		if !ok {
-			problems.addf("endpoint %s of the contract has no route: add one to the provider's Routes, or remove the endpoint%s", e, hint(" (routes: %s)", slices.Sorted(maps.Keys(routes))))
+			problems.addf("endpoint %s of the contract has no route: add one to the provider's Routes, "+
+				"or remove the endpoint%s", e, hint(" (routes: %s)", slices.Sorted(maps.Keys(routes))))
 			continue
 		}
 		delete(routes, e.String())
@@ -94,7 +97,8 @@ func bindRoutes(list []Route, opts *Options, problems *problems) map[string]Rout
 			problems.addf("route %s: the bridge itself serves %s: choose another path", r.pattern, path)
 			continue
 		case strings.Contains(path, "{") && hasBody(method):
-			problems.addf("route %s: a path with parameters is supported for methods without a body only: pass the parameter in the body", r.pattern)
+			problems.addf("route %s: a path with parameters is supported for methods without a body only: "+
+				"pass the parameter in the body", r.pattern)
 			continue
 		}
 		if _, ok := routes[r.pattern]; ok {
@@ -117,7 +121,8 @@ func checkEndpoint(e contract.Endpoint, problems *problems) {
 		{"output_schema", e.OutputFile, e.OutputSchema},
 	} {
 		if s.schema == nil && s.file != "" {
-			problems.addf("endpoint %s: %s names %s, which was not read: load the contract with contract.Load or contract.LoadFile", e, s.member, s.file)
+			problems.addf("endpoint %s: %s names %s, which was not read: load the contract with contract.Load or "+
+				"contract.LoadFile", e, s.member, s.file)
 		}
 		if s.schema != nil {
 			if err := s.schema.Compile(); err != nil {
@@ -149,13 +154,15 @@ func checkCapabilities(c *contract.Contract, served map[string]bool, operations 
 	for _, capability := range c.Capabilities {
 		declared = append(declared, capability.Type)
 		if !served[capability.Type] {
-			problems.addf("capability %s is served by no route: add bridge.Serves(%q) to the route that serves it, or remove the capability", capability.Type, capability.Type)
+			problems.addf("capability %s is served by no route: add bridge.Serves(%[1]q) to the route that serves it, "+
+				"or remove the capability", capability.Type)
 		}
 	}
 	for _, op := range operations {
 		for _, capability := range op.serves {
 			if !slices.Contains(declared, capability) {
-				problems.addf("route %s serves %q, which is not a capability of the contract%s: add it there, or remove it from bridge.Serves", op.pattern, capability, hint(" (it has: %s)", declared))
+				problems.addf("route %s serves %q, which is not a capability of the contract%s: add it there, "+
+					"or remove it from bridge.Serves", op.pattern, capability, hint(" (it has: %s)", declared))
 			}
 		}
 	}
@@ -167,7 +174,8 @@ func checkConstraints(c *contract.Contract, p Provider, problems *problems) {
 		problems.addf("api.protocol is %q: a bridge speaks http", c.API.Protocol)
 	}
 	if _, ok := p.(TokenCounter); c.Constraints.MaxContextTokens > 0 && !ok {
-		problems.addf("constraints.context_length.max_tokens is %d, but the provider cannot count tokens: implement bridge.TokenCounter, or remove the limit", c.Constraints.MaxContextTokens)
+		problems.addf("constraints.context_length.max_tokens is %d, but the provider cannot count tokens: "+
+			"implement bridge.TokenCounter, or remove the limit", c.Constraints.MaxContextTokens)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Constraints.Other)) {
 		known, err := bounds.Check(name, c.Constraints.Other[name])
@@ -200,8 +208,8 @@ func (f *problems) err(c *contract.Contract) error {
 	return fmt.Errorf("bridge: contract %s %s and the provider do not fit:\n%w", c.ID, c.Version, errors.Join(*f...))
 }
 
-// boundsOf returns the bounds of an operation. The contract has precedence over the route, and the route
-// over the options.
+// boundsOf returns the bounds of an operation. The contract has precedence over the route, and the
+// route over the options.
 func boundsOf(c *contract.Contract, r *Route, opts *Options) bounds.Bounds {
 	return bounds.New(c, bounds.Bounds{
 		Total:       r.timeout,

@@ -1,13 +1,14 @@
-// Package bridge turns a service contract and a provider into an HTTP server that keeps the contract.
+// Package bridge turns a service contract and a provider into an HTTP server that keeps the
+// contract.
 //
-// A bridge is a [contract.Contract] and a [Provider]. [New] binds every part of the contract to code:
-// endpoints to routes, schemas to validators, limits to limiters, capabilities to the routes that serve
-// them. A part that New cannot bind is an error.
+// A bridge is a [contract.Contract] and a [Provider]. [New] binds every part of the contract to
+// code: endpoints to routes, schemas to validators, limits to limiters, capabilities to the routes
+// that serve them. A part that New cannot bind is an error.
 //
 // An adapter's author writes handlers over plain Go types. The bridge checks requests and responses
-// against the contract's schemas, admits no more calls than the contract allows, bounds bodies and time,
-// streams events, passes cancellation on, and sends errors as problem details (RFC 9457) without their
-// causes.
+// against the contract's schemas, admits no more calls than the contract allows, bounds bodies and
+// time, streams events, passes cancellation on, and sends errors as problem details (RFC 9457)
+// without their causes.
 package bridge
 
 import (
@@ -44,7 +45,8 @@ import (
 //
 //   - GET /contract: the contract as JSON, or as YAML by Accept;
 //   - GET /openapi.json: the OpenAPI 3.1 document;
-//   - GET and DELETE /jobs/{id}: calls with "Prefer: respond-async" (RFC 7240), unless jobs are off.
+//   - GET and DELETE /jobs/{id}: calls with "Prefer: respond-async" (RFC 7240), unless jobs are
+//     off.
 //
 // A call with an Idempotency-Key may be repeated and runs once.
 type Bridge struct {
@@ -70,9 +72,9 @@ type Bridge struct {
 
 // New binds the contract to the provider. A nil opts means the defaults.
 //
-// Its error lists all mismatches: endpoints without a route, routes without an endpoint, capabilities
-// without a route, schemas that were not read, limits that no code enforces. New also rejects
-// AllowedHosts and AllowedOrigins entries that can never match a request.
+// Its error lists all mismatches: endpoints without a route, routes without an endpoint,
+// capabilities without a route, schemas that were not read, limits that no code enforces. New also
+// rejects AllowedHosts and AllowedOrigins entries that can never match a request.
 func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	if c == nil || p == nil {
 		return nil, errors.New("bridge: New needs a contract and a provider")

@@ -24,8 +24,8 @@ const (
 	admitTimeout = 5 * time.Second
 )
 
-// Causes of the end of a call's context, besides a [bounds.Deadline]. A caller that left has the plain cause
-// context.Canceled.
+// Causes of the end of a call's context, besides a [bounds.Deadline]. A caller that left has the
+// plain cause context.Canceled.
 var (
 	errClientGone = errors.New("the caller is gone")
 	errStopping   = jobs.ErrStopping
@@ -37,7 +37,8 @@ var (
 	errGoexit         = errors.New("the handler ended its goroutine")
 )
 
-// A stallError is a kind of timeout, also to package upstream, which then knows that a host stalled.
+// A stallError is a kind of timeout, also to package upstream, which then knows that a host
+// stalled.
 type stallError struct{}
 
 func (stallError) Error() string        { return "the handler sent nothing" }
@@ -51,8 +52,8 @@ func (stallError) Is(target error) bool { return target == context.DeadlineExcee
 //  1. Caller and origin: a hash of the token, or Options.Authenticate.
 //  2. Headers: Accept, Content-Type, Content-Encoding, Content-Length, Idempotency-Key.
 //  3. The body arrives, within Options.MaxTotalBodyBytes, and is decompressed.
-//  4. The body is checked against the schema and decoded, and its tokens are counted. A call that is
-//     refused up to here counts for no limit.
+//  4. The body is checked against the schema and decoded, and its tokens are counted. A call that
+//     is refused up to here counts for no limit.
 //  5. A recorded call (see recordedCall) reserves its key, or gets the earlier response.
 //  6. The limiter admits the call, which now counts.
 //  7. A recorded call is stored, and then evicts the oldest outcomes over the bound.
@@ -181,7 +182,8 @@ func invalidRequest(err error) error {
 	}
 	if pointer, kind, ok := codec.Mismatch(err); ok {
 		e.Detail += " See errors for where."
-		e.Fields = []contract.Violation{{Pointer: pointer, Detail: "this " + kind + " is not one that the operation can take"}}
+		detail := "this " + kind + " is not one that the operation can take"
+		e.Fields = []contract.Violation{{Pointer: pointer, Detail: detail}}
 	}
 	return e
 }
@@ -240,9 +242,9 @@ func refusal(ctx context.Context, err error) error {
 	}
 }
 
-// invoke calls the handler under the call's deadline and writes its result. It answers the caller in
-// time even if the handler ignores its context. Such a call keeps its slot until the handler returns,
-// because until then it is in progress.
+// invoke calls the handler under the call's deadline and writes its result. It answers the caller
+// in time even if the handler ignores its context. Such a call keeps its slot until the handler
+// returns, because until then it is in progress.
 func (b *Bridge) invoke(x *exchange, op *operation, req any, release func(), to responder) error {
 	ctx, stop := context.WithTimeoutCause(x.r.Context(), op.Total, op.Deadline)
 	defer stop()
@@ -289,8 +291,8 @@ type outcome struct {
 	err  error
 }
 
-// handle runs the handler and frees the call's slot. A panic of the handler, its types, the limiter or
-// telemetry becomes the call's error: on this goroutine it would end the process.
+// handle runs the handler and frees the call's slot. A panic of the handler, its types, the limiter
+// or telemetry becomes the call's error: on this goroutine it would end the process.
 func (b *Bridge) handle(ctx context.Context, c *handlerCall) {
 	defer b.releaseService(c.exchange.service)
 	o := outcome{err: errGoexit}
@@ -336,8 +338,8 @@ func (c *handlerCall) wait(ctx context.Context, to responder) ([]byte, error) {
 	}
 }
 
-// callError returns the public error of a failed call: of the caller that left, the bridge that stops,
-// the deadline, or the handler.
+// callError returns the public error of a failed call: of the caller that left, the bridge that
+// stops, the deadline, or the handler.
 func callError(ctx context.Context, err error) *Error {
 	if panics.Is(err) {
 		return publicError(err) // a defect, even if ctx has ended

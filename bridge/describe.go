@@ -12,7 +12,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/openapi"
 )
 
-// documents returns the handlers of the contract and of the OpenAPI document. Both are encoded once.
+// documents returns the handlers of the contract and of the OpenAPI document. Both are encoded
+// once.
 func (b *Bridge) documents(s *service) (asContract, asOpenAPI func(*exchange) error, err error) {
 	c, err := b.advertised(s.contract)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// Codes of [Error] that the bridge uses, each with its HTTP status. A provider may use them, or codes
-// of its own together with [Error.Status].
+// Codes of [Error] that the bridge uses, each with its HTTP status. A provider may use them, or
+// codes of its own together with [Error.Status].
 const (
 	CodeInvalidRequest  = "invalid_request"         // 400: not well-formed, or not HTTP as the bridge speaks it
 	CodeUnauthenticated = "unauthenticated"         // 401
@@ -63,8 +63,8 @@ var statusOfCode = map[string]int{
 	CodeTimeout:         http.StatusGatewayTimeout,
 }
 
-// An Error has two audiences. The caller gets every field but Cause, as problem details (RFC 9457). The
-// log gets Cause with the request's id.
+// An Error has two audiences. The caller gets every field but Cause, as problem details (RFC 9457).
+// The log gets Cause with the request's id.
 type Error struct {
 	Code       string               // a Code constant or the provider's own, in snake case; "" means CodeInternal
 	Status     int                  // HTTP status; 0 means that of Code, or 500 for the provider's own code

@@ -58,7 +58,8 @@ func exchangeOf(ctx context.Context) *exchange {
 	return x
 }
 
-// RequestID returns the id of the request in ctx, the caller's X-Request-Id, or "" without a request.
+// RequestID returns the id of the request in ctx, the caller's X-Request-Id, or "" without a
+// request.
 func RequestID(ctx context.Context) string {
 	if x := exchangeOf(ctx); x != nil {
 		return x.id
@@ -88,8 +89,8 @@ func (x *exchange) fail(err error) {
 	}
 }
 
-// recover is deferred. It turns a panic on the request's goroutine into 500, or breaks the connection
-// if a response has begun, so that the caller does not take it for a whole one.
+// recover is deferred. It turns a panic on the request's goroutine into 500, or breaks the
+// connection if a response has begun, so that the caller does not take it for a whole one.
 func (x *exchange) recover() {
 	p := recover()
 	switch {
@@ -120,8 +121,8 @@ func (x *exchange) end() {
 const lingerTimeout = time.Second
 
 // armWriteDeadline sets the deadline of the next write. The server has no timeout for whole
-// responses, which would cut streams, and none for bodies. net/http reads the rest of a body before it
-// answers.
+// responses, which would cut streams, and none for bodies. net/http reads the rest of a body before
+// it answers.
 func (x *exchange) armWriteDeadline() {
 	x.setWriteDeadline(time.Now().Add(x.bridge.opts.Timeouts.Write))
 	if x.bodyPending {
@@ -129,8 +130,8 @@ func (x *exchange) armWriteDeadline() {
 	}
 }
 
-// clearWriteDeadline allows an idle stream. HTTP/2 resets a stream after its write deadline even with
-// nothing to write. HTTP/1.1 does not need the call.
+// clearWriteDeadline allows an idle stream. HTTP/2 resets a stream after its write deadline even
+// with nothing to write. HTTP/1.1 does not need the call.
 func (x *exchange) clearWriteDeadline() {
 	if x.r.ProtoMajor > 1 {
 		x.setWriteDeadline(time.Time{})

@@ -2,8 +2,8 @@ package bridge
 
 import "context"
 
-// A Handler answers one operation. Handle is called concurrently. It must return soon after ctx ends:
-// a caller that left, a deadline and a shutdown end ctx.
+// A Handler answers one operation. Handle is called concurrently. It must return soon after ctx
+// ends: a caller that left, a deadline and a shutdown end ctx.
 //
 // An [*Error] is sent to the caller without its Cause. Any other error is logged and becomes
 // [CodeInternal] without its text.
@@ -22,12 +22,12 @@ func (f handlerFunc[Req, Res]) Handle(ctx context.Context, req Req) (Res, error)
 
 // A StreamHandler answers one operation and sends events while it works.
 //
-// Callers of text/event-stream get the events and then the result, other callers the result alone. If
-// the handler also implements [Handler], the bridge calls Handle for callers without events.
+// Callers of text/event-stream get the events and then the result, other callers the result alone.
+// If the handler also implements [Handler], the bridge calls Handle for callers without events.
 //
-// One goroutine at a time may call send, and not after HandleStream has returned. send fails when the
-// caller is gone or too slow. HandleStream should then return that error. An event that implements
-// [EventTyper] has a name.
+// One goroutine at a time may call send, and not after HandleStream has returned. send fails when
+// the caller is gone or too slow. HandleStream should then return that error. An event that
+// implements [EventTyper] has a name.
 //
 // The rules of [Handler] for concurrency, cancellation and errors apply.
 type StreamHandler[Req, Event, Res any] interface {

@@ -24,7 +24,8 @@ func newHealth(b *Bridge, s *service) *health {
 	return h
 }
 
-// goWithProvider keeps the provider open while f runs. The caller of a probe has acquired the service.
+// goWithProvider keeps the provider open while f runs. The caller of a probe has acquired the
+// service.
 func (h *health) goWithProvider(f func()) {
 	h.service.provider.Acquire()
 	h.bridge.goroutines.Go(func() {
@@ -60,8 +61,8 @@ type readinessReport struct {
 	Checks       []check           `json:"checks,omitempty"`
 }
 
-// A check is one entry of GET /readyz?verbose. The store of jobs and the announcement do not count for
-// readiness: most calls need neither.
+// A check is one entry of GET /readyz?verbose. The store of jobs and the announcement do not count
+// for readiness: most calls need neither.
 type check struct {
 	Name   string `json:"name"`
 	Status string `json:"status"`           // "ok" or "failed", or the state of the announcement

@@ -15,8 +15,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
 )
 
-// A job is a call that goes on without its caller, by "Prefer: respond-async" (RFC 7240). The caller
-// gets its outcome at jobPattern. Other principals get 404.
+// A job is a call that goes on without its caller, by "Prefer: respond-async" (RFC 7240). The
+// caller gets its outcome at jobPattern. Other principals get 404.
 const jobPattern = "/jobs/{id}"
 
 func jobPath(id string) string { return "/jobs/" + id }
@@ -32,7 +32,7 @@ func openJobs(opts *Options) (*jobs.Store, error) {
 	if opts.Jobs.Store == nil {
 		backend = jobs.NewMemory()
 	}
-	store, err := jobs.Open(jobs.Options{
+	store, err := jobs.Open(jobs.Config{
 		Backend:    backend,
 		Log:        opts.Logger,
 		Retention:  opts.Jobs.Retention,
@@ -137,8 +137,9 @@ func pollAfter(age time.Duration) time.Duration {
 	return min(max(age/10, time.Second), 30*time.Second)
 }
 
-// followJob streams the events of a job after Last-Event-ID, and then its outcome. A caller that has
-// seen the outcome gets 204, which ends its reconnects by the specification of server-sent events.
+// followJob streams the events of a job after Last-Event-ID, and then its outcome. A caller that
+// has seen the outcome gets 204, which ends its reconnects by the specification of server-sent
+// events.
 func (b *Bridge) followJob(x *exchange, r *jobs.Record) error {
 	seen, ended, ok := jobs.ParseEventID(x.r.Header.Get("Last-Event-ID"))
 	if !ok {
@@ -180,7 +181,8 @@ func (b *Bridge) followJob(x *exchange, r *jobs.Record) error {
 	}
 }
 
-// writeView sends events. If older events were evicted, it first sends a "gap" event with their ids.
+// writeView sends events. If older events were evicted, it first sends a "gap" event with their
+// ids.
 func (s *sseResponder) writeView(v jobs.View) error {
 	if v.Missed > 0 {
 		gap := fmt.Sprintf(`{"first":%d,"last":%d}`, v.First-v.Missed, v.First-1)

@@ -10,8 +10,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// A problem is an error on the wire: problem details (RFC 9457) with extension members. One of them is
-// CAIO's own error envelope, for CAIO's clients.
+// A problem is an error on the wire: problem details (RFC 9457) with extension members. One of them
+// is CAIO's own error envelope, for CAIO's clients.
 type problem struct {
 	Type      string               `json:"type"`
 	Title     string               `json:"title"`

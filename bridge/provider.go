@@ -25,15 +25,15 @@ type Namer interface{ Name() string }
 // A HealthChecker checks if the provider can work, for /health and /readyz.
 //
 // CheckHealth must be quick and must not call a billed API. The bridge runs one check at a time, at
-// most one a second, and fails it after two seconds. The text of its error is logged, not sent. If it
-// is an [*Error], authenticated callers see its Detail at /readyz?verbose.
+// most one a second, and fails it after two seconds. The text of its error is logged, not sent. If
+// it is an [*Error], authenticated callers see its Detail at /readyz?verbose.
 type HealthChecker interface {
 	CheckHealth(ctx context.Context) error
 }
 
-// A TokenCounter counts the tokens of a request, to enforce the contract's context_length.max_tokens
-// before the call. req is the decoded request of one of the provider's routes. An estimate should err
-// on the large side. CountTokens is called concurrently.
+// A TokenCounter counts the tokens of a request, to enforce the contract's
+// context_length.max_tokens before the call. req is the decoded request of one of the provider's
+// routes. An estimate should err on the large side. CountTokens is called concurrently.
 type TokenCounter interface {
 	CountTokens(req any) int
 }
@@ -51,9 +51,10 @@ type Usage struct {
 
 // ReportUsage reports the use of a model to traces, metrics, the log and [Options.Audit].
 //
-// A handler calls it once for each call of a model, with its own ctx. It is safe for concurrent use,
-// and does nothing outside of a handler. For a call that failed, Model is empty: the call's span gets
-// its name, and no tokens are counted. Negative counts count as 0, and names are cut to 80 bytes.
+// A handler calls it once for each call of a model, with its own ctx. It is safe for concurrent
+// use, and does nothing outside of a handler. For a call that failed, Model is empty: the call's
+// span gets its name, and no tokens are counted. Negative counts count as 0, and names are cut to
+// 80 bytes.
 func ReportUsage(ctx context.Context, u Usage) {
 	x := exchangeOf(ctx)
 	if x == nil {

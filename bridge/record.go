@@ -23,8 +23,8 @@ type recording struct {
 
 func (r recording) wanted() bool { return r.key != "" || r.async }
 
-// recordingOf reads the headers that ask for a recording. Methods without a body need no key: they are
-// idempotent.
+// recordingOf reads the headers that ask for a recording. Methods without a body need no key: they
+// are idempotent.
 func (b *Bridge) recordingOf(x *exchange) (r recording, err error) {
 	key, ok := header.IdempotencyKey(x.r.Header)
 	switch {
@@ -44,7 +44,8 @@ func (b *Bridge) recordingOf(x *exchange) (r recording, err error) {
 	return recording{key: key, async: async && b.jobs != nil}, nil
 }
 
-// withCallerWait shortens the operation's timeout to the caller's "Prefer: wait" in seconds (RFC 7240).
+// withCallerWait shortens the operation's timeout to the caller's "Prefer: wait" in seconds (RFC
+// 7240).
 func withCallerWait(r *http.Request, op *operation) *operation {
 	value, _ := header.Preference(r.Header, "wait")
 	seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
@@ -57,8 +58,9 @@ func withCallerWait(r *http.Request, op *operation) *operation {
 	return &short
 }
 
-// recordedCall runs a call whose outcome is recorded: a job, or a call with an Idempotency-Key. If the
-// key is known, it writes the recorded response. A call that does not run leaves no record, key or slot.
+// recordedCall runs a call whose outcome is recorded: a job, or a call with an Idempotency-Key. If
+// the key is known, it writes the recorded response. A call that does not run leaves no record, key
+// or slot.
 func (b *Bridge) recordedCall(
 	x *exchange, op *operation, how recording, body []byte, req any, to responder,
 ) error {
@@ -104,8 +106,8 @@ func (b *Bridge) recordedCall(
 	return b.accept(x, r)
 }
 
-// reserveOrReplay reserves a record. If the key is known, it writes the recorded response and returns
-// nil.
+// reserveOrReplay reserves a record. If the key is known, it writes the recorded response and
+// returns nil.
 func (b *Bridge) reserveOrReplay(x *exchange, op *operation, c jobs.Info, to responder) (*jobs.Record, error) {
 	r, found, err := b.jobs.Reserve(c)
 	switch {
@@ -139,7 +141,8 @@ func (b *Bridge) replay(x *exchange, op *operation, r *jobs.Record, async bool, 
 	if err != nil {
 		return b.jobsError(err, "The outcome could not be read.")
 	}
-	if outcome.Problem == nil && b.schemas.Result(x.r.Context(), x.route, op.endpoint.OutputSchema, outcome.Result) != nil {
+	schema := op.endpoint.OutputSchema
+	if outcome.Problem == nil && b.schemas.Result(x.r.Context(), x.route, schema, outcome.Result) != nil {
 		return &Error{
 			Code: codeKeyReused,
 			Detail: "The first call with this Idempotency-Key was answered when the contract promised answers of " +
@@ -158,8 +161,9 @@ func (b *Bridge) replay(x *exchange, op *operation, r *jobs.Record, async bool, 
 	return x.writeJSON(c.HTTP, "application/problem+json", outcome.Problem)
 }
 
-// invokeIdempotent runs the handler and records an outcome that a repeated call would have, too. After
-// another outcome the key is free again when the handler has returned, so that no two handlers run.
+// invokeIdempotent runs the handler and records an outcome that a repeated call would have, too.
+// After another outcome the key is free again when the handler has returned, so that no two
+// handlers run.
 func (b *Bridge) invokeIdempotent(
 	x *exchange, op *operation, req any, release func(), to responder, r *jobs.Record,
 ) error {
@@ -179,8 +183,8 @@ func (b *Bridge) invokeIdempotent(
 	return err
 }
 
-// withDone returns release with a channel that it closes. release runs when the handler has returned,
-// which may be long after the response, or was not called because of a panic.
+// withDone returns release with a channel that it closes. release runs when the handler has
+// returned, which may be long after the response, or was not called because of a panic.
 func withDone(release func()) (_ func(), returned <-chan struct{}) {
 	done := make(chan struct{})
 	return func() {
@@ -202,8 +206,8 @@ func (b *Bridge) releaseKeyWhenDone(returned <-chan struct{}, r *jobs.Record) {
 	}
 }
 
-// A recordingResponder records a result before the caller sees it. A crash between the two cannot make
-// the handler run again for a known result.
+// A recordingResponder records a result before the caller sees it. A crash between the two cannot
+// make the handler run again for a known result.
 type recordingResponder struct {
 	responder
 	jobs   *jobs.Store

@@ -13,21 +13,21 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// Reload replaces the contract, the provider or both, from the next request on. Nil keeps the current
-// one. Use it for a new version of the contract, or a provider with a new key.
+// Reload replaces the contract, the provider or both, from the next request on. Nil keeps the
+// current one. Use it for a new version of the contract, or a provider with a new key.
 //
-//   - Calls in progress end with the contract and the provider that they began with, and count for the
-//     new limits (see [limits.Changer]).
+//   - Calls in progress end with the contract and the provider that they began with, and count for
+//     the new limits (see [limits.Changer]).
 //   - The replaced provider is closed, if it is an [io.Closer], after its last call.
-//   - A changed contract is announced anew. For the time of two requests the orchestrator does not list
-//     the service. If it refuses the new contract for good, the log says so, and the bridge serves
-//     without an announcement until the next Reload.
+//   - A changed contract is announced anew. For the time of two requests the orchestrator does not
+//     list the service. If it refuses the new contract for good, the log says so, and the bridge
+//     serves without an announcement until the next Reload.
 //
-// Reload returns an error, and changes nothing, if contract and provider do not fit (see [New]), if the
-// id differs, or if the version does not say what changed: an equal version needs an equal contract,
-// and another must make the step of [contract.Diff]. The caller still owns a provider that Reload
-// refused. Options do not change. [Options.Authenticate] is a function and may change its tokens at any
-// time.
+// Reload returns an error, and changes nothing, if contract and provider do not fit (see [New]), if
+// the id differs, or if the version does not say what changed: an equal version needs an equal
+// contract, and another must make the step of [contract.Diff]. The caller still owns a provider
+// that Reload refused. Options do not change. [Options.Authenticate] is a function and may change
+// its tokens at any time.
 func (b *Bridge) Reload(c *contract.Contract, p Provider) error {
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
@@ -64,13 +64,16 @@ func (b *Bridge) Reload(c *contract.Contract, p Provider) error {
 	return nil
 }
 
-// checkSuccessor refuses a contract that differs from its predecessor in more than its version says.
+// checkSuccessor refuses a contract that differs from its predecessor in more than its version
+// says.
 func checkSuccessor(old, c *contract.Contract) error {
 	if c.ID != old.ID {
-		return fmt.Errorf("bridge: Reload: this bridge serves %s, and cannot become %s: start another bridge for it", old.ID, c.ID)
+		return fmt.Errorf("bridge: Reload: this bridge serves %s, and cannot become %s: start another bridge for it",
+			old.ID, c.ID)
 	}
 	if changes := contract.Diff(old, c); changes.Fault != "" {
-		return fmt.Errorf("bridge: Reload: contract %s %s cannot take the place of %s:\n%s", c.ID, c.Version, old.Version, changes)
+		return fmt.Errorf("bridge: Reload: contract %s %s cannot take the place of %s:\n%s",
+			c.ID, c.Version, old.Version, changes)
 	}
 	return nil
 }

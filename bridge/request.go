@@ -19,8 +19,8 @@ func hasBody(method string) bool {
 	return !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions}, method)
 }
 
-// negotiate reports if the caller wants events (RFC 9110 section 12.5.1). A route that does not stream
-// answers callers of text/event-stream with JSON if they also accept that.
+// negotiate reports if the caller wants events (RFC 9110 section 12.5.1). A route that does not
+// stream answers callers of text/event-stream with JSON if they also accept that.
 func negotiate(r *http.Request, op *operation) (stream bool, err error) {
 	stream, ok := header.WantsEvents(r.Header, op.streams)
 	if ok {
@@ -117,8 +117,8 @@ func (b *Bridge) bodyError(x *exchange, op *operation, err error) error {
 	return &Error{Code: CodeInvalidRequest, Detail: "The body is not sent as HTTP has it.", Cause: err}
 }
 
-// whenStopping calls f if the bridge cuts off its calls before forget is called. forget waits for the
-// end of f: over HTTP/2 no code may touch a response after its handler has returned.
+// whenStopping calls f if the bridge cuts off its calls before forget is called. forget waits for
+// the end of f: over HTTP/2 no code may touch a response after its handler has returned.
 func (x *exchange) whenStopping(f func()) (forget func()) {
 	done := make(chan struct{})
 	stop := context.AfterFunc(x.r.Context(), func() {

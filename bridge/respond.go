@@ -106,8 +106,8 @@ func withoutValues(err error) error {
 	return violations
 }
 
-// shouldStream reports if the handler gets send. A handler that can also answer once gets it only for
-// a responder that wants events.
+// shouldStream reports if the handler gets send. A handler that can also answer once gets it only
+// for a responder that wants events.
 func (op *operation) shouldStream(to responder) bool {
 	return op.streams && (!op.once || to.wantsEvents())
 }

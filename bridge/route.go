@@ -33,7 +33,8 @@ type Route struct {
 // A RouteOption adjusts a [Route].
 type RouteOption func(*Route)
 
-// Serves names the capabilities of the contract that the route serves. Every capability needs a route.
+// Serves names the capabilities of the contract that the route serves. Every capability needs a
+// route.
 func Serves(capabilities ...string) RouteOption {
 	return func(r *Route) { r.serves = append(r.serves, capabilities...) }
 }
@@ -44,13 +45,13 @@ func Timeout(d time.Duration) RouteOption {
 	return func(r *Route) { r.timeout = d }
 }
 
-// Unary makes a route that answers once. The pattern is a method and a path of the contract, such as
-// "POST /review".
+// Unary makes a route that answers once. The pattern is a method and a path of the contract, such
+// as "POST /review".
 //
 // Requests are decoded like encoding/json does, except that names must match exactly and may not
-// repeat, and that an integer such as 20.0 decodes into an int. A request without a body (GET, HEAD,
-// DELETE) decodes from an object of its path and query parameters. Their values are texts, or numbers,
-// booleans and lists by the endpoint's input_schema.
+// repeat, and that an integer such as 20.0 decodes into an int. A request without a body (GET,
+// HEAD, DELETE) decodes from an object of its path and query parameters. Their values are texts, or
+// numbers, booleans and lists by the endpoint's input_schema.
 func Unary[Req, Res any](pattern string, h Handler[Req, Res], opts ...RouteOption) Route {
 	r := Route{
 		pattern: pattern,

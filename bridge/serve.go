@@ -28,21 +28,21 @@ func (b *Bridge) Run(ctx context.Context, addr string) error {
 	return b.Serve(ctx, ln)
 }
 
-// Serve serves HTTP on ln until ctx ends. With [Options].Announcer it announces the service as soon as
-// the provider is ready (see [HealthChecker]).
+// Serve serves HTTP on ln until ctx ends. With [Options].Announcer it announces the service as soon
+// as the provider is ready (see [HealthChecker]).
 //
-// At the end of ctx Serve withdraws the announcement, becomes unready, answers new calls with 503, lets
-// those in progress finish for up to [Timeouts].Drain, cuts off the rest, closes the bridge and returns
-// nil.
+// At the end of ctx Serve withdraws the announcement, becomes unready, answers new calls with 503,
+// lets those in progress finish for up to [Timeouts].Drain, cuts off the rest, closes the bridge
+// and returns nil.
 //
-// On a listener of [crypto/tls.NewListener] it serves HTTPS, with HTTP/2 if the listener's NextProtos
-// offer "h2"; see [ClientCertificate]. Headers may have 64 KiB and must arrive within 10 seconds.
-// [net/http] refuses other headers, and requests that are not HTTP, with 431 or 400 and without a log
-// record.
+// On a listener of [crypto/tls.NewListener] it serves HTTPS, with HTTP/2 if the listener's
+// NextProtos offer "h2"; see [ClientCertificate]. Headers may have 64 KiB and must arrive within 10
+// seconds. [net/http] refuses other headers, and requests that are not HTTP, with 431 or 400 and
+// without a log record.
 //
-// Serve returns an error if access is refused there (see [Options.Authenticate]), if listening fails, if
-// the first contract cannot be announced for good, or if the provider does not close within 10
-// seconds. It closes ln and the bridge in any case. Call Serve once.
+// Serve returns an error if access is refused there (see [Options.Authenticate]), if listening
+// fails, if the first contract cannot be announced for good, or if the provider does not close
+// within 10 seconds. It closes ln and the bridge in any case. Call Serve once.
 func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 	defer ln.Close()
 	if err := b.service.Load().access.checkListenAddr(ln.Addr()); err != nil {
@@ -84,8 +84,8 @@ func (b *Bridge) Serve(ctx context.Context, ln net.Listener) (err error) {
 }
 
 // Close ends the jobs in progress, waits up to 5 seconds for their records, and closes
-// [JobOptions].Store and the provider. Serve calls it. A bridge that is the [http.Handler] of another
-// server is closed after that server. Closing twice is allowed.
+// [JobOptions].Store and the provider. Serve calls it. A bridge that is the [http.Handler] of
+// another server is closed after that server. Closing twice is allowed.
 func (b *Bridge) Close() error {
 	b.draining.Store(true)
 	return b.closed()
@@ -101,9 +101,9 @@ func (b *Bridge) close() (err error) {
 	return errors.Join(err, b.service.Load().provider.Close())
 }
 
-// drain lets calls finish, for a bounded time, and then ends their contexts. It goes on to listen as
-// long as there are any: load balancers see that the bridge is not ready, callers get 503, and owners of
-// jobs get their outcomes.
+// drain lets calls finish, for a bounded time, and then ends their contexts. It goes on to listen
+// as long as there are any: load balancers see that the bridge is not ready, callers get 503, and
+// owners of jobs get their outcomes.
 func (b *Bridge) drain(srv *http.Server, cancelCalls context.CancelCauseFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.opts.Timeouts.Drain)
 	defer cancel()

@@ -10,16 +10,17 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/sse"
 )
 
-// An sseResponder answers with server-sent events: the handler's events, and then exactly one "result"
-// or "error". The response begins with the first event, so that a call that fails earlier has its own
-// status.
+// An sseResponder answers with server-sent events: the handler's events, and then exactly one
+// "result" or "error". The response begins with the first event, so that a call that fails earlier
+// has its own status.
 type sseResponder struct {
 	*sse.Stream
 	x        *exchange
 	maxEvent int64 // bytes
 }
 
-// newSSEResponder returns a responder that writes within Timeouts.Write. A slower caller counts as gone.
+// newSSEResponder returns a responder that writes within Timeouts.Write. A slower caller counts as
+// gone.
 func newSSEResponder(x *exchange, maxEvent int64) *sseResponder {
 	stream := sse.NewStream(x.w, x.bridge.opts.Timeouts.Heartbeat, sse.Hooks{
 		Begin:       func() { x.bridge.telemetry.FirstEvent(x.r.Context(), &x.telemetry, x.route) },
@@ -59,7 +60,8 @@ func eventName(event any) (name string, err error) {
 		name = typed.EventType()
 	}
 	if name == "result" || name == "error" || name == "gap" || !sse.IsName(name) {
-		return "", fmt.Errorf("event type %q: it must be one line, and not result, error or gap, which are the bridge's own", name)
+		return "", fmt.Errorf("event type %q: it must be one line, and not result, error or gap, "+
+			"which are the bridge's own", name)
 	}
 	return name, nil
 }

@@ -2,8 +2,8 @@ package bridge
 
 import "context"
 
-// A RequestTransformer maps a caller's request to the request of the wrapped service. It is pure: no
-// I/O, no clock, safe for concurrent use.
+// A RequestTransformer maps a caller's request to the request of the wrapped service. It is pure:
+// no I/O, no clock, safe for concurrent use.
 type RequestTransformer[Req, SReq any] interface {
 	TransformRequest(req Req) (SReq, error)
 }
@@ -33,8 +33,8 @@ func Transform[Req, SReq, SRes, Res any](
 	})
 }
 
-// TransformStream is [Transform] for a call that sends events, which it passes on unchanged. If call
-// also implements [Handler], so does the result.
+// TransformStream is [Transform] for a call that sends events, which it passes on unchanged. If
+// call also implements [Handler], so does the result.
 func TransformStream[Req, SReq, Event, SRes, Res any](
 	in RequestTransformer[Req, SReq], call StreamHandler[SReq, Event, SRes], out ResponseTransformer[Req, SRes, Res],
 ) StreamHandler[Req, Event, Res] {

@@ -26,7 +26,8 @@ var bucket = []byte("records-1")
 
 var errClosed = errors.New("jobfile: the store is closed")
 
-// file is a store in a bbolt file. Each Put and Delete is a transaction on the disk when it returns.
+// file is a store in a bbolt file. Each Put and Delete is a transaction on the disk when it
+// returns.
 type file struct {
 	path string
 
@@ -36,9 +37,9 @@ type file struct {
 	closed bool
 }
 
-// Open opens the store at path for [bridge.JobOptions].Store. It creates a missing file, readable by
-// its owner only. A file that is damaged, or in use by another process, is an error. One process at a
-// time can use the file.
+// Open opens the store at path for [bridge.JobOptions].Store. It creates a missing file, readable
+// by its owner only. A file that is damaged, or in use by another process, is an error. One process
+// at a time can use the file.
 //
 // On a file system that is full or read-only Open returns a store with the records of the file. Its
 // Put and Delete fail until the file system takes data again.
@@ -79,14 +80,14 @@ func (f *file) open() error {
 	return err
 }
 
-// openBolt opens the file without a write to an existing one, which would fail on a full disk.
+// openBolt opens the file without a write to an existing one: it would fail on a full disk.
 func (f *file) openBolt(opts *bbolt.Options) (db *bbolt.DB, err error) {
 	err = f.recovering(func() (err error) {
 		if db, err = bbolt.Open(f.path, 0o600, opts); err != nil {
 			return err
 		}
 		return db.View(func(tx *bbolt.Tx) error {
-			_ = tx.Bucket(bucket) // reads the root, which may be damaged
+			_ = tx.Bucket(bucket) // reads the root, to find damage
 			return nil
 		})
 	})
@@ -214,7 +215,7 @@ func (f *file) view(look func(*bbolt.Bucket) error) error {
 	})
 }
 
-// recovering turns panics of bbolt, which mean a damaged file, into errors. A read beyond the end of
+// recovering turns panics of bbolt into errors: they mean a damaged file. A read beyond the end of
 // a truncated file is a memory fault, because the file is mapped.
 func (f *file) recovering(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))

@@ -1,4 +1,4 @@
-// Package limits admits calls within limits that are never exceeded: concurrency, and rates in exact sliding windows.
+// Package limits admits calls within exact limits: of concurrency, and of rates in sliding windows.
 package limits
 
 import (
@@ -14,8 +14,9 @@ type Limits struct {
 	RateLimit             contract.RateLimit
 }
 
-// A Limiter admits calls. [Local] keeps limits within one process. Replicas of a service share limits
-// by a Limiter of their operator. It is safe for concurrent use. It may also implement [Changer].
+// A Limiter admits calls. [Local] keeps limits within one process. Replicas of a service share
+// limits by a Limiter of their operator. It is safe for concurrent use. It may also implement
+// [Changer].
 type Limiter interface {
 	// Admit admits one call of caller, or returns an error. A [*Refusal] becomes 429, and any other
 	// error 503. caller is "" without authentication. A refused call counts for no limit.
@@ -25,8 +26,8 @@ type Limiter interface {
 	Admit(ctx context.Context, caller string) (Admission, error)
 }
 
-// A Changer is a [Limiter] with limits that can change. A bridge calls Change with the limits of the new
-// contract when it is reloaded. Default: the limits stay.
+// A Changer is a [Limiter] with limits that can change. A bridge calls Change with the limits of
+// the new contract when it is reloaded. Default: the limits stay.
 type Changer interface {
 	Change(Limits)
 }

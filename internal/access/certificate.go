@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// CertificateName returns the name of a verified client certificate: its URI, else its first DNS name,
-// else its common name.
+// CertificateName returns the name of a verified client certificate: its URI, else its first DNS
+// name, else its common name. It fails without one, and if the certificate has expired since the
+// handshake.
 func CertificateName(state *tls.ConnectionState) (string, error) {
 	if state == nil || len(state.VerifiedChains) == 0 {
 		return "", errors.New("no verified client certificate")

@@ -26,15 +26,15 @@ func IsPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// IsCrossSiteFetch reports if a page of another site makes the request without an Origin, such as GET
-// for an image (https://www.w3.org/TR/fetch-metadata/).
+// IsCrossSiteFetch reports if a page of another site makes the request without an Origin, such as
+// GET for an image (https://www.w3.org/TR/fetch-metadata/).
 func IsCrossSiteFetch(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return r.Header.Get("Origin") == "" && (site == "cross-site" || site == "same-site")
 }
 
-// MayHideOrigin reports if a request without Origin may come from a web page: browsers send none with
-// GET and HEAD to the page's own host.
+// MayHideOrigin reports if a request without Origin may come from a web page: browsers send none
+// with GET and HEAD to the page's own host.
 func MayHideOrigin(r *http.Request) bool {
 	fetched := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Header.Get("Sec-Fetch-Site") != ""
 	return fetched && r.Header.Get("Origin") == ""

@@ -88,7 +88,7 @@ func (e *SizeError) Error() string {
 	return fmt.Sprintf("event of %d bytes, at most %d are allowed", e.Size, e.Limit)
 }
 
-// CheckSize returns a [SizeError] if n is more than limit.
+// CheckSize returns a [SizeError] as error if n is more than limit.
 func CheckSize(n int, limit int64) error {
 	if int64(n) <= limit {
 		return nil

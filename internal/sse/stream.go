@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A Stream is a response of server-sent events. The response begins with the first event. One goroutine
-// may call Send while another calls the other methods.
+// A Stream is a response of server-sent events. The response begins with the first event. One
+// goroutine may call Send while another calls the other methods.
 type Stream struct {
 	w         http.ResponseWriter
 	flush     func() error
@@ -64,7 +64,7 @@ func (s *Stream) nextID() int {
 	return s.last + 1
 }
 
-// Last writes the next event and ends the stream.
+// Last writes the next event and ends the stream. The error is that of Hooks.WriteError.
 func (s *Stream) Last(name string, data []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +83,7 @@ func (s *Stream) Begun() bool {
 // Heartbeats fires when Heartbeat is due.
 func (s *Stream) Heartbeats() <-chan time.Time { return s.timer.C }
 
-// Heartbeat sends a comment.
+// Heartbeat sends a comment. The error is that of Hooks.WriteError.
 func (s *Stream) Heartbeat() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +121,8 @@ func (s *Stream) begin() {
 	s.timer.Reset(s.heartbeat)
 }
 
-// BeginWith begins the response with text, before the first event.
+// BeginWith begins the response with text, before the first event. The error is that of
+// Hooks.WriteError.
 func (s *Stream) BeginWith(text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,7 +130,7 @@ func (s *Stream) BeginWith(text string) error {
 	return s.write([]byte(text))
 }
 
-// WriteEvent writes an event with an id of the caller.
+// WriteEvent writes an event with an id of the caller. The error is that of Hooks.WriteError.
 func (s *Stream) WriteEvent(id, name string, data []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

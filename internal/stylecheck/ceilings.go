@@ -39,11 +39,6 @@ var done = figures{relativeWords: 6}
 // ceilings has a line for each package that is not done. To tighten one, copy the line that the
 // program prints. Remove it when the package meets done.
 var ceilings = map[string]figures{
-	"bridge":                           {29.2, 216, 135, 0, 3},
-	"bridge/internal/jobstore":         {18, 5, 0, 0, 0},
-	"bridge/internal/memnet":           {10, 3, 0, 0, 2},
-	"bridge/limits":                    {20.5, 13, 5, 0, 0},
-	"bridge/upstream":                  {9.2, 13, 5, 0, 0},
 	"caio/cmd/caioctl":                 {41.5, 8, 22, 0, 0},
 	"caio/registry":                    {27, 129, 62, 0, 6},
 	"caio/registry/boltstore":          {13.3, 2, 1, 0, 0},

@@ -6,7 +6,8 @@ import "strings"
 // maxClip is the length of a clipped text in bytes, without the ellipsis.
 const maxClip = 80
 
-// Clip returns s, or its first 80 bytes and an ellipsis if s is longer. It cuts no character in two.
+// Clip returns s, or its first 80 bytes and an ellipsis if s is longer. It cuts no character in
+// two.
 func Clip(s string) string {
 	if len(s) <= maxClip {
 		return s

@@ -33,12 +33,12 @@ const (
 )
 
 // A Budget bounds the memory of bodies. It counts a body of more than 64 KiB while it arrives, with
-// its decompressed copy, until [Upload.Release]. Smaller bodies do not count: there is at most one for
-// each request, and a timeout bounds their time. It is safe for concurrent use.
+// its decompressed copy, until [Upload.Release]. Smaller bodies do not count: there is at most one
+// for each request, and a timeout bounds their time. It is safe for concurrent use.
 //
 // When a body does not fit, the slowest upload in progress ends: the one with the fewest bytes per
-// second since its start. An upload that holds back its last bytes gets slower all the time and gives
-// way to one that goes on.
+// second since its start. An upload that holds back its last bytes gets slower all the time and
+// gives way to one that goes on.
 //
 // Bodies take at most twice the memory that is counted: the last piece of a body may be half empty,
 // and the pieces of a complete body are copied into one. A body that is alone always fits.
@@ -69,8 +69,8 @@ type Upload struct {
 	ended bool  // true for the slowest upload
 }
 
-// NewUpload returns the upload of a body that begins to arrive. interrupt makes a read fail, and may
-// be nil.
+// NewUpload returns the upload of a body that begins to arrive. interrupt makes a read fail, and
+// may be nil.
 func (b *Budget) NewUpload(interrupt func()) Upload {
 	return Upload{budget: b, interrupt: interrupt, start: time.Now()}
 }
@@ -86,8 +86,8 @@ func (u *Upload) Receive(r io.Reader, contentLength int64) ([]byte, error) {
 	return body, err
 }
 
-// Gunzip decompresses a body. It reads at most one byte beyond the limit, so that a small body cannot
-// take much memory. Errors: ErrNoRoom, ErrTooLarge, ErrGzip.
+// Gunzip decompresses a body. It reads at most one byte beyond the limit, so that a small body
+// cannot take much memory. Errors: ErrNoRoom, ErrTooLarge, ErrGzip.
 func (u *Upload) Gunzip(body []byte, limit int64) ([]byte, error) {
 	zipped, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {
@@ -164,7 +164,8 @@ func (u *Upload) pause(d time.Duration) {
 	u.start = u.start.Add(d)
 }
 
-// grow counts n bytes more if they fit after slower uploads have ended. It returns the change of held.
+// grow counts n bytes more if they fit after slower uploads have ended. It returns the change of
+// held.
 func (b *Budget) grow(u *Upload, n int64) (delta int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
-// strictJSON decodes like encoding/json, but refuses a text that the validator could read in another
-// way than the handler.
+// strictJSON decodes like encoding/json, but refuses a text that the validator could read in
+// another way than the handler.
 var strictJSON = jsonv2.JoinOptions(
 	jsonv1.DefaultOptionsV1(),
 	jsonv1.ReportErrorsWithLegacySemantics(false), // it would read the text twice
@@ -24,8 +24,8 @@ var strictJSON = jsonv2.JoinOptions(
 	jsontext.AllowInvalidUTF8(false),
 )
 
-// Decode decodes strict JSON into a new Req. A whole number with a fraction or exponent, such as
-// 20.0, is an integer.
+// Decode decodes strict JSON into a new Req, or returns the error of the decoder. A whole number
+// with a fraction or exponent, such as 20.0, is an integer.
 func Decode[Req any](body []byte) (any, error) {
 	var req Req
 	err := jsonv2.Unmarshal(body, &req, strictJSON)
@@ -75,7 +75,8 @@ func Redact(err error) error {
 	return errors.New("it is not strict JSON")
 }
 
-// Encode returns the JSON of v without a line break, and without escapes for HTML.
+// Encode returns the JSON of v without a line break, and without escapes for HTML. The error is
+// that of encoding/json.
 func Encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

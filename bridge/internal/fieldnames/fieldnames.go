@@ -18,8 +18,9 @@ type Mismatch struct {
 	Property string // name in the schema
 }
 
-// Mismatches returns the mismatches of a struct type, ordered by field. Names are matched exactly: a
-// field Text would not get the member "text" of a request, and an answer with "Text" would be refused.
+// Mismatches returns the mismatches of a struct type, ordered by field. Names are matched exactly:
+// a field Text would not get the member "text" of a request, and an answer with "Text" would be
+// refused.
 func Mismatches(schema *contract.Schema, t reflect.Type) (list []Mismatch) {
 	properties, names := propertiesOf(schema), jsonNames(t)
 	for _, field := range slices.Sorted(maps.Keys(names)) {
@@ -46,7 +47,8 @@ func propertiesOf(schema *contract.Schema) (names []string) {
 	return names
 }
 
-// jsonNames returns the JSON names of a struct by field, or nil for a type with its own JSON methods.
+// jsonNames returns the JSON names of a struct by field, or nil for a type with its own JSON
+// methods.
 func jsonNames(t reflect.Type) map[string]string {
 	if t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()

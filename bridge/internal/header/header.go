@@ -47,8 +47,8 @@ func PrefersYAML(h http.Header) bool {
 	return yaml > 0 && yaml >= json
 }
 
-// WantsEvents reports if Accept prefers text/event-stream to JSON, for a route that streams. A route
-// that does not stream has JSON only. It is not ok if the route has neither.
+// WantsEvents reports if Accept prefers text/event-stream to JSON, for a route that streams. A
+// route that does not stream has JSON only. It is not ok if the route has neither.
 func WantsEvents(h http.Header, streams bool) (stream, ok bool) {
 	if strings.TrimSpace(strings.Join(h.Values("Accept"), "")) == "" {
 		return false, true
@@ -103,8 +103,8 @@ func splitUnquoted(s string, separator byte) (parts []string) {
 const maxKeyLength = 255
 
 // IdempotencyKey returns the key of a request, "" without the header. It takes a string of
-// structured fields (RFC 9651), as the draft has it, or a token, as most callers send it. It reports
-// false for a malformed key.
+// structured fields (RFC 9651), as the draft has it, or a token, as most callers send it. It
+// reports false for a malformed key.
 func IdempotencyKey(h http.Header) (key string, ok bool) {
 	values := h.Values("Idempotency-Key")
 	switch len(values) {

@@ -36,7 +36,7 @@ func (s *Store) AddEvent(r *Record, event Event) {
 	r.size += event.size()
 	s.bytes += event.size()
 	for n := len(r.events.kept); n > 0; n-- {
-		if n <= maxEvents && r.events.size <= maxEventBytes && s.bytes <= s.opts.MaxBytes {
+		if n <= maxEvents && r.events.size <= maxEventBytes && s.bytes <= s.config.MaxBytes {
 			break
 		}
 		s.dropEvents(r, n-1)
@@ -99,8 +99,8 @@ func (s *Store) Unwatch(r *Record) {
 	r.watchers--
 }
 
-// LastEventID is the id of the event that ends the stream of a job. The number of earlier events may be
-// unknown after a restart.
+// LastEventID is the id of the event that ends the stream of a job. The number of earlier events
+// may be unknown after a restart.
 const LastEventID = "end"
 
 // ParseEventID reads a Last-Event-ID: the number of an event, or LastEventID, which has ended true.

@@ -11,7 +11,7 @@ func (s *Store) flushAndUnlock() error {
 	if len(ids) == 0 || closed {
 		return nil
 	}
-	err := s.opts.Backend.Delete(ids...)
+	err := s.config.Backend.Delete(ids...)
 	if err == nil {
 		return nil
 	}
@@ -21,7 +21,7 @@ func (s *Store) flushAndUnlock() error {
 		return nil
 	}
 	s.degraded.Store(true)
-	s.opts.Log.Error("finished calls could not be deleted from the store", "count", len(ids), "cause", err)
+	s.config.Log.Error("finished calls could not be deleted from the store", "count", len(ids), "cause", err)
 	s.pendingDeletes = append(ids, s.pendingDeletes...)
 	return err
 }
@@ -49,7 +49,7 @@ func (s *Store) remove(r *Record) {
 func (s *Store) expire() {
 	for first := s.finished.Front(); first != nil; first = s.finished.Front() {
 		r := first.Value.(*Record)
-		if left := time.Until(r.Finished.Add(s.opts.Retention)); left > 0 {
+		if left := time.Until(r.Finished.Add(s.config.Retention)); left > 0 {
 			s.scheduleExpiry(left)
 			return
 		}
@@ -74,13 +74,13 @@ func (s *Store) scheduleExpiry(d time.Duration) {
 // the oldest finished records.
 func (s *Store) evict(bytes int64) {
 	s.expire()
-	if s.bytes+bytes > s.opts.MaxBytes {
+	if s.bytes+bytes > s.config.MaxBytes {
 		for _, r := range s.byID {
 			s.dropEvents(r, 0)
 		}
 	}
 	for first := s.finished.Front(); first != nil; first = s.finished.Front() {
-		if len(s.byID)-s.persisting <= s.opts.MaxRecords && s.bytes+bytes <= s.opts.MaxBytes {
+		if len(s.byID)-s.persisting <= s.config.MaxRecords && s.bytes+bytes <= s.config.MaxBytes {
 			return
 		}
 		s.remove(first.Value.(*Record))

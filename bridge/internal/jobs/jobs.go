@@ -31,17 +31,17 @@ var (
 )
 
 // A Store keeps records of calls. Their outcomes are in the backend. Info and events are in memory,
-// and events do not survive a restart. Finished records are evicted after Retention or, oldest first,
-// to make room. It is safe for concurrent use.
+// and events do not survive a restart. Finished records are evicted after Retention or, oldest
+// first, to make room. It is safe for concurrent use.
 type Store struct {
-	opts     Options
+	config   Config
 	degraded atomic.Bool // the backend failed at the last record, or at a delete since
 
-	mu             sync.Mutex // released by flushAndUnlock where records may have been removed
+	mu             sync.Mutex // released by flushAndUnlock after a removal of records
 	byID           map[string]*Record
 	byKey          map[string]*Record // latest record of each key, reserved ones included
 	heldKeys       map[string]bool    // keys of finished jobs with a handler that still runs
-	finished       list.List          // of *Record, in the order in which they finished and expire
+	finished       list.List          // of *Record, ordered by Finished
 	persisting     int                // records of byID that the backend has not taken yet
 	bytes          int64
 	expiry         *time.Timer // for the first of finished; nil if there is none
@@ -68,8 +68,8 @@ func (s *Store) Job(id, principal string) *Record {
 // known and its outcome counts or is still to come. Errors: ErrStopping, ErrFull, ErrKeyInUse,
 // ErrKeyReused.
 //
-// The limits may still refuse the call. So a reservation evicts nothing, is not stored and counts for
-// no bound. The caller must call Persist or Delete.
+// The limits may still refuse the call. So a reservation evicts nothing, is not stored and counts
+// for no bound. The caller must call Persist or Delete.
 func (s *Store) Reserve(c Info) (r *Record, found bool, err error) {
 	s.mu.Lock()
 	defer s.flushAndUnlock()
@@ -106,7 +106,7 @@ func (s *Store) checkRoom() error {
 	if s.stopping {
 		return ErrStopping
 	}
-	if len(s.byID)-s.finished.Len() >= s.opts.MaxRecords {
+	if len(s.byID)-s.finished.Len() >= s.config.MaxRecords {
 		return ErrFull
 	}
 	return nil
@@ -155,7 +155,7 @@ func (s *Store) persisted(r *Record) {
 }
 
 func (s *Store) put(id string, data []byte) error {
-	err := s.opts.Backend.Put(id, data)
+	err := s.config.Backend.Put(id, data)
 	s.degraded.Store(err != nil)
 	return err
 }
@@ -187,9 +187,9 @@ func (s *Store) Finish(r *Record, state State, outcome Outcome) {
 func (s *Store) save(r storedRecord) (data []byte, err error) {
 	data, err = codec.Encode(r)
 	if err != nil {
-		s.opts.Log.Error("an outcome could not be encoded", "job", r.ID, "cause", err)
+		s.config.Log.Error("an outcome could not be encoded", "job", r.ID, "cause", err)
 	} else if err = s.put(r.ID, data); err != nil {
-		s.opts.Log.Error("an outcome could not be stored; it is kept in memory until the bridge stops",
+		s.config.Log.Error("an outcome could not be stored; it is kept in memory until the bridge stops",
 			"job", r.ID, "request_id", r.RequestID, "cause", err)
 	}
 	return data, err
@@ -234,7 +234,7 @@ func (s *Store) Outcome(r *Record) (Outcome, error) {
 	s.mu.Unlock()
 	if data == nil {
 		var err error
-		if data, err = s.opts.Backend.Get(r.ID); err != nil {
+		if data, err = s.config.Backend.Get(r.ID); err != nil {
 			return Outcome{}, fmt.Errorf("%w: %w", ErrBackend, err)
 		}
 		if data == nil {
@@ -317,5 +317,5 @@ func (s *Store) Close() error {
 		s.expiry.Stop()
 		s.expiry = nil
 	}
-	return s.opts.Backend.Close()
+	return s.config.Backend.Close()
 }

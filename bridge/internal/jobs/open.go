@@ -8,8 +8,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/text"
 )
 
-// Options configure a Store. All fields are required.
-type Options struct {
+// A Config configures a Store. All fields are required.
+type Config struct {
 	Backend    Backend
 	Log        *slog.Logger
 	Retention  time.Duration // time that finished records are kept
@@ -23,17 +23,17 @@ type Options struct {
 
 // Open returns a Store with the records of the backend. A backend that takes no data is no error:
 // the Store is then degraded.
-func Open(opts Options) (*Store, error) {
-	opts.MaxBytes = max(opts.MaxBytes, opts.MaxOutcome+4*recordSize)
+func Open(config Config) (*Store, error) {
+	config.MaxBytes = max(config.MaxBytes, config.MaxOutcome+4*recordSize)
 	s := &Store{
-		opts:     opts,
+		config:   config,
 		byID:     map[string]*Record{},
 		byKey:    map[string]*Record{},
 		heldKeys: map[string]bool{},
 	}
-	if err := opts.Backend.Writable(); err != nil {
+	if err := config.Backend.Writable(); err != nil {
 		s.degraded.Store(true)
-		opts.Log.Error("the store takes no data; jobs and calls with an Idempotency-Key are refused until it does",
+		config.Log.Error("the store takes no data; jobs and calls with an Idempotency-Key are refused until it does",
 			"cause", err)
 	}
 	if err := s.load(); err != nil {
@@ -45,10 +45,10 @@ func Open(opts Options) (*Store, error) {
 // load reads the records of an earlier process.
 func (s *Store) load() error {
 	var found []*Record
-	err := s.opts.Backend.All(func(id string, data []byte) error {
+	err := s.config.Backend.All(func(id string, data []byte) error {
 		r, err := decodeRecord(data)
 		if err != nil || r.ID != id {
-			s.opts.Log.Warn("a record of the store is malformed and dropped", "id", text.Clip(id), "cause", err)
+			s.config.Log.Warn("a record of the store is malformed and dropped", "id", text.Clip(id), "cause", err)
 			s.pendingDeletes = append(s.pendingDeletes, id)
 			return nil
 		}
@@ -85,14 +85,15 @@ func (s *Store) load() error {
 	return nil
 }
 
-// interrupt finishes a record of an earlier process that is still running. If the backend fails, the
-// record stays in memory, and the next process interrupts the call again.
+// interrupt finishes a record of an earlier process that is still running. If the backend fails,
+// the record stays in memory, and the next process interrupts the call again.
 func (s *Store) interrupt(r *Record) {
 	if r.Status != Running {
 		return
 	}
-	s.opts.Log.Warn("a call was interrupted when the bridge stopped", "job", r.ID, "request_id", r.RequestID, "route", r.Route)
-	state, outcome := s.opts.Interrupted(r.Info)
+	s.config.Log.Warn("a call was interrupted when the bridge stopped",
+		"job", r.ID, "request_id", r.RequestID, "route", r.Route)
+	state, outcome := s.config.Interrupted(r.Info)
 	finished := r.Info
 	finished.State = state
 	data, err := s.save(storedRecord{finished, outcome})

@@ -1,4 +1,5 @@
-// Package openapi describes a bridge as an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1).
+// Package openapi describes a bridge as an OpenAPI 3.1 document
+// (https://spec.openapis.org/oas/v3.1.1).
 package openapi
 
 import (
@@ -49,7 +50,7 @@ type Parameter struct {
 type Options struct {
 	Secured         bool // reports if callers need credentials
 	Jobs            bool // reports if calls can become jobs
-	MaxSchemaValues int  // JSON values of a body that the schema engine checks
+	MaxSchemaValues int  // JSON values of a body that the schema engine checks; 0 for none
 }
 
 // Document returns the OpenAPI document of a bridge as JSON. It fails only for a schema that cannot
@@ -89,7 +90,7 @@ type document struct {
 	root       object
 	paths      object
 	schemas    object
-	operations map[string]int // uses of each operation name, which must be unique
+	operations map[string]int // uses of each operation name; names must be unique
 }
 
 func info(c *contract.Contract) object {
@@ -148,7 +149,8 @@ func (d *document) addEndpoint(e Endpoint, template object) error {
 			d.opts.MaxSchemaValues)
 		body["content"].(object)["application/json"].(object)["schema"] = input
 	} else {
-		operation["parameters"] = append(describe(e.Parameters, schemaPath(name+"Request")), operation["parameters"].([]any)...)
+		parameters := describe(e.Parameters, schemaPath(name+"Request"))
+		operation["parameters"] = append(parameters, operation["parameters"].([]any)...)
 	}
 	output, err := d.addSchema(name+"Response", e.OutputSchema)
 	if err != nil {
@@ -166,7 +168,7 @@ func (d *document) addEndpoint(e Endpoint, template object) error {
 	return nil
 }
 
-// describe lists parameters. path is the place of the schema to which their references are relative.
+// describe lists parameters. Their references are relative to the schema at path.
 func describe(parameters []Parameter, path string) []any {
 	list := []any{}
 	for _, p := range parameters {
@@ -218,7 +220,8 @@ func (d *document) addSchema(name string, schema *contract.Schema) (object, erro
 
 func schemaPath(name string) string { return schemasPath + strings.ToUpper(name[:1]) + name[1:] }
 
-// moveReferences rewrites the references of a schema that moves from the root of its document to path.
+// moveReferences rewrites the references of a schema that moves from the root of its document to
+// path.
 func moveReferences(schema any, path string) any {
 	switch schema := schema.(type) {
 	case []any:

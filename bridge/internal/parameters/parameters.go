@@ -15,8 +15,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// A Set holds the parameters of an endpoint by name. Those of the path come from the endpoint's path,
-// those of the query from its input_schema.
+// A Set holds the parameters of an endpoint by name: of its path, and of its input_schema for the
+// query.
 type Set map[string]parameter
 
 // Errors of Set.Read. Their texts are sentences for the caller.
@@ -45,7 +45,8 @@ type object = map[string]any
 // kinds are the JSON types that a schema allows. None means all.
 type kinds []string
 
-// New returns the parameters of an endpoint without a body.
+// New returns the parameters of an endpoint without a body. It fails if the schema cannot be
+// encoded.
 func New(e contract.Endpoint) (Set, error) {
 	p := Set{}
 	for segment := range strings.SplitSeq(e.Path, "/") {
@@ -108,7 +109,7 @@ func kindsOf(schema any) (k kinds) {
 func (p Set) Read(r *http.Request) ([]byte, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, ErrQuery // without err, which repeats some of the query
+		return nil, ErrQuery // without err: it repeats some of the query
 	}
 	if !utf8.ValidString(r.URL.Path) || !isText(query) {
 		return nil, ErrUTF8
@@ -145,7 +146,8 @@ func isText(query url.Values) bool {
 	return true
 }
 
-// value converts a text of a URL to the number or boolean that the schema wants, or returns the text.
+// value converts a text of a URL to the number or boolean that the schema wants, or returns the
+// text.
 func (k kinds) value(text string) any {
 	if len(k) == 0 || slices.Contains(k, "string") {
 		return text

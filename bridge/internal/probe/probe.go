@@ -47,8 +47,8 @@ func (p *Probe) Run(ctx context.Context) error {
 	}
 }
 
-// start starts a check unless one is running or is younger than a second. It returns a channel closed
-// on completion and the time left to wait.
+// start starts a check unless one is running or is younger than a second. It returns a channel
+// closed on completion and the time left to wait.
 func (p *Probe) start(ctx context.Context) (finished <-chan struct{}, left time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -34,7 +34,7 @@ func (r *Ref) Acquire() bool {
 	}
 }
 
-// Release counts one user less. The last one closes the value.
+// Release counts one user less. The last one closes the value and gets the error of Close.
 func (r *Ref) Release() error {
 	if r.users.Add(-1) > 0 {
 		return nil

@@ -28,7 +28,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 // Flush implements [http.Flusher] for handlers of others.
 func (w *Writer) Flush() { _ = w.FlushError() }
 
-// FlushError is the Flush of [http.ResponseController].
+// FlushError implements the Flush of [http.ResponseController].
 func (w *Writer) FlushError() error {
 	if w.Status == 0 {
 		w.Status = http.StatusOK

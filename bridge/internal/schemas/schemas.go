@@ -23,8 +23,8 @@ func NewChecker(t *telemetry.Recorder) *Checker {
 	return &Checker{slots: make(chan struct{}, runtime.GOMAXPROCS(0)), telemetry: t}
 }
 
-// Request checks a request's body. The error is that of [contract.Schema.ValidateRequest], or that of
-// ctx if ctx ends first. A nil schema allows every value.
+// Request checks a request's body. The error is that of [contract.Schema.ValidateRequest], or that
+// of ctx if ctx ends first. A nil schema allows every value.
 func (c *Checker) Request(ctx context.Context, route string, schema *contract.Schema, body []byte) error {
 	if schema == nil || schema.CheapValid(body) {
 		return nil
@@ -32,8 +32,8 @@ func (c *Checker) Request(ctx context.Context, route string, schema *contract.Sc
 	return c.costly(ctx, route, func() error { return schema.ValidateRequest(body) })
 }
 
-// Result checks a result. The error is that of [contract.Schema.Validate], or that of ctx if ctx ends
-// first. A nil schema allows every value.
+// Result checks a result. The error is that of [contract.Schema.Validate], or that of ctx if ctx
+// ends first. A nil schema allows every value.
 func (c *Checker) Result(ctx context.Context, route string, schema *contract.Schema, body []byte) error {
 	if schema == nil || schema.CheapValid(body) {
 		return nil

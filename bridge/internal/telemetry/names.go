@@ -5,7 +5,7 @@ import (
 )
 
 // Attribute names of the OpenTelemetry semantic conventions (HTTP 1.43.0, GenAI 1.41.0) and, under
-// caio.bridge, of the bridge. No other file has such names, because those of GenAI still change.
+// caio.bridge, of the bridge. No other file has such names, because the GenAI names still change.
 const (
 	scopeName = "github.com/smarthaus/caio-bridge-go/bridge"
 
@@ -32,8 +32,8 @@ const (
 	keyGenAITokenType    = attribute.Key("gen_ai.token.type")
 )
 
-// Boundaries of histograms. Seconds are those of the HTTP conventions and longer ones for models,
-// tokens are those of the GenAI conventions.
+// Boundaries of histograms: seconds of the HTTP conventions and longer ones for models, tokens of
+// the GenAI conventions.
 var (
 	secondBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160}
 	tokenBounds  = []float64{1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864}

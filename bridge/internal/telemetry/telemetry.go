@@ -40,7 +40,8 @@ type Recorder struct {
 	instruments
 }
 
-// New returns a Recorder. A nil provider records nothing.
+// New returns a Recorder, or the error of an instrument that cannot be made. A nil provider records
+// nothing.
 func New(tracers trace.TracerProvider, meters metric.MeterProvider) (*Recorder, error) {
 	if tracers == nil {
 		tracers = tracenoop.NewTracerProvider()
@@ -223,8 +224,8 @@ func (r *Recorder) BodyRefused(ctx context.Context, route, reason string) {
 	r.refusedBodies.Add(ctx, 1, r.ofOutcome(route, reason, "").add...)
 }
 
-// Announced measures the announcement of a service until stop is called, which is never nil. An empty
-// state is not measured.
+// Announced measures the announcement of a service until stop is called. An empty state is not
+// measured. After an error, stop does nothing.
 func (r *Recorder) Announced(state func() (serviceID, state string)) (stop func(), err error) {
 	none := func() {}
 	gauge, err := r.meter.Int64ObservableGauge("caio.bridge.announced", metric.WithUnit("{service}"),
