@@ -74,7 +74,7 @@ func launch(t *testing.T, env []string, args ...string) *process {
 			t.Logf("stderr:\n%s", p.stderr)
 		}
 	})
-	p.running = readWelcome(t, stdout)
+	p.running = readBanner(t, stdout)
 	return p
 }
 

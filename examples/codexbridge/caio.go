@@ -28,11 +28,11 @@ func chooseCAIO(cfg *config, log *slog.Logger) (url string, stop func(), err err
 	if err != nil {
 		return "", nil, err
 	}
-	return urlOf(ln), background(ln, handler, log), nil
+	return urlOf(ln), serveInBackground(ln, handler, log), nil
 }
 
-// background serves handler on ln until stop is called, which lets requests in progress finish for a moment.
-func background(ln net.Listener, handler http.Handler, log *slog.Logger) (stop func()) {
+// serveInBackground serves handler on ln until stop is called, which lets requests in progress finish for a moment.
+func serveInBackground(ln net.Listener, handler http.Handler, log *slog.Logger) (stop func()) {
 	srv := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,

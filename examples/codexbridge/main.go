@@ -87,7 +87,7 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	if err != nil {
 		return err
 	}
-	promised, err := chooseContract(cfg)
+	ct, err := chooseContract(cfg)
 	if err != nil {
 		return err
 	}
@@ -104,23 +104,23 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	}
 	defer stopCAIO()
 
-	toCAIO := &caio.Options{Logger: log}
+	caioOpts := &caio.Options{Logger: log}
 	if cfg.caioToken != "" {
-		toCAIO.Token = keys.caioToken
+		caioOpts.Token = keys.caioToken
 	}
-	client, err := caio.NewClient(orchestrator, toCAIO)
+	client, err := caio.NewClient(orchestrator, caioOpts)
 	if err != nil {
 		return err
 	}
 	if cfg.register {
 		opts.Announcer = client
 	}
-	b, err := bridge.New(promised, provider, opts)
+	b, err := bridge.New(ct, provider, opts)
 	if err != nil {
 		return err
 	}
-	defer reloadOn(hangups, func() error { return reload(b, cfg, *model, keys) }, log)()
-	welcome(stdout, cfg, urlOf(ln), orchestrator, cmp.Or(model.Model, codex.DefaultModel), promised)
+	defer reloadOnSignal(hangups, func() error { return reload(b, cfg, *model, keys) }, log)()
+	printBanner(stdout, cfg, urlOf(ln), orchestrator, cmp.Or(model.Model, codex.DefaultModel), ct)
 	return b.Serve(ctx, ln)
 }
 
@@ -136,7 +136,7 @@ func chooseModel(cfg *config, log *slog.Logger) (opts *codex.Options, stop func(
 	if err != nil {
 		return nil, nil, err
 	}
-	stop = background(ln, newDemo(), log)
+	stop = serveInBackground(ln, newDemo(), log)
 	opts = &codex.Options{BaseURL: urlOf(ln) + "/v1", Model: demoModel, MaxConnsPerHost: cfg.modelConns}
 	return opts, stop, nil
 }

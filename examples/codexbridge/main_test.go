@@ -65,7 +65,7 @@ func startLogging(t *testing.T, stderr io.Writer, env map[string]string, args ..
 			t.Errorf("exit code = %d, want 0", code)
 		}
 	})
-	return readWelcome(t, printed)
+	return readBanner(t, printed)
 }
 
 // freeAddr returns an address on loopback with a port that is free at the moment.
@@ -79,8 +79,8 @@ func freeAddr(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// readWelcome reads what is printed at the start.
-func readWelcome(t *testing.T, from io.Reader) (r running) {
+// readBanner reads what is printed at the start.
+func readBanner(t *testing.T, from io.Reader) (r running) {
 	t.Helper()
 	lines := bufio.NewScanner(from)
 	for lines.Scan() {

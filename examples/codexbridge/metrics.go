@@ -40,7 +40,7 @@ func serveMetrics(
 	mux := http.NewServeMux()
 	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4})
 	mux.Handle("GET /metrics", authenticated(authenticate, metrics))
-	stopServer := background(ln, mux, log)
+	stopServer := serveInBackground(ln, mux, log)
 	log.Info("serving metrics", "url", urlOf(ln)+"/metrics")
 	return provider, func() {
 		stopServer()

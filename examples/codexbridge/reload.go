@@ -10,8 +10,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// reloadOn reloads at every signal until stop is called.
-func reloadOn(signals <-chan os.Signal, reload func() error, log *slog.Logger) (stop func()) {
+// reloadOnSignal reloads at every signal until stop is called.
+func reloadOnSignal(signals <-chan os.Signal, reload func() error, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -40,7 +40,7 @@ func reload(b *bridge.Bridge, cfg *config, model codex.Options, keys *keyring) e
 	if err != nil {
 		return err
 	}
-	promised, err := chooseContract(cfg)
+	ct, err := chooseContract(cfg)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func reload(b *bridge.Bridge, cfg *config, model codex.Options, keys *keyring) e
 	if err != nil {
 		return err
 	}
-	if err := b.Reload(promised, provider); err != nil {
+	if err := b.Reload(ct, provider); err != nil {
 		return errors.Join(err, provider.Close())
 	}
 	if cfg.caioURL == "" {

@@ -11,8 +11,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// benched returns a bridge whose model is the transport: what the bridge, this package and the SDK do, but no network.
-func benched(t testing.TB, model http.RoundTripper) *bridge.Bridge {
+// newBenchBridge returns a bridge whose model is the transport: what the bridge, this package and the SDK do, but no network.
+func newBenchBridge(t testing.TB, model http.RoundTripper) *bridge.Bridge {
 	p, err := codex.New(&codex.Options{APIKey: "sk-bench", HTTPClient: &http.Client{Transport: model}})
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func benched(t testing.TB, model http.RoundTripper) *bridge.Bridge {
 
 // generateCall returns a function that makes a whole call of POST /generate.
 func generateCall(t testing.TB) func() {
-	srv := benched(t, cannedAnswer{"application/json", cannedBody})
+	srv := newBenchBridge(t, cannedTransport{"application/json", cannedBody})
 	const body = `{"prompt":"Add a String method to the type Color.","context":{"language":"go","files":[{"path":"color.go","content":"package color\n\ntype Color int\n"}]},"max_tokens":512}`
 	return func() {
 		req := httptest.NewRequest("POST", "/generate", strings.NewReader(body))
@@ -68,7 +68,7 @@ func BenchmarkEvent(b *testing.B) {
 		return "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":17,\"item_id\":\"msg_67ccd3acc8d48190a77525dc6de64b41\",\"output_index\":0," +
 			"\"content_index\":0,\"delta\":\"" + text + "\",\"logprobs\":[],\"obfuscation\":\"aPXbqKr3\"}\n\n"
 	}
-	srv := benched(b, cannedAnswer{"text/event-stream", delta(`{\"language\":\"go\",\"explanation\":\"\",\"code\":\"`) + strings.Repeat(delta(" return color.String()"), events) + delta(`\"}`) +
+	srv := newBenchBridge(b, cannedTransport{"text/event-stream", delta(`{\"language\":\"go\",\"explanation\":\"\",\"code\":\"`) + strings.Repeat(delta(" return color.String()"), events) + delta(`\"}`) +
 		"event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":" + cannedBody + "}\n\n"})
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
@@ -85,10 +85,10 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
-// cannedAnswer always answers the same.
-type cannedAnswer struct{ mediaType, body string }
+// cannedTransport always answers the same.
+type cannedTransport struct{ mediaType, body string }
 
-func (a cannedAnswer) RoundTrip(req *http.Request) (*http.Response, error) {
+func (a cannedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.Body.Close()
 	return &http.Response{
 		StatusCode: http.StatusOK, Request: req, Header: http.Header{"Content-Type": {a.mediaType}},

@@ -19,10 +19,10 @@ var update = flag.Bool("update", false, "rewrite the table of faults in docs/rel
 // A fault is something that can go wrong with a call, and what then becomes of it.
 type fault struct {
 	what string
-	when stage
-	do   func(*scene)
+	when phase
+	do   func(*fixture)
 
-	// What a caller gets who wants JSON, events, or a job; "—" if it is gone. See [scene.call].
+	// What a caller gets who wants JSON, events, or a job; "—" if it is gone. See [fixture.call].
 	json, sse, job string
 
 	// Whether the same call, sent again with the same Idempotency-Key to the next bridge on the same store, asks the
@@ -32,15 +32,15 @@ type fault struct {
 	log string // level; the code is what the caller gets, and client_closed_request if it is gone
 }
 
-// A stage is how far a call has come when something happens to it.
-type stage string
+// A phase is how far a call has come when something happens to it.
+type phase string
 
 const (
-	sending      stage = "while it is sent"
-	asking       stage = "when the model is asked"
-	beforeHeader stage = "before the model's header"
-	beforeEvent  stage = "before the first event"
-	midStream    stage = "after an event"
+	sending      phase = "while it is sent"
+	asking       phase = "when the model is asked"
+	beforeHeader phase = "before the model's header"
+	beforeEvent  phase = "before the first event"
+	midStream    phase = "after an event"
 )
 
 const asked, replayed = "model asked again", "first answer"
@@ -91,10 +91,10 @@ type way struct {
 }
 
 var (
-	wantsJSON  = way{"JSON", nil}
-	wantsSSE   = way{"SSE", []string{"Accept", "text/event-stream"}}
-	wantsJob   = way{"job", []string{"Prefer", "respond-async"}}
-	wantsTwice = way{"JSON with a key", []string{"Idempotency-Key", "k"}}
+	wantsJSON   = way{"JSON", nil}
+	wantsSSE    = way{"SSE", []string{"Accept", "text/event-stream"}}
+	wantsJob    = way{"job", []string{"Prefer", "respond-async"}}
+	wantsReplay = way{"JSON with a key", []string{"Idempotency-Key", "k"}}
 )
 
 // Every fault, for every kind of caller, on real sockets: what the caller gets, that the slot comes back, that no
@@ -102,10 +102,10 @@ var (
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, f := range append(modelFaults, otherFaults...) {
-		for _, w := range []way{wantsJSON, wantsSSE, wantsJob, wantsTwice} {
+		for _, w := range []way{wantsJSON, wantsSSE, wantsJob, wantsReplay} {
 			t.Run(fmt.Sprintf("%s %s/%s", f.what, f.when, w.name), func(t *testing.T) {
 				t.Parallel()
-				labelled(t, func() { f.meet(t, w) })
+				checkGoroutines(t, func() { f.meet(t, w) })
 			})
 		}
 	}
@@ -113,9 +113,9 @@ func TestFaults(t *testing.T) {
 
 // meet lets a call of that kind come upon the fault.
 func (f *fault) meet(t *testing.T, w way) {
-	s := newScene(t, f, w, "")
+	s := newFixture(t, f, w, "")
 	defer s.close()
-	got := s.play()
+	got := s.run()
 	want := map[string]string{wantsSSE.name: f.sse, wantsJob.name: f.job}[w.name]
 	if want == "" {
 		want = f.json
@@ -129,9 +129,9 @@ func (f *fault) meet(t *testing.T, w way) {
 	s.waitForSlots()
 	s.stop()
 	s.checkLog(want)
-	if w.name == wantsTwice.name {
+	if w.name == wantsReplay.name {
 		s.close() // with its store
-		if got := s.playAgain(); got != f.again {
+		if got := s.replay(); got != f.again {
 			t.Errorf("sent again with its key: %s, want %s", got, f.again)
 		}
 	}
@@ -173,15 +173,15 @@ func tableOf(faults []fault) string {
 }
 
 // then lets the model's server go on with h.
-func then(h http.HandlerFunc) func(*scene) {
-	return func(s *scene) { s.then <- h }
+func then(h http.HandlerFunc) func(*fixture) {
+	return func(s *fixture) { s.then <- h }
 }
 
-// refuse and panics have happened when the call begins: see [newScene].
-func refuse(*scene) {}
-func panics(*scene) {}
+// refuse and panics have happened when the call begins: see [newFixture].
+func refuse(*fixture) {}
+func panics(*fixture) {}
 
-func leave(s *scene) {
+func leave(s *fixture) {
 	s.leave()
 	if s.way.name == wantsJob.name {
 		s.then <- finish
@@ -190,13 +190,13 @@ func leave(s *scene) {
 	}
 }
 
-func stopInTime(s *scene) {
+func stopInTime(s *fixture) {
 	s.beginStop()
 	close(s.sent)
 	s.then <- finish
 }
 
-func stopTooEarly(s *scene) {
+func stopTooEarly(s *fixture) {
 	s.beginStop()
 	s.then <- untilGone
 }
@@ -205,12 +205,12 @@ func stopTooEarly(s *scene) {
 func untilGone(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 // A model's answer, as far as it goes before something happens to it.
-const begun = `{"code":"a`
+const partialText = `{"code":"a`
 
-// begin makes sure that header and text are on their way. The model's server answers with what it was asked for: events, or
+// startResponse makes sure that header and text are on their way. The model's server answers with what it was asked for: events, or
 // one document.
-func begin(w http.ResponseWriter, r *http.Request, text string) {
-	r.Header.Set("Begun", text) // for complete
+func startResponse(w http.ResponseWriter, r *http.Request, text string) {
+	r.Header.Set("Sent-Text", text) // for complete
 	w.Header().Set("Content-Type", r.Header.Get("Accept"))
 	w.WriteHeader(http.StatusOK)
 	if streams(r) && text != "" {
@@ -234,12 +234,12 @@ func document(text string) (head, tail string) {
 // complete lets the model come to an end with more text.
 func complete(more string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		head, tail := document(begun + more)
+		head, tail := document(partialText + more)
 		if streams(r) {
 			_, _ = io.WriteString(w, events(`{"type":"response.completed","response":`+head+tail+`}`))
 			return
 		}
-		if text := r.Header.Get("Begun"); text != "" {
+		if text := r.Header.Get("Sent-Text"); text != "" {
 			sent, _ := document(text)
 			head = strings.TrimPrefix(head, sent)
 		}
@@ -249,7 +249,7 @@ func complete(more string) http.HandlerFunc {
 
 func finish(w http.ResponseWriter, r *http.Request) {
 	if streams(r) && w.Header().Get("Content-Type") == "" {
-		begin(w, r, "")
+		startResponse(w, r, "")
 	}
 	complete(`b","language":"go","explanation":"e"}`)(w, r)
 }

@@ -41,7 +41,7 @@ Answer with JSON:
 "code" is complete and ready to be saved to a file, without Markdown fences.
 "explanation" says in a few sentences what the code does and what its user must know.
 If there is no code to write, leave "code" empty and say why in "explanation".
-` + aboutParts
+` + partInstructions
 
 var generateTask = newTask("code_generation", generateInstructions, `{"type":"object","additionalProperties":false,"required":["code","explanation","language"],"properties":{
 "code":{"type":"string"},"explanation":{"type":"string"},"language":{"type":"string"}}}`)
@@ -62,7 +62,7 @@ func (generation) TransformRequest(req generateRequest) (prompt, error) {
 	}, nil
 }
 
-func (generation) TransformResponse(_ generateRequest, a *answer) (generateResponse, error) {
+func (generation) TransformResponse(_ generateRequest, a *response) (generateResponse, error) {
 	text, err := a.text("Raise max_tokens (at most 4096), or ask for less at once.")
 	if err != nil {
 		return generateResponse{}, err
@@ -73,10 +73,10 @@ func (generation) TransformResponse(_ generateRequest, a *answer) (generateRespo
 		Explanation *string `json:"explanation"`
 	}
 	if err := json.Unmarshal([]byte(text), &written, lenient); err != nil {
-		return generateResponse{}, misshapen(err)
+		return generateResponse{}, malformedAnswer(err)
 	}
 	if written.Code == nil || written.Language == nil || written.Explanation == nil {
-		return generateResponse{}, misshapen(errors.New("code, language or explanation is missing"))
+		return generateResponse{}, malformedAnswer(errors.New("code, language or explanation is missing"))
 	}
 	if *written.Code == "" && *written.Explanation == "" {
 		return generateResponse{}, &bridge.Error{Code: codeEmptyAnswer, Status: 502, Detail: "The model answered with neither code nor explanation."}

@@ -90,7 +90,7 @@ func completed(text string) string {
 		"usage":{"input_tokens":11,"input_tokens_details":{"cached_tokens":3},"output_tokens":7,"output_tokens_details":{"reasoning_tokens":5},"total_tokens":18}}`
 }
 
-func answer(t *testing.T, body string) (a *codex.Answer) {
+func answer(t *testing.T, body string) (a *codex.Response) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(body), &a); err != nil {
 		t.Fatal(err)

@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// A memberReader reads a JSON object that arrives in pieces and emits the text of its top-level members as it comes, as
+// A streamingMembers reads a JSON object that arrives in pieces and emits the text of its top-level members as it comes, as
 // far as it can be known: put together, the emitted texts of a member are its value, however the object was cut. Members
 // that are not text are skipped.
 //
 // It does not check the JSON. What is not an object emits nothing; what is broken emits something that ends.
-type memberReader struct {
+type streamingMembers struct {
 	emit  func(name, text string) error
 	state readState
 	depth int // of arrays and objects inside the value being skipped
@@ -39,7 +39,7 @@ const (
 )
 
 // write takes the next piece. Its error is that of emit.
-func (r *memberReader) write(piece string) error {
+func (r *streamingMembers) write(piece string) error {
 	for i := range len(piece) {
 		if err := r.next(piece[i]); err != nil {
 			return err
@@ -51,7 +51,7 @@ func (r *memberReader) write(piece string) error {
 	return nil
 }
 
-func (r *memberReader) next(c byte) error {
+func (r *streamingMembers) next(c byte) error {
 	switch r.state {
 	case beforeObject:
 		if c == '{' {
@@ -88,7 +88,7 @@ func (r *memberReader) next(c byte) error {
 }
 
 // value begins a value at top level.
-func (r *memberReader) value(c byte) {
+func (r *streamingMembers) value(c byte) {
 	switch {
 	case isSpace(c) || c == ':':
 	case c == '"':
@@ -100,7 +100,7 @@ func (r *memberReader) value(c byte) {
 }
 
 // skip passes over one byte of a value that is not text.
-func (r *memberReader) skip(c byte) {
+func (r *streamingMembers) skip(c byte) {
 	switch c {
 	case '"':
 		r.state = inSkipped
@@ -120,7 +120,7 @@ func (r *memberReader) skip(c byte) {
 }
 
 // decode takes one byte of a text behind its opening quote and reports whether it is the closing one.
-func (r *memberReader) decode(c byte) (end bool) {
+func (r *streamingMembers) decode(c byte) (end bool) {
 	switch {
 	case r.digits > 0:
 		r.code = r.code<<4 | hexValue(c)
@@ -131,29 +131,29 @@ func (r *memberReader) decode(c byte) (end bool) {
 		r.escaped, r.digits, r.code = false, 4, 0
 	case r.escaped:
 		r.escaped = false
-		r.lone()
+		r.flushSurrogate()
 		r.buf = append(r.buf, unescape(c))
 	case c == '\\':
 		r.escaped = true
 	case c == '"':
-		r.lone()
+		r.flushSurrogate()
 		return true
 	default:
-		r.lone()
+		r.flushSurrogate()
 		r.buf = append(r.buf, c)
 	}
 	return false
 }
 
 // unit takes the UTF-16 unit of a \uXXXX. Two of them may be one character.
-func (r *memberReader) unit(u rune) {
+func (r *streamingMembers) unit(u rune) {
 	if r.high != 0 {
 		if pair := utf16.DecodeRune(r.high, u); pair != unicode.ReplacementChar {
 			r.high = 0
 			r.buf = utf8.AppendRune(r.buf, pair)
 			return
 		}
-		r.lone()
+		r.flushSurrogate()
 	}
 	if 0xD800 <= u && u < 0xDC00 {
 		r.high = u
@@ -163,17 +163,17 @@ func (r *memberReader) unit(u rune) {
 }
 
 // lone replaces a first half of a surrogate pair that has no second, as encoding/json does.
-func (r *memberReader) lone() {
+func (r *streamingMembers) flushSurrogate() {
 	if r.high != 0 {
 		r.high = 0
 		r.buf = utf8.AppendRune(r.buf, unicode.ReplacementChar)
 	}
 }
 
-func (r *memberReader) take() string { return strings.ToValidUTF8(string(r.buf), "\uFFFD") }
+func (r *streamingMembers) take() string { return strings.ToValidUTF8(string(r.buf), "\uFFFD") }
 
 // flush emits the first n bytes of the buffer.
-func (r *memberReader) flush(n int) error {
+func (r *streamingMembers) flush(n int) error {
 	if n == 0 {
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 
 // encode returns the body of the request that asks p. The SDK's own type is not used: encoding it takes many times as long.
 func (u *upstream) encode(ctx context.Context, p prompt, stream bool) []byte {
-	input := p.layOut()
+	input := p.render()
 	body := make([]byte, 0, len(p.head)+len(input)*9/8+len(p.tail)+256)
 	body = appendQuoted(append(body, `{"model":`...), u.model)
 	body = append(append(body, ','), p.head...)

@@ -47,7 +47,7 @@ Answer with JSON:
 "confidence_score" is how sure you are, from 0 to 1.
 "code_location" is the shortest range of lines that shows the fault: the numbers given in "code", or the lines of the new file for "diff"; "file" is the path as in the diff, without a/ or b/, and empty for "code".
 "overall_correctness" is "patch is incorrect" if a finding must be fixed before the code can be used, else "patch is correct"; "overall_explanation" says why in one to three sentences.
-` + aboutParts
+` + partInstructions
 
 // reviewTask wants the shape that Codex's own reviews have, which its models know.
 var reviewTask = newTask("code_review", reviewInstructions, `{"type":"object","additionalProperties":false,"required":["findings","overall_correctness","overall_explanation","overall_confidence_score"],"properties":{
@@ -100,23 +100,23 @@ var (
 	severities = []string{"critical", "high", "medium", "low"} // by priority
 )
 
-func (review) TransformResponse(_ reviewRequest, a *answer) (reviewResponse, error) {
+func (review) TransformResponse(_ reviewRequest, a *response) (reviewResponse, error) {
 	text, err := a.text("Review less code at once.")
 	if err != nil {
 		return reviewResponse{}, err
 	}
 	var written modelReview
 	if err := json.Unmarshal([]byte(text), &written, lenient); err != nil {
-		return reviewResponse{}, misshapen(err)
+		return reviewResponse{}, malformedAnswer(err)
 	}
 	verdict, ok := verdicts[written.Correctness]
 	if !ok || written.Confidence == nil {
-		return reviewResponse{}, misshapen(errors.New("the verdict or its confidence is missing"))
+		return reviewResponse{}, malformedAnswer(errors.New("the verdict or its confidence is missing"))
 	}
 	findings := []finding{} // [] on the wire, not null
 	for i, f := range written.Findings {
 		if f.Title == "" || f.Confidence == nil {
-			return reviewResponse{}, misshapen(fmt.Errorf("finding %d lacks a title or its confidence", i))
+			return reviewResponse{}, malformedAnswer(fmt.Errorf("finding %d lacks a title or its confidence", i))
 		}
 		start := max(f.Location.Lines.Start, 1)
 		found := finding{

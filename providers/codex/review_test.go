@@ -109,7 +109,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(`{"status":"completed","output":[null,{"type":"message","content":[null,{"type":"refusal","refusal":"\u0000"}]}]}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		defer costtest.AllocatesAtMost(t, 16<<20)()
-		var a codex.Answer
+		var a codex.Response
 		if json.Unmarshal([]byte(body), &a) != nil {
 			return
 		}

@@ -78,24 +78,24 @@ func boundBody(req *http.Request, next option.MiddlewareNext) (*http.Response, e
 }
 
 // Handle asks for an answer in one piece.
-func (u *upstream) Handle(ctx context.Context, p prompt) (*answer, error) {
+func (u *upstream) Handle(ctx context.Context, p prompt) (*response, error) {
 	return u.ask(ctx, p, nil)
 }
 
 // HandleStream asks for an answer and reports its texts as they come.
-func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) error) (*answer, error) {
+func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) error) (*response, error) {
 	return u.ask(ctx, p, send)
 }
 
 // ask asks for a stream if send is there to take its texts. A server that does the other thing is understood.
-func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ *answer, err error) {
+func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ *response, err error) {
 	defer func() {
 		if err != nil {
 			bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", RequestModel: u.model})
-			conceal(err, string(p.layOut()))
+			redactEcho(err, string(p.render()))
 		}
 	}()
-	res, err := u.open(ctx, p, send != nil)
+	res, err := u.send(ctx, p, send != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_
 	if media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); media != "text/event-stream" {
 		return u.read(ctx, res)
 	}
-	a, err := u.follow(ctx, res, send)
+	a, err := u.readStream(ctx, res, send)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_
 }
 
 // open sends the request and returns the response if its status is 200.
-func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Response, error) {
+func (u *upstream) send(ctx context.Context, p prompt, stream bool) (*http.Response, error) {
 	var res *http.Response
 	opts := []option.RequestOption{option.WithResponseBodyInto(&res), option.WithRequestBody("application/json", u.encode(ctx, p, stream))}
 	if stream {
@@ -125,18 +125,18 @@ func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Respo
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
 	case res != nil && res.StatusCode >= 400:
-		return nil, u.refusal(res)
+		return nil, u.statusError(res)
 	case err != nil:
-		return nil, u.unreachable(err)
+		return nil, u.transportError(err)
 	case res.StatusCode != http.StatusOK:
 		res.Body.Close()
-		return nil, invalid(fmt.Errorf("the status is %d", res.StatusCode))
+		return nil, invalidResponse(fmt.Errorf("the status is %d", res.StatusCode))
 	}
 	return res, nil
 }
 
 // read reads an answer in one piece.
-func (u *upstream) read(ctx context.Context, res *http.Response) (*answer, error) {
+func (u *upstream) read(ctx context.Context, res *http.Response) (*response, error) {
 	body, _ := u.buffers.Get().(*bytes.Buffer)
 	if body == nil {
 		body = new(bytes.Buffer)
@@ -149,23 +149,23 @@ func (u *upstream) read(ctx context.Context, res *http.Response) (*answer, error
 	}()
 	body.Grow(int(min(max(res.ContentLength, 0), maxKeptBuffer/2)) + bytes.MinRead) // at once, mostly
 	if _, err := body.ReadFrom(res.Body); err != nil {
-		return nil, u.broken(ctx, err)
+		return nil, u.readError(ctx, err)
 	}
 	return u.decode(ctx, body.Bytes())
 }
 
-func (u *upstream) decode(ctx context.Context, body []byte) (*answer, error) {
-	var a *answer
+func (u *upstream) decode(ctx context.Context, body []byte) (*response, error) {
+	var a *response
 	if err := json.Unmarshal(body, &a, lenient); err != nil {
-		return nil, invalid(err)
+		return nil, invalidResponse(err)
 	}
 	switch {
 	case a == nil || a.Status == "" && a.Error == nil:
-		return nil, invalid(errors.New("it is not a response object"))
+		return nil, invalidResponse(errors.New("it is not a response object"))
 	case a.Error != nil:
-		return nil, u.failure(*a.Error)
+		return nil, u.responseError(*a.Error)
 	case a.Status == "failed":
-		return nil, u.failure(apiError{})
+		return nil, u.responseError(apiError{})
 	}
 	if a.Model == "" {
 		a.Model = u.model
@@ -181,8 +181,8 @@ func (u *upstream) decode(ctx context.Context, body []byte) (*answer, error) {
 }
 
 // follow reads a stream to its terminal event. Only that one says how the answer ended: a stream may also just stop.
-func (u *upstream) follow(ctx context.Context, res *http.Response, send func(delta) error) (*answer, error) {
-	texts := memberReader{emit: func(name, text string) error {
+func (u *upstream) readStream(ctx context.Context, res *http.Response, send func(delta) error) (*response, error) {
+	texts := streamingMembers{emit: func(name, text string) error {
 		if send != nil && (name == "code" || name == "explanation" || name == "language") {
 			return send(delta{name, text})
 		}
@@ -193,7 +193,7 @@ func (u *upstream) follow(ctx context.Context, res *http.Response, send func(del
 	for events.Next() {
 		event, err := decodeEvent(events.Event().Type, events.Event().Data)
 		if err != nil {
-			return nil, invalid(err)
+			return nil, invalidResponse(err)
 		}
 		switch event.Type {
 		case "response.output_item.added":
@@ -208,11 +208,11 @@ func (u *upstream) follow(ctx context.Context, res *http.Response, send func(del
 		case "response.completed", "response.incomplete", "response.failed":
 			return u.decode(ctx, event.Response)
 		case "error":
-			return nil, u.failure(event.failure)
+			return nil, u.responseError(event.failure)
 		}
 	}
 	if err := events.Err(); err != nil {
-		return nil, u.broken(ctx, err)
+		return nil, u.readError(ctx, err)
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -221,13 +221,13 @@ func (u *upstream) follow(ctx context.Context, res *http.Response, send func(del
 }
 
 // failure words an error that came inside an answer, whose own status was 200.
-func (u *upstream) failure(e apiError) error {
+func (u *upstream) responseError(e apiError) error {
 	e.Message = u.redact(e.Message)
-	return (&upstreamError{apiError: e, model: u.model}).public()
+	return (&upstreamError{apiError: e, model: u.model}).toBridgeError()
 }
 
 // refusal words an answer whose status is 400 or above.
-func (u *upstream) refusal(res *http.Response) error {
+func (u *upstream) statusError(res *http.Response) error {
 	defer res.Body.Close()
 	var body struct {
 		Error  *apiError `json:"error"`
@@ -244,11 +244,11 @@ func (u *upstream) refusal(res *http.Response) error {
 	return (&upstreamError{
 		apiError: e, status: res.StatusCode, requestID: res.Header.Get("X-Request-Id"),
 		retryAfter: retryAfter(res.Header, time.Now()), model: u.model,
-	}).public()
+	}).toBridgeError()
 }
 
 // unreachable words an error of the transport. The error itself is not kept: see [upstreamError].
-func (u *upstream) unreachable(err error) error {
+func (u *upstream) transportError(err error) error {
 	text := err
 	if at, ok := errors.AsType[*url.Error](err); ok {
 		text = at.Err // without the URL, which after a redirect is the server's choice and may hold credentials
@@ -267,18 +267,18 @@ func (u *upstream) unreachable(err error) error {
 }
 
 // broken words a failure to read an answer that had begun.
-func (u *upstream) broken(ctx context.Context, err error) error {
+func (u *upstream) readError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return invalid(fmt.Errorf("it is longer than %d bytes", maxAnswerBytes))
+		return invalidResponse(fmt.Errorf("it is longer than %d bytes", maxAnswerBytes))
 	}
 	return &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server broke off its answer.", Cause: errors.New(clean(u.redact(err.Error())))}
 }
 
 // invalid is the error for what is no answer of the Responses API at all.
-func invalid(cause error) error {
+func invalidResponse(cause error) error {
 	return &bridge.Error{
 		Code: bridge.CodeInvalidResponse, Detail: "The model's server answered with something that is not an answer of the Responses API.",
 		Cause: fmt.Errorf("%w; check the base URL (OPENAI_BASE_URL, which mostly ends in /v1)", cause),

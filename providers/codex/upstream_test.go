@@ -56,7 +56,7 @@ func wantError(t *testing.T, err error, code string, status int, detail string) 
 	return e
 }
 
-func ask(t *testing.T, p *codex.Provider) (*codex.Answer, error) {
+func ask(t *testing.T, p *codex.Provider) (*codex.Response, error) {
 	t.Helper()
 	asked, err := codex.Generation{}.TransformRequest(codex.GenerateRequest{Prompt: "p"})
 	if err != nil {
@@ -65,7 +65,7 @@ func ask(t *testing.T, p *codex.Provider) (*codex.Answer, error) {
 	return p.Ask(t.Context(), asked)
 }
 
-func stream(t *testing.T, p *codex.Provider) (deltas []codex.Delta, a *codex.Answer, err error) {
+func stream(t *testing.T, p *codex.Provider) (deltas []codex.Delta, a *codex.Response, err error) {
 	t.Helper()
 	asked, err := codex.Generation{}.TransformRequest(codex.GenerateRequest{Prompt: "p"})
 	if err != nil {

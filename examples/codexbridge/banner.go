@@ -8,8 +8,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// welcome says what runs where, and what to try.
-func welcome(w io.Writer, cfg *config, bridgeURL, caioURL, model string, c *contract.Contract) {
+// printBanner says what runs where, and what to try.
+func printBanner(w io.Writer, cfg *config, bridgeURL, caioURL, model string, c *contract.Contract) {
 	fmt.Fprintf(w, "Codex bridge  %s  model %s\n", bridgeURL, aboutModel(cfg, model))
 	fmt.Fprintf(w, "CAIO          %s  %s\n", caioURL, aboutCAIO(cfg))
 	fmt.Fprintf(w, "Service       %s %s, %s\n", c.ID, c.Version, aboutRegistration(cfg))

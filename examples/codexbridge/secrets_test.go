@@ -31,35 +31,35 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// Canaries are secrets, one per place that they are put in.
+// Secrets are secrets, one per place that they are put in.
 const (
-	canaryKey      = "canary-key-4f1d0c"      // the provider's, from the environment
-	canaryToken    = "canary-token-9b27ae"    // of the caller, whom the bridge knows
-	canaryGuess    = "canary-guess-77c3f2"    // of a caller whom it does not
-	canaryCAIO     = "canary-caio-1e88d4"     // for the orchestrator, from the environment
-	canaryEnv      = "canary-env-5a60bb"      // in the environment of the process, for nobody
-	canaryCookie   = "canary-cookie-c04e19"   // in a header of the caller
-	canaryHeader   = "canary-header-3d92f7"   // in another
-	canaryQuery    = "canary-query-e8b1a6"    // in the query of the caller's URL
-	canaryUser     = "canary-user-60f5c8"     // as password in a URL
-	canaryPrompt   = "canary-prompt-a7d43e"   // in the caller's body
-	canaryAnswer   = "canary-answer-2c9e70"   // in the model's answer
-	canaryUpstream = "canary-upstream-b3168d" // in what the model's server says beside its message
+	secretKey      = "canary-key-4f1d0c"      // the provider's, from the environment
+	secretToken    = "canary-token-9b27ae"    // of the caller, whom the bridge knows
+	secretGuess    = "canary-guess-77c3f2"    // of a caller whom it does not
+	secretCAIO     = "canary-caio-1e88d4"     // for the orchestrator, from the environment
+	secretEnv      = "canary-env-5a60bb"      // in the environment of the process, for nobody
+	secretCookie   = "canary-cookie-c04e19"   // in a header of the caller
+	secretHeader   = "canary-header-3d92f7"   // in another
+	secretQuery    = "canary-query-e8b1a6"    // in the query of the caller's URL
+	secretUser     = "canary-user-60f5c8"     // as password in a URL
+	secretPrompt   = "canary-prompt-a7d43e"   // in the caller's body
+	secretAnswer   = "canary-answer-2c9e70"   // in the model's answer
+	secretUpstream = "canary-upstream-b3168d" // in what the model's server says beside its message
 )
 
 // Where a canary may appear. The key goes to the model's server and the prompt comes back to who sent it, and that is all.
-var canaries = map[string]struct{ toUpstream, toCaller bool }{
-	canaryKey: {toUpstream: true}, canaryPrompt: {toUpstream: true, toCaller: true}, canaryAnswer: {toCaller: true},
-	canaryToken: {}, canaryGuess: {}, canaryCAIO: {}, canaryEnv: {}, canaryCookie: {}, canaryHeader: {}, canaryQuery: {}, canaryUser: {}, canaryUpstream: {},
+var secretDestinations = map[string]struct{ toUpstream, toCaller bool }{
+	secretKey: {toUpstream: true}, secretPrompt: {toUpstream: true, toCaller: true}, secretAnswer: {toCaller: true},
+	secretToken: {}, secretGuess: {}, secretCAIO: {}, secretEnv: {}, secretCookie: {}, secretHeader: {}, secretQuery: {}, secretUser: {}, secretUpstream: {},
 }
 
-// careless is a server of the Responses API that repeats what it was sent wherever it can.
-type careless struct {
+// echoServer is a server of the Responses API that repeats what it was sent wherever it can.
+type echoServer struct {
 	mu  sync.Mutex
 	got []string // requests, headers included
 }
 
-func (c *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	var request bytes.Buffer
 	fmt.Fprintln(&request, r.Method, r.URL)
@@ -74,13 +74,13 @@ func (c *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, scenario, _ := strings.Cut(asked.Input, "scenario-")
 	scenario, _, _ = strings.Cut(scenario, " ")
 	h := w.Header()
-	h.Set("X-Upstream", canaryUpstream)
-	h.Set("Set-Cookie", "session="+canaryUpstream)
+	h.Set("X-Upstream", secretUpstream)
+	h.Set("Set-Cookie", "session="+secretUpstream)
 	refuse := func(status int, code string) {
 		h.Set("Content-Type", "application/json")
 		w.WriteHeader(status)
 		message := "You sent " + r.Header.Get("Authorization") + ": " + asked.Input
-		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": message, "code": code, "debug": canaryUpstream}, "trace": canaryUpstream})
+		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": message, "code": code, "debug": secretUpstream}, "trace": secretUpstream})
 	}
 	switch scenario {
 	case "badkey":
@@ -93,30 +93,30 @@ func (c *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "broken":
 		h.Set("Content-Type", "text/html")
 		w.WriteHeader(503)
-		_, _ = io.WriteString(w, "<h1>"+canaryUpstream+"</h1>"+asked.Input)
+		_, _ = io.WriteString(w, "<h1>"+secretUpstream+"</h1>"+asked.Input)
 	case "fastapi":
 		w.WriteHeader(422)
 		_ = json.NewEncoder(w).Encode(map[string]any{"detail": "input_value=" + asked.Input})
 	case "garbage":
-		_, _ = io.WriteString(w, canaryUpstream+asked.Input)
+		_, _ = io.WriteString(w, secretUpstream+asked.Input)
 	case "redirect":
-		http.Redirect(w, r, "http://user:"+canaryUser+"@redirected.example/?q="+canaryUpstream, http.StatusTemporaryRedirect)
+		http.Redirect(w, r, "http://user:"+secretUser+"@redirected.example/?q="+secretUpstream, http.StatusTemporaryRedirect)
 	case "eventerror":
 		h.Set("Content-Type", "text/event-stream")
-		event, _ := json.Marshal(map[string]any{"type": "error", "message": r.Header.Get("Authorization") + asked.Input, "debug": canaryUpstream})
+		event, _ := json.Marshal(map[string]any{"type": "error", "message": r.Header.Get("Authorization") + asked.Input, "debug": secretUpstream})
 		fmt.Fprintf(w, "data: %s\n\n", event)
 	case "cut":
 		h.Set("Content-Type", "text/event-stream")
-		_, _ = io.WriteString(w, "data: {\"type\":\"response.output_text.delta\",\"delta\":\"{\\\"code\\\":\\\""+canaryAnswer+"\"}\n\n")
+		_, _ = io.WriteString(w, "data: {\"type\":\"response.output_text.delta\",\"delta\":\"{\\\"code\\\":\\\""+secretAnswer+"\"}\n\n")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case "refusal":
 		_ = json.NewEncoder(w).Encode(map[string]any{"id": "r", "status": "completed", "model": "m", "output": []any{
-			map[string]any{"type": "message", "content": []any{map[string]any{"type": "refusal", "refusal": canaryAnswer}}}}})
+			map[string]any{"type": "message", "content": []any{map[string]any{"type": "refusal", "refusal": secretAnswer}}}}})
 	case "shapeless":
-		_ = json.NewEncoder(w).Encode(demoResponse(asked, `{"code": {"is": "`+canaryAnswer+`"}, "language": 7}`))
+		_ = json.NewEncoder(w).Encode(demoResponse(asked, `{"code": {"is": "`+secretAnswer+`"}, "language": 7}`))
 	default:
-		text, _ := json.Marshal(map[string]any{"code": canaryAnswer + " " + canaryPrompt, "language": "go", "explanation": "It is echoed."})
+		text, _ := json.Marshal(map[string]any{"code": secretAnswer + " " + secretPrompt, "language": "go", "explanation": "It is echoed."})
 		if asked.Stream {
 			streamDemo(w, asked, string(text))
 			return
@@ -125,10 +125,10 @@ func (c *careless) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// A flaky transport fails before the model's server is asked.
-type flaky struct{ base http.RoundTripper }
+// A failingTransport transport fails before the model's server is asked.
+type failingTransport struct{ base http.RoundTripper }
 
-func (f flaky) RoundTrip(r *http.Request) (*http.Response, error) {
+func (f failingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	reader, err := r.GetBody()
 	if err != nil {
 		return nil, err
@@ -147,19 +147,19 @@ func (f flaky) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.base.RoundTrip(r)
 }
 
-var canaryScenarios = []string{
+var secretScenarios = []string{
 	"fine", "badkey", "invalid", "busy", "broken", "fastapi", "garbage", "redirect", "eventerror", "cut", "refusal", "shapeless",
 	"panic", "unreachable", "forbidden",
 }
 
-// sentUpstream are the headers of requests to the model's server, beside those that say which SDK is used. Of the caller's
+// upstreamHeaders are the headers of requests to the model's server, beside those that say which SDK is used. Of the caller's
 // only the trace context is among them, as a child of it.
-var sentUpstream = []string{"Accept", "Accept-Encoding", "Authorization", "Content-Length", "Content-Type", "Traceparent", "User-Agent"}
+var upstreamHeaders = []string{"Accept", "Accept-Encoding", "Authorization", "Content-Length", "Content-Type", "Traceparent", "User-Agent"}
 
-// An aviary is a bridge whose every outlet is watched.
-type aviary struct {
+// An leakEnv is a bridge whose every outlet is watched.
+type leakEnv struct {
 	url      string
-	upstream *careless
+	upstream *echoServer
 	log      lockedBuffer
 	audit    lockedBuffer
 	store    string // a file
@@ -188,14 +188,14 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func newAviary(t *testing.T) *aviary {
+func newLeakEnv(t *testing.T) *leakEnv {
 	t.Helper()
-	a := &aviary{upstream: new(careless), store: filepath.Join(t.TempDir(), "jobs.db"), spans: tracetest.NewSpanRecorder(), metrics: prometheus.NewRegistry()}
+	a := &leakEnv{upstream: new(echoServer), store: filepath.Join(t.TempDir(), "jobs.db"), spans: tracetest.NewSpanRecorder(), metrics: prometheus.NewRegistry()}
 	server := httptest.NewServer(a.upstream)
 	t.Cleanup(server.Close)
 	log := slog.New(slog.NewTextHandler(&a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	env := map[string]string{
-		"OPENAI_API_KEY": canaryKey, "OPENAI_BASE_URL": server.URL + "/v1", "CODEX_BRIDGE_TOKEN": canaryToken, "CAIO_TOKEN": canaryCAIO, "CODEX_MODEL": "model-1",
+		"OPENAI_API_KEY": secretKey, "OPENAI_BASE_URL": server.URL + "/v1", "CODEX_BRIDGE_TOKEN": secretToken, "CAIO_TOKEN": secretCAIO, "CODEX_MODEL": "model-1",
 	}
 	cfg, err := parseConfig(ownPorts, func(name string) string { return env[name] })
 	if err != nil {
@@ -211,7 +211,7 @@ func newAviary(t *testing.T) *aviary {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.CloseIdleConnections)
-	client.Transport = flaky{client.Transport}
+	client.Transport = failingTransport{client.Transport}
 	model.HTTPClient = client
 	a.opts = model
 	if a.provider, err = codex.New(model); err != nil {
@@ -282,9 +282,9 @@ func generousContract(t *testing.T) *contract.Contract {
 }
 
 // send returns all that the caller sees, having put secrets everywhere in the request.
-func (a *aviary) send(t *testing.T, method, path, body string, header ...string) string {
+func (a *leakEnv) send(t *testing.T, method, path, body string, header ...string) string {
 	t.Helper()
-	query := "?api_key=" + canaryQuery
+	query := "?api_key=" + secretQuery
 	if strings.Contains(path, "?") {
 		query = "&" + query[1:]
 	}
@@ -293,9 +293,9 @@ func (a *aviary) send(t *testing.T, method, path, body string, header ...string)
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"Authorization": "Bearer " + canaryToken, "Content-Type": "application/json", "Cookie": "session=" + canaryCookie, "X-Api-Key": canaryHeader,
-		"Proxy-Authorization": "Basic " + canaryHeader, "X-Forwarded-For": canaryHeader, "Baggage": "user=" + canaryHeader, "Referer": "http://x/?" + canaryQuery,
-		"User-Agent": canaryHeader, "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		"Authorization": "Bearer " + secretToken, "Content-Type": "application/json", "Cookie": "session=" + secretCookie, "X-Api-Key": secretHeader,
+		"Proxy-Authorization": "Basic " + secretHeader, "X-Forwarded-For": secretHeader, "Baggage": "user=" + secretHeader, "Referer": "http://x/?" + secretQuery,
+		"User-Agent": secretHeader, "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	} {
 		req.Header.Set(name, value)
 	}
@@ -315,18 +315,18 @@ func (a *aviary) send(t *testing.T, method, path, body string, header ...string)
 }
 
 // Whatever happens, no secret appears where it does not belong.
-func TestCanaries(t *testing.T) {
-	t.Setenv("OPENAI_API_KEY", canaryEnv) // the library reads the environment of nobody
-	t.Setenv("OPENAI_ORG_ID", canaryEnv)
-	t.Setenv("OPENAI_CUSTOM_HEADERS", "X-Env: "+canaryEnv)
-	a := newAviary(t)
+func TestSecretsDoNotLeak(t *testing.T) {
+	t.Setenv("OPENAI_API_KEY", secretEnv) // the library reads the environment of nobody
+	t.Setenv("OPENAI_ORG_ID", secretEnv)
+	t.Setenv("OPENAI_CUSTOM_HEADERS", "X-Env: "+secretEnv)
+	a := newLeakEnv(t)
 
 	callers := map[string]string{} // by what was done
-	for _, scenario := range canaryScenarios {
+	for _, scenario := range secretScenarios {
 		for _, path := range []string{"/generate", "/review"} {
-			call := fmt.Sprintf(`{"prompt": "scenario-%s %s"}`, scenario, canaryPrompt)
+			call := fmt.Sprintf(`{"prompt": "scenario-%s %s"}`, scenario, secretPrompt)
 			if path == "/review" {
-				call = fmt.Sprintf(`{"code": "scenario-%s %s"}`, scenario, canaryPrompt)
+				call = fmt.Sprintf(`{"code": "scenario-%s %s"}`, scenario, secretPrompt)
 			}
 			about := scenario + " " + path
 			callers[about] = a.send(t, "POST", path, call)
@@ -341,30 +341,30 @@ func TestCanaries(t *testing.T) {
 			job, _, _ = strings.Cut(job, "\r\n")
 			callers[about+" as a job"] = a.send(t, "GET", job, "", "Accept", "text/event-stream")
 			callers[about+" as a job's state"] = a.send(t, "GET", job, "")
-			callers[about+" as somebody else's job"] = a.send(t, "GET", job, "", "Authorization", "Bearer "+canaryGuess)
+			callers[about+" as somebody else's job"] = a.send(t, "GET", job, "", "Authorization", "Bearer "+secretGuess)
 		}
 	}
 	for what, request := range map[string][]string{
-		"a wrong type":      {"POST", "/generate", `{"prompt": {"x": "` + canaryPrompt + `"}}`},
-		"a value too large": {"POST", "/generate", `{"prompt": "x", "max_tokens": "` + canaryPrompt + `"}`},
-		"not an enum's":     {"POST", "/generate", `{"prompt": "x", "mode": "` + canaryPrompt + `"}`},
-		"an unknown member": {"POST", "/generate", `{"prompt": "x", "` + canaryPrompt + `": 1}`},
-		"no JSON":           {"POST", "/generate", `{"prompt": ` + canaryPrompt},
-		"a repeated member": {"POST", "/generate", `{"` + canaryPrompt + `": 1, "` + canaryPrompt + `": 2}`},
-		"text":              {"POST", "/generate", canaryPrompt, "Content-Type", "text/" + canaryHeader},
-		"an odd coding":     {"POST", "/generate", canaryPrompt, "Content-Encoding", canaryHeader},
-		"no gzip":           {"POST", "/generate", canaryPrompt, "Content-Encoding", "gzip"},
-		"too much":          {"POST", "/generate", strings.Repeat(canaryPrompt, 100_000)},
-		"too many tokens":   {"POST", "/generate", `{"prompt": "` + strings.Repeat(canaryPrompt+" ", 2000) + `"}`},
-		"an odd key":        {"POST", "/generate", `{"prompt": "x"}`, "Idempotency-Key", canaryHeader + `"(`},
-		"an odd preference": {"POST", "/generate", `{"prompt": "x"}`, "Accept", "text/" + canaryHeader},
-		"a wrong token":     {"POST", "/generate", `{"prompt": "x"}`, "Authorization", "Bearer " + canaryGuess},
-		"a password":        {"POST", "/generate", `{"prompt": "x"}`, "Authorization", "Basic " + canaryGuess},
+		"a wrong type":      {"POST", "/generate", `{"prompt": {"x": "` + secretPrompt + `"}}`},
+		"a value too large": {"POST", "/generate", `{"prompt": "x", "max_tokens": "` + secretPrompt + `"}`},
+		"not an enum's":     {"POST", "/generate", `{"prompt": "x", "mode": "` + secretPrompt + `"}`},
+		"an unknown member": {"POST", "/generate", `{"prompt": "x", "` + secretPrompt + `": 1}`},
+		"no JSON":           {"POST", "/generate", `{"prompt": ` + secretPrompt},
+		"a repeated member": {"POST", "/generate", `{"` + secretPrompt + `": 1, "` + secretPrompt + `": 2}`},
+		"text":              {"POST", "/generate", secretPrompt, "Content-Type", "text/" + secretHeader},
+		"an odd coding":     {"POST", "/generate", secretPrompt, "Content-Encoding", secretHeader},
+		"no gzip":           {"POST", "/generate", secretPrompt, "Content-Encoding", "gzip"},
+		"too much":          {"POST", "/generate", strings.Repeat(secretPrompt, 100_000)},
+		"too many tokens":   {"POST", "/generate", `{"prompt": "` + strings.Repeat(secretPrompt+" ", 2000) + `"}`},
+		"an odd key":        {"POST", "/generate", `{"prompt": "x"}`, "Idempotency-Key", secretHeader + `"(`},
+		"an odd preference": {"POST", "/generate", `{"prompt": "x"}`, "Accept", "text/" + secretHeader},
+		"a wrong token":     {"POST", "/generate", `{"prompt": "x"}`, "Authorization", "Bearer " + secretGuess},
+		"a password":        {"POST", "/generate", `{"prompt": "x"}`, "Authorization", "Basic " + secretGuess},
 		"an odd origin":     {"POST", "/generate", `{"prompt": "x"}`, "Origin", "https://evil.example"},
-		"an odd request id": {"POST", "/generate", `{"prompt": "x"}`, "X-Request-Id", canaryHeader + " x"},
+		"an odd request id": {"POST", "/generate", `{"prompt": "x"}`, "X-Request-Id", secretHeader + " x"},
 		"nothing there":     {"GET", "/nothing", ""},
 		"an odd method":     {"BREW", "/generate", ""},
-		"an odd event":      {"GET", "/jobs/none", "", "Last-Event-ID", canaryHeader},
+		"an odd event":      {"GET", "/jobs/none", "", "Last-Event-ID", secretHeader},
 		"health":            {"GET", "/health", ""},
 		"liveness":          {"GET", "/livez", ""},
 		"readiness":         {"GET", "/readyz", ""},
@@ -391,7 +391,7 @@ func TestCanaries(t *testing.T) {
 		outlets[fmt.Sprint("upstream ", i)] = got
 		header, _, _ := strings.Cut(got, "\n{")
 		for line := range strings.Lines(header[strings.Index(header, "\n")+1:]) {
-			if name, _, _ := strings.Cut(line, ":"); !slices.Contains(sentUpstream, name) && !strings.HasPrefix(name, "X-Stainless-") {
+			if name, _, _ := strings.Cut(line, ":"); !slices.Contains(upstreamHeaders, name) && !strings.HasPrefix(name, "X-Stainless-") {
 				t.Errorf("a header that is not the provider's reaches the model's server: %s", line)
 			}
 		}
@@ -400,10 +400,10 @@ func TestCanaries(t *testing.T) {
 		if seen == "" {
 			t.Errorf("%s: nothing is seen there, so nothing is tested", outlet)
 		}
-		for canary, may := range canaries {
+		for secret, may := range secretDestinations {
 			allowed := strings.HasPrefix(outlet, "the answer to ") && may.toCaller || strings.HasPrefix(outlet, "upstream ") && may.toUpstream
-			if i := strings.Index(seen, canary); i >= 0 && !allowed {
-				t.Errorf("%s shows %s:\n%s", outlet, canary, seen[max(0, i-200):min(len(seen), i+100)])
+			if i := strings.Index(seen, secret); i >= 0 && !allowed {
+				t.Errorf("%s shows %s:\n%s", outlet, secret, seen[max(0, i-200):min(len(seen), i+100)])
 			}
 		}
 	}
@@ -412,12 +412,12 @@ func TestCanaries(t *testing.T) {
 			t.Errorf("the log lacks %s, so the test does not exercise it", want)
 		}
 	}
-	if !strings.Contains(callers["fine /generate"], canaryAnswer) {
+	if !strings.Contains(callers["fine /generate"], secretAnswer) {
 		t.Errorf("a good call is not answered well: %s", callers["fine /generate"])
 	}
 }
 
-func (a *aviary) prometheus(t *testing.T) string {
+func (a *leakEnv) prometheus(t *testing.T) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
@@ -425,7 +425,7 @@ func (a *aviary) prometheus(t *testing.T) string {
 }
 
 // traces prints every span with all that it carries.
-func (a *aviary) traces(t *testing.T) string {
+func (a *leakEnv) traces(t *testing.T) string {
 	t.Helper()
 	spans := tracetest.SpanStubsFromReadOnlySpans(a.spans.Ended())
 	var all bytes.Buffer
@@ -440,19 +440,19 @@ func startErrors() string {
 	var said []string
 	add := func(err error) { said = append(said, fmt.Sprintf("%v %+v", err, err)) }
 	for _, opts := range []codex.Options{
-		{APIKey: canaryKey + "\n"}, {APIKey: canaryKey, BaseURL: "http://user:" + canaryUser + "@localhost/v1"}, {BaseURL: "http://localhost/v1?key=" + canaryQuery},
-		{APIKey: canaryKey, BaseURL: "://" + canaryUser}, {APIKey: canaryKey, Model: "a b"},
+		{APIKey: secretKey + "\n"}, {APIKey: secretKey, BaseURL: "http://user:" + secretUser + "@localhost/v1"}, {BaseURL: "http://localhost/v1?key=" + secretQuery},
+		{APIKey: secretKey, BaseURL: "://" + secretUser}, {APIKey: secretKey, Model: "a b"},
 	} {
 		_, err := codex.New(&opts)
 		add(err)
 	}
-	for _, base := range []string{"http://user:" + canaryUser + "@localhost", "http://user:" + canaryUser + "@local host", "localhost/?" + canaryQuery} {
-		_, err := caio.NewClient(base, &caio.Options{Token: caio.StaticToken(canaryCAIO)})
+	for _, base := range []string{"http://user:" + secretUser + "@localhost", "http://user:" + secretUser + "@local host", "localhost/?" + secretQuery} {
+		_, err := caio.NewClient(base, &caio.Options{Token: caio.StaticToken(secretCAIO)})
 		add(err)
 	}
-	_, err := contract.Parse("contract.yaml", []byte("service: {id: a, api: {base_url: 'http://user:"+canaryUser+"@localhost'}}"))
+	_, err := contract.Parse("contract.yaml", []byte("service: {id: a, api: {base_url: 'http://user:"+secretUser+"@localhost'}}"))
 	add(err)
-	env := map[string]string{"OPENAI_API_KEY": canaryKey, "CODEX_BRIDGE_TOKEN": canaryToken, "CODEX_BRIDGE_PORT": "none"}
+	env := map[string]string{"OPENAI_API_KEY": secretKey, "CODEX_BRIDGE_TOKEN": secretToken, "CODEX_BRIDGE_PORT": "none"}
 	_, err = parseConfig(nil, func(name string) string { return env[name] })
 	add(err)
 	slices.Sort(said)

@@ -15,7 +15,7 @@ var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.Allo
 
 // An answer is a response object of the Responses API, as far as a bridge needs it. The SDK's own type is not used: its
 // decoder accepts members of wrong types silently, and takes several times as long.
-type answer struct {
+type response struct {
 	ID         string       `json:"id"`
 	Model      string       `json:"model"`
 	Status     string       `json:"status"`
@@ -58,7 +58,7 @@ type usage struct {
 
 // text returns the model's final text, or says what the answer is instead of one. remedy tells a caller whose answer was
 // cut off what to do.
-func (a *answer) text(remedy string) (string, error) {
+func (a *response) text(remedy string) (string, error) {
 	switch {
 	case a.Status == "incomplete" && a.Incomplete.Reason == "content_filter":
 		return "", &bridge.Error{Code: codeContentFiltered, Status: 422, Detail: "The model's server withheld the answer: its content filter objects to the request or to the answer."}
@@ -68,7 +68,7 @@ func (a *answer) text(remedy string) (string, error) {
 			Cause: fmt.Errorf("response %s is incomplete: %q", clean(a.ID), clean(a.Incomplete.Reason)),
 		}
 	case a.Status != "completed":
-		return "", misshapen(fmt.Errorf("the response's status is %q", clean(a.Status)))
+		return "", malformedAnswer(fmt.Errorf("the response's status is %q", clean(a.Status)))
 	}
 	var text, refusal strings.Builder
 	for _, item := range a.Output {
@@ -94,7 +94,7 @@ func (a *answer) text(remedy string) (string, error) {
 // phaseCommentary marks messages that a model writes on the way to its final one.
 const phaseCommentary = "commentary"
 
-func (a *answer) provenance() provenance {
+func (a *response) provenance() provenance {
 	return provenance{Model: a.Model, Usage: a.Usage.usage, RequestID: a.requestID, ResponseID: a.ID}
 }
 
@@ -127,6 +127,6 @@ func (r *usageReport) UnmarshalJSON(data []byte) error {
 }
 
 // misshapen is the error for an answer that is not what was asked for.
-func misshapen(cause error) error {
+func malformedAnswer(cause error) error {
 	return &bridge.Error{Code: bridge.CodeInvalidResponse, Detail: "The model's answer does not have the shape that was asked for.", Cause: cause}
 }

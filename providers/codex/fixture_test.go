@@ -22,27 +22,27 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// A scene is one call, of one caller, through a bridge on a real socket to a model's server on another, up to the moment
+// A fixture is one call, of one caller, through a bridge on a real socket to a model's server on another, up to the moment
 // when something happens.
-type scene struct {
+type fixture struct {
 	t     *testing.T
 	fault *fault
 	way   way
 	store string // file of the bridge
 
-	model  *httptest.Server
-	client *http.Client // of the provider
-	bridge *bridge.Bridge
-	url    string
-	slots  *slots
-	log    lockedBuffer
-	stop   func() // as SIGTERM does; returns when the bridge has stopped
+	model   *httptest.Server
+	client  *http.Client // of the provider
+	bridge  *bridge.Bridge
+	url     string
+	limiter *countingLimiter
+	log     lockedBuffer
+	stop    func() // as SIGTERM does; returns when the bridge has stopped
 
 	caller   *http.Client
 	ctx      context.Context // of the caller
 	leave    context.CancelFunc
 	sent     chan struct{}         // closed when the caller may send its body
-	reached  chan struct{}         // closed when the call has come to the fault's stage
+	reached  chan struct{}         // closed when the call has come to the fault's phase
 	seen     chan struct{}         // closed when the caller has an event
 	follows  chan struct{}         // closed when the caller follows its job
 	then     chan http.HandlerFunc // how the model's server goes on
@@ -50,9 +50,9 @@ type scene struct {
 	stopping sync.WaitGroup
 }
 
-func newScene(t *testing.T, f *fault, w way, store string) *scene {
+func newFixture(t *testing.T, f *fault, w way, store string) *fixture {
 	t.Helper()
-	s := &scene{
+	s := &fixture{
 		t: t, fault: f, way: w, store: store, sent: make(chan struct{}), reached: make(chan struct{}),
 		seen: make(chan struct{}), follows: make(chan struct{}), then: make(chan http.HandlerFunc, 1),
 		caller: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Minute}},
@@ -70,7 +70,7 @@ func newScene(t *testing.T, f *fault, w way, store string) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client.Transport = panicking{client.Transport, f.what == "the provider panics" && f.when == asking}
+	client.Transport = panickingTransport{client.Transport, f.what == "the provider panics" && f.when == asking}
 	s.client = client
 	provider, err := codex.New(&codex.Options{BaseURL: url + "/v1", Model: "m", HTTPClient: client})
 	if err != nil {
@@ -80,7 +80,7 @@ func newScene(t *testing.T, f *fault, w way, store string) *scene {
 	return s
 }
 
-func (s *scene) serve(provider bridge.Provider) {
+func (s *fixture) serve(provider bridge.Provider) {
 	s.t.Helper()
 	c, err := codex.Contract()
 	if err != nil {
@@ -88,9 +88,9 @@ func (s *scene) serve(provider bridge.Provider) {
 	}
 	opts := s.options()
 	opts.Logger = slog.New(slog.NewTextHandler(&s.log, nil))
-	s.slots = &slots{Limiter: limits.NewLocal(limits.Limits{MaxConcurrentRequests: c.Constraints.MaxConcurrentRequests, RateLimit: c.Constraints.RateLimit}, limits.Limits{})}
-	opts.Limiter = s.slots
-	if s.way.name == wantsTwice.name {
+	s.limiter = &countingLimiter{Limiter: limits.NewLocal(limits.Limits{MaxConcurrentRequests: c.Constraints.MaxConcurrentRequests, RateLimit: c.Constraints.RateLimit}, limits.Limits{})}
+	opts.Limiter = s.limiter
+	if s.way.name == wantsReplay.name {
 		opts.StoreFile = s.store
 	}
 	if s.bridge, err = bridge.New(c, provider, &opts); err != nil {
@@ -113,7 +113,7 @@ func (s *scene) serve(provider bridge.Provider) {
 }
 
 // options let only that take too long which is meant to.
-func (s *scene) options() bridge.Options {
+func (s *fixture) options() bridge.Options {
 	const soon = 200 * time.Millisecond
 	opts := bridge.Options{Timeout: time.Minute, JobTimeout: time.Minute}
 	switch silence := strings.HasPrefix(s.fault.what, "silence"); {
@@ -127,8 +127,8 @@ func (s *scene) options() bridge.Options {
 	return opts
 }
 
-// serveModel goes as far as the fault's stage, and then on as it is told.
-func (s *scene) serveModel(w http.ResponseWriter, r *http.Request) {
+// serveModel goes as far as the fault's phase, and then on as it is told.
+func (s *fixture) serveModel(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil || s.asked.Add(1) > 1 {
 		return
@@ -139,9 +139,9 @@ func (s *scene) serveModel(w http.ResponseWriter, r *http.Request) {
 	}
 	switch s.fault.when {
 	case beforeEvent:
-		begin(w, r, "")
+		startResponse(w, r, "")
 	case midStream:
-		begin(w, r, begun)
+		startResponse(w, r, partialText)
 	}
 	once(s.reached)
 	(<-s.then)(w, r)
@@ -150,16 +150,16 @@ func (s *scene) serveModel(w http.ResponseWriter, r *http.Request) {
 func (w *way) streams() bool { return w.name == wantsSSE.name || w.name == wantsJob.name }
 
 // play makes the call, lets the fault happen, and returns what the caller sees.
-func (s *scene) play() string {
+func (s *fixture) run() string {
 	s.t.Helper()
 	if s.fault.when == asking {
 		close(s.reached)
 	}
 	answered := make(chan string, 1)
 	go func() { answered <- s.call() }()
-	for _, stage := range s.stages() {
+	for _, phase := range s.phases() {
 		select {
-		case <-stage:
+		case <-phase:
 		case early := <-answered: // on a slow machine, silence may have been found before
 			s.fault.do(s)
 			return early
@@ -169,21 +169,21 @@ func (s *scene) play() string {
 	return <-answered
 }
 
-// stages are what happens in this order before the fault does.
-func (s *scene) stages() []chan struct{} {
-	stages := []chan struct{}{s.reached}
+// phases are what happens in this order before the fault does.
+func (s *fixture) phases() []chan struct{} {
+	phases := []chan struct{}{s.reached}
 	if s.way.name == wantsJob.name && s.fault.when != sending {
-		stages = append(stages, s.follows)
+		phases = append(phases, s.follows)
 	}
 	if s.fault.when == midStream && s.way.streams() {
-		stages = append(stages, s.seen)
+		phases = append(phases, s.seen)
 	}
-	return stages
+	return phases
 }
 
-// playAgain sends the same call to another bridge on the same store, whose model has no fault, and tells what came of it.
-func (s *scene) playAgain() string {
-	next := newScene(s.t, &fault{when: asking}, wantsTwice, s.store)
+// replay sends the same call to another bridge on the same store, whose model has no fault, and tells what came of it.
+func (s *fixture) replay() string {
+	next := newFixture(s.t, &fault{when: asking}, wantsReplay, s.store)
 	defer next.close()
 	next.then <- finish
 	res, err := next.caller.Do(next.request())
@@ -202,7 +202,7 @@ func (s *scene) playAgain() string {
 }
 
 // beginStop begins to stop the bridge.
-func (s *scene) beginStop() {
+func (s *fixture) beginStop() {
 	s.stopping.Go(s.stop)
 	for !strings.Contains(s.log.String(), "msg=stopping") {
 		time.Sleep(time.Millisecond)
@@ -210,7 +210,7 @@ func (s *scene) beginStop() {
 }
 
 // close ends all that is left. Closing twice is fine.
-func (s *scene) close() {
+func (s *fixture) close() {
 	s.leave()
 	s.stop()
 	s.stopping.Wait()
@@ -220,13 +220,13 @@ func (s *scene) close() {
 
 const panicMark = ": panic\n\n"
 
-// A panicking transport panics at once, or when a server sends panicMark.
-type panicking struct {
+// A panickingTransport transport panics at once, or when a server sends panicMark.
+type panickingTransport struct {
 	http.RoundTripper
 	atOnce bool
 }
 
-func (t panicking) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t panickingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.atOnce {
 		panic("at once")
 	}
@@ -248,6 +248,6 @@ func (t panicking) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-func (t panicking) CloseIdleConnections() {
+func (t panickingTransport) CloseIdleConnections() {
 	t.RoundTripper.(interface{ CloseIdleConnections() }).CloseIdleConnections()
 }

@@ -14,7 +14,7 @@ import (
 
 // call returns what the caller sees: the status, the code of a problem, and each terminal event of a stream, or of its
 // job; "—" if it left.
-func (s *scene) call() string {
+func (s *fixture) call() string {
 	res, err := s.caller.Do(s.request())
 	if errors.Is(err, context.Canceled) {
 		return "—"
@@ -24,7 +24,7 @@ func (s *scene) call() string {
 	defer res.Body.Close()
 	switch {
 	case res.StatusCode == http.StatusAccepted:
-		return "202" + s.follow(res.Header.Get("Location"))
+		return "202" + s.followJob(res.Header.Get("Location"))
 	case res.Header.Get("Content-Type") == "text/event-stream":
 		if terminal := s.readEvents(res.Body); terminal != "" {
 			return fmt.Sprint(res.StatusCode, terminal)
@@ -46,7 +46,7 @@ func (s *scene) call() string {
 }
 
 // request announces its body first if something happens while it is sent.
-func (s *scene) request() *http.Request {
+func (s *fixture) request() *http.Request {
 	const text = `{"prompt": "p"}`
 	ctx, body := s.ctx, io.Reader(strings.NewReader(text))
 	if s.fault.when == sending {
@@ -78,7 +78,7 @@ func (s *scene) request() *http.Request {
 }
 
 // follow reads the events of a job to their end. A caller who leaves comes back for it.
-func (s *scene) follow(path string) string {
+func (s *fixture) followJob(path string) string {
 	for _, ctx := range []context.Context{s.ctx, s.t.Context()} {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 		if err != nil {
@@ -100,7 +100,7 @@ func (s *scene) follow(path string) string {
 }
 
 // readEvents returns the terminal events, and what should not come after.
-func (s *scene) readEvents(body io.Reader) (terminal string) {
+func (s *fixture) readEvents(body io.Reader) (terminal string) {
 	var name string
 	for lines := bufio.NewScanner(body); lines.Scan(); {
 		field, value, _ := strings.Cut(lines.Text(), ": ")

@@ -19,12 +19,12 @@ import (
 )
 
 // slots is a limiter that counts the places that calls hold.
-type slots struct {
+type countingLimiter struct {
 	limits.Limiter
 	taken, held atomic.Int32
 }
 
-func (s *slots) Admit(ctx context.Context, caller string) (limits.Admission, error) {
+func (s *countingLimiter) Admit(ctx context.Context, caller string) (limits.Admission, error) {
 	a, err := s.Limiter.Admit(ctx, caller)
 	if err != nil {
 		return a, err
@@ -41,7 +41,7 @@ func (s *slots) Admit(ctx context.Context, caller string) (limits.Admission, err
 
 // waitForSlots waits until no call holds one, as the limiter has it, and the bridge itself, which may listen no more. A call that
 // came as far as the model held one.
-func (s *scene) waitForSlots() {
+func (s *fixture) waitForSlots() {
 	s.t.Helper()
 	var health struct {
 		InProgress int `json:"calls_in_progress"`
@@ -52,19 +52,19 @@ func (s *scene) waitForSlots() {
 		if err := json.Unmarshal(w.Body.Bytes(), &health); err != nil {
 			s.t.Fatal(err)
 		}
-		if health.InProgress == 0 && s.slots.held.Load() == 0 {
-			if taken, asked := s.slots.taken.Load(), s.asked.Load(); taken > 1 || taken < asked {
+		if health.InProgress == 0 && s.limiter.held.Load() == 0 {
+			if taken, asked := s.limiter.taken.Load(), s.asked.Load(); taken > 1 || taken < asked {
 				s.t.Errorf("one call, which asked the model %d times, took %d slots", asked, taken)
 			}
 			return
 		}
 		time.Sleep(time.Millisecond)
 	}
-	s.t.Errorf("%d of the limiter's slots do not come back, and %d calls are in progress", s.slots.held.Load(), health.InProgress)
+	s.t.Errorf("%d of the limiter's slots do not come back, and %d calls are in progress", s.limiter.held.Load(), health.InProgress)
 }
 
 // checkLog wants one record of the call, and one of its job if it became one, with the code that the caller saw.
-func (s *scene) checkLog(outcome string) {
+func (s *fixture) checkLog(outcome string) {
 	s.t.Helper()
 	level := s.fault.log
 	if outcome == "—" {
@@ -91,7 +91,7 @@ func (s *scene) checkLog(outcome string) {
 }
 
 // checkRecord wants exactly one such record; status and code may be "".
-func (s *scene) checkRecord(kind, status, level, code string) {
+func (s *fixture) checkRecord(kind, status, level, code string) {
 	s.t.Helper()
 	var found []string
 	for line := range strings.Lines(s.log.String()) {
@@ -111,8 +111,8 @@ func (s *scene) checkRecord(kind, status, level, code string) {
 	}
 }
 
-// labelled runs f, and fails the test if goroutines remain of those that f began.
-func labelled(t *testing.T, f func()) {
+// checkGoroutines runs f, and fails the test if goroutines remain of those that f began.
+func checkGoroutines(t *testing.T, f func()) {
 	t.Helper()
 	pprof.Do(t.Context(), pprof.Labels("test", t.Name()), func(context.Context) { f() })
 	label := fmt.Sprintf("%q:%q", "test", t.Name())

@@ -84,16 +84,16 @@ func (e *upstreamError) Error() string {
 
 // conceal takes out of an [upstreamError] what it repeats of the request, for logs hold no bodies. Many servers repeat what
 // they refuse.
-func conceal(err error, request string) {
+func redactEcho(err error, request string) {
 	if e, ok := errors.AsType[*upstreamError](err); ok {
 		for _, said := range []*string{&e.Message, &e.Code, &e.Type, &e.Param} {
-			*said = withoutEcho((*said)[:min(len(*said), maxSaid)], request)
+			*said = redactText((*said)[:min(len(*said), maxQuoted)], request)
 		}
 	}
 }
 
 // withoutEcho replaces what s has in common with the request, in pieces of 12 bytes and more: less may be coincidence.
-func withoutEcho(s, request string) string {
+func redactText(s, request string) string {
 	const least = 12
 	var rest strings.Builder
 	for len(s) >= least {
@@ -114,7 +114,7 @@ func withoutEcho(s, request string) string {
 
 // public says what a caller may know and do. The code decides where there is one, for the status is too coarse: 429 is
 // both "slow down" and "the money is used up".
-func (e *upstreamError) public() *bridge.Error {
+func (e *upstreamError) toBridgeError() *bridge.Error {
 	if err := e.byCode(); err != nil {
 		return err
 	}
@@ -175,16 +175,16 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(wait, 0), time.Hour)
 }
 
-// maxSaid is how much of a text from outside is repeated, in bytes.
-const maxSaid = 300
+// maxQuoted is how much of a text from outside is repeated, in bytes.
+const maxQuoted = 300
 
-// clean makes a text from outside fit for a log line or a sentence: one line of at most maxSaid bytes.
+// clean makes a text from outside fit for a log line or a sentence: one line of at most maxQuoted bytes.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, s[:min(len(s), maxSaid)])
+	}, s[:min(len(s), maxQuoted)])
 	return strings.ToValidUTF8(s, "")
 }
