@@ -10,37 +10,35 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge"
 )
 
-// lenient reads and writes JSON as servers and models do: names may repeat, and texts may hold what is not UTF-8.
+// lenient accepts the JSON of servers and models: repeated names and invalid UTF-8.
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// An answer is a response object of the Responses API, as far as a bridge needs it. The SDK's own type is not used: its
-// decoder accepts members of wrong types silently, and takes several times as long.
+// A response holds the used members of a response object of the Responses API.
+//
+// It replaces the SDK's type: the SDK's decoder takes several times as long and ignores members of
+// wrong types.
 type response struct {
-	ID         string       `json:"id"`
-	Model      string       `json:"model"`
-	Status     string       `json:"status"`
-	Error      *apiError    `json:"error"`
-	Incomplete incomplete   `json:"incomplete_details"`
-	Output     []outputItem `json:"output"`
-	Usage      usageReport  `json:"usage"`
-	requestID  string       // of the bridge's call
-}
-
-type incomplete struct {
-	Reason string `json:"reason"`
-}
-
-type outputItem struct {
-	Type    string `json:"type"`
-	Phase   string `json:"phase"`
-	Content []struct {
+	ID         string    `json:"id"`
+	Model      string    `json:"model"`
+	Status     string    `json:"status"`
+	Error      *apiError `json:"error"`
+	Incomplete struct {
+		Reason string `json:"reason"`
+	} `json:"incomplete_details"`
+	Output []struct {
 		Type    string `json:"type"`
-		Text    string `json:"text"`
-		Refusal string `json:"refusal"`
-	} `json:"content"`
+		Phase   string `json:"phase"`
+		Content []struct {
+			Type    string `json:"type"`
+			Text    string `json:"text"`
+			Refusal string `json:"refusal"`
+		} `json:"content"`
+	} `json:"output"`
+	Usage     usageReport `json:"usage"`
+	requestID string      // the bridge's id of the call
 }
 
-// A provenance says where a result came from and what it cost.
+// A provenance holds the result members about its origin and cost.
 type provenance struct {
 	Model      string `json:"model"`
 	Usage      *usage `json:"usage"`
@@ -56,22 +54,21 @@ type usage struct {
 	TotalTokens       int64 `json:"total_tokens"`
 }
 
-// text returns the model's final text, or says what the answer is instead of one. remedy tells a caller whose answer was
-// cut off what to do.
-func (a *response) text(remedy string) (string, error) {
+// text returns the model's final text, or an error for an incomplete, refused or empty answer. An
+// error for an incomplete answer ends with remedy, the advice for callers.
+func (r *response) text(remedy string) (string, error) {
 	switch {
-	case a.Status == "incomplete" && a.Incomplete.Reason == "content_filter":
-		return "", &bridge.Error{Code: codeContentFiltered, Status: 422, Detail: "The model's server withheld the answer: its content filter objects to the request or to the answer."}
-	case a.Status == "incomplete":
-		return "", &bridge.Error{
-			Code: codeOutputIncomplete, Status: 422, Detail: "The answer was cut off before it was complete. " + remedy,
-			Cause: fmt.Errorf("response %s is incomplete: %q", clean(a.ID), clean(a.Incomplete.Reason)),
-		}
-	case a.Status != "completed":
-		return "", malformedAnswer(fmt.Errorf("the response's status is %q", clean(a.Status)))
+	case r.Status == "incomplete" && r.Incomplete.Reason == "content_filter":
+		return "", newError(codeContentFiltered, 422,
+			"The content filter of the model's server blocked the request or the answer.", nil)
+	case r.Status == "incomplete":
+		return "", newError(codeOutputIncomplete, 422, "The answer was cut off before it was complete. "+remedy,
+			fmt.Errorf("response %s is incomplete: %q", clean(r.ID), clean(r.Incomplete.Reason)))
+	case r.Status != "completed":
+		return "", malformedAnswer(fmt.Errorf("the response has status %q", clean(r.Status)))
 	}
 	var text, refusal strings.Builder
-	for _, item := range a.Output {
+	for _, item := range r.Output {
 		if item.Type != "message" || item.Phase == phaseCommentary {
 			continue
 		}
@@ -83,27 +80,28 @@ func (a *response) text(remedy string) (string, error) {
 		}
 	}
 	if refusal.Len() > 0 {
-		return "", &bridge.Error{Code: codeModelRefused, Status: 422, Detail: "The model refused: " + clean(refusal.String())}
+		return "", newError(codeModelRefused, 422, "The model refused: "+clean(refusal.String()), nil)
 	}
 	if strings.TrimSpace(text.String()) == "" {
-		return "", &bridge.Error{Code: codeEmptyAnswer, Status: 502, Detail: "The model answered without any text.", Cause: fmt.Errorf("response %s is completed without text", clean(a.ID))}
+		return "", newError(codeEmptyAnswer, 502, "The model answered without any text.",
+			fmt.Errorf("response %s is completed without text", clean(r.ID)))
 	}
 	return text.String(), nil
 }
 
-// phaseCommentary marks messages that a model writes on the way to its final one.
+// phaseCommentary marks a model's intermediate messages, before its final one.
 const phaseCommentary = "commentary"
 
-func (a *response) provenance() provenance {
-	return provenance{Model: a.Model, Usage: a.Usage.usage, RequestID: a.requestID, ResponseID: a.ID}
+func (r *response) provenance() provenance {
+	return provenance{Model: r.Model, Usage: r.Usage.usage, RequestID: r.requestID, ResponseID: r.ID}
 }
 
-// A usageReport is what a server said of the cost of an answer: nil if it said nothing, or what cannot be.
+// A usageReport holds the usage that a server reported, nil if it is absent or invalid.
 type usageReport struct{ *usage }
 
-// UnmarshalJSON never fails: an answer counts, whatever is said of its cost.
+// UnmarshalJSON never fails, because an invalid usage must not invalidate the answer.
 func (r *usageReport) UnmarshalJSON(data []byte) error {
-	var said *struct {
+	var report *struct {
 		Input        int64 `json:"input_tokens"`
 		InputDetails struct {
 			Cached int64 `json:"cached_tokens"`
@@ -115,18 +113,18 @@ func (r *usageReport) UnmarshalJSON(data []byte) error {
 		Total int64 `json:"total_tokens"`
 	}
 	r.usage = nil
-	if json.Unmarshal(data, &said, lenient) != nil || said == nil {
+	if json.Unmarshal(data, &report, lenient) != nil || report == nil {
 		return nil
 	}
-	cached, reasoning := said.InputDetails.Cached, said.OutputDetails.Reasoning
-	if cached < 0 || said.Input < cached || reasoning < 0 || said.Output < reasoning || said.Total < 0 {
+	cached, reasoning := report.InputDetails.Cached, report.OutputDetails.Reasoning
+	if cached < 0 || report.Input < cached || reasoning < 0 || report.Output < reasoning || report.Total < 0 {
 		return nil
 	}
-	r.usage = &usage{said.Input, cached, said.Output, reasoning, said.Total}
+	r.usage = &usage{report.Input, cached, report.Output, reasoning, report.Total}
 	return nil
 }
 
-// misshapen is the error for an answer that is not what was asked for.
+// malformedAnswer returns the error for an answer that violates the task's schema.
 func malformedAnswer(cause error) error {
-	return &bridge.Error{Code: bridge.CodeInvalidResponse, Detail: "The model's answer does not have the shape that was asked for.", Cause: cause}
+	return newError(bridge.CodeInvalidResponse, 0, "The model's answer does not have the requested shape.", cause)
 }

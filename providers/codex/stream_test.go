@@ -93,8 +93,8 @@ func TestStreamsThatFail(t *testing.T) {
 		{"just ends", start, bridge.CodeUpstreamFailed, "broke off"},
 		{"last event without its blank line", start + `data: {"type":"response.completed"}`, bridge.CodeUpstreamFailed, "broke off"},
 		{"nothing", "", bridge.CodeUpstreamFailed, "broke off"},
-		{"completed without a response", start + events(`{"type":"response.completed"}`), bridge.CodeInvalidResponse, "not an answer"},
-		{"without end", strings.Repeat("data: "+strings.Repeat("x", 1<<20)+"\n", 17), bridge.CodeInvalidResponse, "not an answer"},
+		{"completed without a response", start + events(`{"type":"response.completed"}`), bridge.CodeInvalidResponse, "not a response"},
+		{"without end", strings.Repeat("data: "+strings.Repeat("x", 1<<20)+"\n", 17), bridge.CodeInvalidResponse, "not a response"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -25,30 +25,32 @@ import (
 )
 
 const (
-	maxAnswerBytes = 16 << 20  // of one answer, all its events included
-	maxErrorBytes  = 64 << 10  // of an error's body; the rest is cut off
-	maxKeptBuffer  = 128 << 10 // larger ones are not used again
-	drainTime      = 50 * time.Millisecond
+	maxResponseBytes = 16 << 20              // limit of a response, all its events included
+	maxErrorBytes    = 64 << 10              // limit of an error response, truncated beyond
+	maxPooledBuffer  = 128 << 10             // capacity limit of reused buffers
+	drainTimeout     = 50 * time.Millisecond // limit for reading a finished stream to its end
 )
 
-// An upstream is a server that speaks the Responses API. This file alone knows the SDK, which makes the request,
-// authenticates it and parses the event stream; its body is made by encode, and the answer is an [answer].
+// An upstream is a client of a server with the Responses API.
+//
+// Only this file uses the SDK. The SDK sends and authenticates requests and parses event streams.
+// Method encode writes the request's body, and type response decodes the server's.
 type upstream struct {
 	service responses.ResponseService
 	model   string
 	effort  string
-	redact  func(string) string // takes the key out of a text
-	buffers sync.Pool           // of *bytes.Buffer, for answers
+	redact  func(string) string // replaces the API key in a text
+	buffers sync.Pool           // reused *bytes.Buffer for response bodies
 }
 
-// noParams is encoded in no time; [option.WithRequestBody] replaces it.
+// noParams is cheap to encode. [option.WithRequestBody] replaces it.
 var noParams = param.NullStruct[responses.ResponseNewParams]()
 
 func newUpstream(o *Options) *upstream {
 	opts := []option.RequestOption{
 		option.WithBaseURL(o.BaseURL),
 		option.WithHTTPClient(o.HTTPClient),
-		option.WithMaxRetries(0), // see Provider: billed, and without an idempotency key
+		option.WithMaxRetries(0), // requests are billed and not idempotent: see Provider
 		option.WithUnsafeAllowHTTP(),
 		option.WithMiddleware(boundBody),
 	}
@@ -57,10 +59,12 @@ func newUpstream(o *Options) *upstream {
 		opts = append(opts, option.WithAPIKey(key))
 		redact = func(s string) string { return strings.ReplaceAll(s, key, "[key]") }
 	}
-	return &upstream{service: responses.NewResponseService(opts...), model: o.Model, effort: o.ReasoningEffort, redact: redact}
+	return &upstream{
+		service: responses.NewResponseService(opts...), model: o.Model, effort: o.ReasoningEffort, redact: redact,
+	}
 }
 
-// boundBody keeps a server from filling the memory: the SDK reads errors whole.
+// boundBody limits the length of response bodies, because the SDK reads errors without a limit.
 func boundBody(req *http.Request, next option.MiddlewareNext) (*http.Response, error) {
 	res, err := next(req)
 	if err != nil || res == nil || res.Body == nil {
@@ -72,30 +76,28 @@ func boundBody(req *http.Request, next option.MiddlewareNext) (*http.Response, e
 			io.Closer
 		}{io.LimitReader(res.Body, maxErrorBytes), res.Body}
 	} else {
-		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswerBytes)
+		res.Body = http.MaxBytesReader(nil, res.Body, maxResponseBytes)
 	}
 	return res, nil
 }
 
-// Handle asks for an answer in one piece.
+// Handle sends p and returns the response, without streaming.
 func (u *upstream) Handle(ctx context.Context, p prompt) (*response, error) {
-	return u.ask(ctx, p, nil)
+	return u.HandleStream(ctx, p, nil)
 }
 
-// HandleStream asks for an answer and reports its texts as they come.
-func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) error) (*response, error) {
-	return u.ask(ctx, p, send)
-}
-
-// ask asks for a stream if send is there to take its texts. A server that does the other thing is understood.
-func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ *response, err error) {
+// HandleStream sends p and passes the response's texts to emit as they arrive.
+//
+// It requests a stream unless emit is nil. Servers may ignore that: it reads plain and streamed
+// responses in both cases.
+func (u *upstream) HandleStream(ctx context.Context, p prompt, emit func(delta) error) (_ *response, err error) {
 	defer func() {
 		if err != nil {
 			bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", RequestModel: u.model})
 			redactEcho(err, string(p.render()))
 		}
 	}()
-	res, err := u.send(ctx, p, send != nil)
+	res, err := u.send(ctx, p, emit != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -103,20 +105,22 @@ func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_
 	if media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); media != "text/event-stream" {
 		return u.read(ctx, res)
 	}
-	a, err := u.readStream(ctx, res, send)
+	r, err := u.readStream(ctx, res, emit)
 	if err != nil {
 		return nil, err
 	}
-	// A connection can serve the next call only if this answer was read to its end, which should be here.
-	defer time.AfterFunc(drainTime, func() { res.Body.Close() }).Stop()
+	// The client reuses a connection only after reading the response to its end.
+	defer time.AfterFunc(drainTimeout, func() { res.Body.Close() }).Stop()
 	_, _ = io.Copy(io.Discard, res.Body)
-	return a, nil
+	return r, nil
 }
 
-// open sends the request and returns the response if its status is 200.
+// send sends the request, and returns the response if its status is 200.
 func (u *upstream) send(ctx context.Context, p prompt, stream bool) (*http.Response, error) {
 	var res *http.Response
-	opts := []option.RequestOption{option.WithResponseBodyInto(&res), option.WithRequestBody("application/json", u.encode(ctx, p, stream))}
+	opts := []option.RequestOption{
+		option.WithResponseBodyInto(&res), option.WithRequestBody("application/json", u.encode(ctx, p, stream)),
+	}
 	if stream {
 		opts = append(opts, option.WithHeader("Accept", "text/event-stream"))
 	}
@@ -135,56 +139,57 @@ func (u *upstream) send(ctx context.Context, p prompt, stream bool) (*http.Respo
 	return res, nil
 }
 
-// read reads an answer in one piece.
+// read reads a response without streaming.
 func (u *upstream) read(ctx context.Context, res *http.Response) (*response, error) {
 	body, _ := u.buffers.Get().(*bytes.Buffer)
 	if body == nil {
 		body = new(bytes.Buffer)
 	}
 	defer func() {
-		if body.Cap() <= maxKeptBuffer {
+		if body.Cap() <= maxPooledBuffer {
 			body.Reset()
 			u.buffers.Put(body)
 		}
 	}()
-	body.Grow(int(min(max(res.ContentLength, 0), maxKeptBuffer/2)) + bytes.MinRead) // at once, mostly
+	body.Grow(int(min(max(res.ContentLength, 0), maxPooledBuffer/2)) + bytes.MinRead)
 	if _, err := body.ReadFrom(res.Body); err != nil {
 		return nil, u.readError(ctx, err)
 	}
 	return u.decode(ctx, body.Bytes())
 }
 
+// decode decodes a response object and reports its usage to the bridge.
 func (u *upstream) decode(ctx context.Context, body []byte) (*response, error) {
-	var a *response
-	if err := json.Unmarshal(body, &a, lenient); err != nil {
+	var r *response
+	if err := json.Unmarshal(body, &r, lenient); err != nil {
 		return nil, invalidResponse(err)
 	}
 	switch {
-	case a == nil || a.Status == "" && a.Error == nil:
+	case r == nil || r.Status == "" && r.Error == nil:
 		return nil, invalidResponse(errors.New("it is not a response object"))
-	case a.Error != nil:
-		return nil, u.responseError(*a.Error)
-	case a.Status == "failed":
+	case r.Error != nil:
+		return nil, u.responseError(*r.Error)
+	case r.Status == "failed":
 		return nil, u.responseError(apiError{})
 	}
-	if a.Model == "" {
-		a.Model = u.model
+	if r.Model == "" {
+		r.Model = u.model
 	}
-	a.requestID = bridge.RequestID(ctx)
-	if used := a.Usage.usage; used != nil {
+	r.requestID = bridge.RequestID(ctx)
+	if used := r.Usage.usage; used != nil {
 		bridge.ReportUsage(ctx, bridge.Usage{
-			Provider: "openai", Operation: "chat", Model: a.Model, RequestModel: u.model,
+			Provider: "openai", Operation: "chat", Model: r.Model, RequestModel: u.model,
 			InputTokens: used.InputTokens, OutputTokens: used.OutputTokens,
 		})
 	}
-	return a, nil
+	return r, nil
 }
 
-// follow reads a stream to its terminal event. Only that one says how the answer ended: a stream may also just stop.
-func (u *upstream) readStream(ctx context.Context, res *http.Response, send func(delta) error) (*response, error) {
+// readStream reads a stream up to its terminal event. A stream that ends without one is an error.
+func (u *upstream) readStream(ctx context.Context, res *http.Response, emit func(delta) error) (*response, error) {
 	texts := streamingMembers{emit: func(name, text string) error {
-		if send != nil && (name == "code" || name == "explanation" || name == "language") {
-			return send(delta{name, text})
+		if emit != nil && (name == "code" || name == "explanation" || name == "language") {
+			return emit(delta{name, text})
 		}
 		return nil
 	}}
@@ -208,7 +213,7 @@ func (u *upstream) readStream(ctx context.Context, res *http.Response, send func
 		case "response.completed", "response.incomplete", "response.failed":
 			return u.decode(ctx, event.Response)
 		case "error":
-			return nil, u.responseError(event.failure)
+			return nil, u.responseError(event.apiErr)
 		}
 	}
 	if err := events.Err(); err != nil {
@@ -217,21 +222,21 @@ func (u *upstream) readStream(ctx context.Context, res *http.Response, send func
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server broke off its answer.", Cause: errors.New("the stream ended without a terminal event")}
+	return nil, brokenOff(errors.New("the stream ended without a terminal event"))
 }
 
-// failure words an error that came inside an answer, whose own status was 200.
+// responseError returns the error for an error object in a response with status 200.
 func (u *upstream) responseError(e apiError) error {
 	e.Message = u.redact(e.Message)
 	return (&upstreamError{apiError: e, model: u.model}).toBridgeError()
 }
 
-// refusal words an answer whose status is 400 or above.
+// statusError returns the error for a response with a status of 400 or above.
 func (u *upstream) statusError(res *http.Response) error {
 	defer res.Body.Close()
 	var body struct {
 		Error  *apiError `json:"error"`
-		Detail string    `json:"detail"` // of servers built with FastAPI
+		Detail string    `json:"detail"` // FastAPI's error format
 	}
 	var e apiError
 	if data, err := io.ReadAll(res.Body); err == nil && json.Unmarshal(data, &body, lenient) == nil {
@@ -247,40 +252,50 @@ func (u *upstream) statusError(res *http.Response) error {
 	}).toBridgeError()
 }
 
-// unreachable words an error of the transport. The error itself is not kept: see [upstreamError].
+// transportError returns the error for a request without a response. It keeps only the text of err,
+// because err may contain the request: see [upstreamError].
 func (u *upstream) transportError(err error) error {
 	text := err
 	if at, ok := errors.AsType[*url.Error](err); ok {
-		text = at.Err // without the URL, which after a redirect is the server's choice and may hold credentials
+		text = at.Err // omits the URL: after a redirect the server chose it, and it may contain credentials
 	}
 	cause := errors.New(clean(u.redact(text.Error())))
 	if open, ok := errors.AsType[*transport.OpenError](err); ok {
-		return &bridge.Error{Code: bridge.CodeUnavailable, RetryAfter: open.RetryAfter, Detail: "The model's server has failed repeatedly and is left alone for a moment.", Cause: cause}
+		return &bridge.Error{
+			Code: bridge.CodeUnavailable, RetryAfter: open.RetryAfter, Cause: cause,
+			Detail: "The model's server failed repeatedly, so the bridge has paused its requests to it.",
+		}
 	}
 	if _, ok := errors.AsType[*transport.EgressError](err); ok {
-		return &bridge.Error{Code: bridge.CodeUpstreamFailed, Permanent: true, Detail: "The model's server is at an address that this bridge must not call. Its operator has to correct that.", Cause: cause}
+		return &bridge.Error{
+			Code: bridge.CodeUpstreamFailed, Permanent: true, Cause: cause,
+			Detail: "This bridge must not call the address of the model's server. The bridge's operator must fix that.",
+		}
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return &bridge.Error{Code: bridge.CodeTimeout, Detail: "The model's server did not answer in time.", Cause: cause}
+		return newError(bridge.CodeTimeout, 0, "The model's server did not respond in time.", cause)
 	}
-	return &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server cannot be reached.", Cause: cause}
+	return newError(bridge.CodeUpstreamFailed, 0, "The model's server cannot be reached.", cause)
 }
 
-// broken words a failure to read an answer that had begun.
+// readError returns the error for a response that could not be read to its end.
 func (u *upstream) readError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return invalidResponse(fmt.Errorf("it is longer than %d bytes", maxAnswerBytes))
+		return invalidResponse(fmt.Errorf("it is longer than %d bytes", maxResponseBytes))
 	}
-	return &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server broke off its answer.", Cause: errors.New(clean(u.redact(err.Error())))}
+	return brokenOff(errors.New(clean(u.redact(err.Error()))))
 }
 
-// invalid is the error for what is no answer of the Responses API at all.
+func brokenOff(cause error) error {
+	return newError(bridge.CodeUpstreamFailed, 0, "The model's server broke off its response.", cause)
+}
+
+// invalidResponse returns the error for a response that does not follow the Responses API.
 func invalidResponse(cause error) error {
-	return &bridge.Error{
-		Code: bridge.CodeInvalidResponse, Detail: "The model's server answered with something that is not an answer of the Responses API.",
-		Cause: fmt.Errorf("%w; check the base URL (OPENAI_BASE_URL, which mostly ends in /v1)", cause),
-	}
+	return newError(bridge.CodeInvalidResponse, 0,
+		"The model's server sent something that is not a response of the Responses API.",
+		fmt.Errorf("%w; check the base URL (OPENAI_BASE_URL, usually ending in /v1)", cause))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge"
 )
 
-// Codes of errors beside the bridge's own.
+// Error codes of this provider, besides the bridge's own.
 const (
 	codeModelRefused     = "model_refused"     // 422
 	codeContentFiltered  = "content_filtered"  // 422
@@ -23,11 +23,11 @@ const (
 	codeEmptyAnswer      = "empty_answer"      // 502
 )
 
-// An apiError is the error object of the Responses API, in any of the forms that servers give it: an object, whose code may
-// be a number, or a mere text.
+// An apiError is the error object of the Responses API.
 type apiError struct{ Code, Type, Param, Message string }
 
-// UnmarshalJSON implements [json.Unmarshaler].
+// UnmarshalJSON decodes an object or a plain text, since servers send both. Members may have any
+// type: some servers send numbers as codes.
 func (e *apiError) UnmarshalJSON(data []byte) error {
 	var text string
 	if json.Unmarshal(data, &text) == nil {
@@ -38,7 +38,9 @@ func (e *apiError) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &members); err != nil {
 		return err
 	}
-	for name, field := range map[string]*string{"code": &e.Code, "type": &e.Type, "param": &e.Param, "message": &e.Message} {
+	for name, field := range map[string]*string{
+		"code": &e.Code, "type": &e.Type, "param": &e.Param, "message": &e.Message,
+	} {
 		if value := members[name]; json.Unmarshal(value, field) != nil {
 			*field = string(value)
 		}
@@ -46,21 +48,22 @@ func (e *apiError) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// An upstreamError is what the model's server said when it failed. It is for the log; public words it for callers.
+// An upstreamError is an error response of the model's server, for the log. Method toBridgeError
+// returns the error for callers.
 //
-// The SDK's own error is not kept: it holds the request, key and prompt included.
+// It does not wrap the SDK's error, because that contains the request with key and prompt.
 type upstreamError struct {
 	apiError
-	status     int // of HTTP; 0 if the error came inside an answer
+	status     int // HTTP status, or 0 for an error object in a response with status 200
 	requestID  string
 	retryAfter time.Duration
 	model      string
-	hint       string // for the operator
+	hint       string // advice for the operator
 }
 
 func (e *upstreamError) Error() string {
 	var b strings.Builder
-	b.WriteString("the model's server answered")
+	b.WriteString("the model's server responded with an error")
 	if e.status != 0 {
 		fmt.Fprintf(&b, " %d", e.status)
 	}
@@ -74,7 +77,7 @@ func (e *upstreamError) Error() string {
 		fmt.Fprintf(&b, ": %s", clean(e.Message))
 	}
 	if e.requestID != "" {
-		fmt.Fprintf(&b, " (its request %s)", clean(e.requestID))
+		fmt.Fprintf(&b, " (the server's request id %s)", clean(e.requestID))
 	}
 	if e.hint != "" {
 		fmt.Fprintf(&b, "; %s", e.hint)
@@ -82,17 +85,18 @@ func (e *upstreamError) Error() string {
 	return b.String()
 }
 
-// conceal takes out of an [upstreamError] what it repeats of the request, for logs hold no bodies. Many servers repeat what
-// they refuse.
+// redactEcho removes parts of the request from an [upstreamError]. Logs must not contain request
+// bodies, and many servers quote the refused request.
 func redactEcho(err error, request string) {
 	if e, ok := errors.AsType[*upstreamError](err); ok {
-		for _, said := range []*string{&e.Message, &e.Code, &e.Type, &e.Param} {
-			*said = redactText((*said)[:min(len(*said), maxQuoted)], request)
+		for _, text := range []*string{&e.Message, &e.Code, &e.Type, &e.Param} {
+			*text = redactText((*text)[:min(len(*text), maxQuoted)], request)
 		}
 	}
 }
 
-// withoutEcho replaces what s has in common with the request, in pieces of 12 bytes and more: less may be coincidence.
+// redactText replaces substrings of s that the request contains, too. It keeps substrings below 12
+// bytes, because they may match by chance.
 func redactText(s, request string) string {
 	const least = 12
 	var rest strings.Builder
@@ -112,57 +116,85 @@ func redactText(s, request string) string {
 	return rest.String() + s
 }
 
-// public says what a caller may know and do. The code decides where there is one, for the status is too coarse: 429 is
-// both "slow down" and "the money is used up".
+// toBridgeError returns the error for callers, and sets the hint for the operator.
+//
+// A known error code takes precedence over the status, because status 429 stands for both rate
+// limits and used-up quotas.
 func (e *upstreamError) toBridgeError() *bridge.Error {
-	if err := e.byCode(); err != nil {
+	if err := e.fromCode(); err != nil {
 		return err
 	}
 	switch {
 	case e.status == http.StatusUnauthorized || e.status == http.StatusForbidden:
-		e.hint = "check the API key (OPENAI_API_KEY) and what it may use"
-		return &bridge.Error{Code: bridge.CodeUpstreamFailed, Permanent: true, Cause: e, Detail: "The model's server does not accept this bridge's credentials. Its operator has to correct them."}
+		e.hint = "check the API key (OPENAI_API_KEY) and its permissions"
+		return e.permanent("The model's server does not accept this bridge's credentials. " +
+			"The bridge's operator must fix them.")
 	case e.status == http.StatusNotFound:
-		e.hint = "check the model (CODEX_MODEL) and the base URL (OPENAI_BASE_URL, which mostly ends in /v1)"
-		return &bridge.Error{Code: bridge.CodeUpstreamFailed, Permanent: true, Cause: e, Detail: fmt.Sprintf("The model's server has no model %q, or is not where this bridge looks for it.", e.model)}
+		e.hint = "check the model (CODEX_MODEL) and the base URL (OPENAI_BASE_URL, usually ending in /v1)"
+		return e.permanent(fmt.Sprintf(
+			"The model's server has no model %q, or the bridge has the wrong base URL for it.", e.model))
 	case e.status == http.StatusTooManyRequests:
-		return e.slowDown()
+		return e.rateLimited()
 	case e.status >= 400 && e.status < 500 && e.status != http.StatusRequestTimeout && e.status != http.StatusConflict:
-		return &bridge.Error{Code: bridge.CodeUpstreamFailed, Permanent: true, Cause: e, Detail: "The model's server refused the request that this bridge made for the call."}
+		return e.permanent("The model's server refused the request that this bridge sent for the call.")
 	}
-	return &bridge.Error{Code: bridge.CodeUpstreamFailed, RetryAfter: e.retryAfter, Cause: e, Detail: "The model's server failed. Trying again may help."}
+	return &bridge.Error{
+		Code: bridge.CodeUpstreamFailed, RetryAfter: e.retryAfter, Cause: e,
+		Detail: "The model's server failed. A retry may succeed.",
+	}
 }
 
-// byCode returns nil for codes that say no more than the status.
-func (e *upstreamError) byCode() *bridge.Error {
+// fromCode returns the error for a known error code, or nil.
+func (e *upstreamError) fromCode() *bridge.Error {
 	code := cmp.Or(e.Code, e.Type)
-	if e.Type == "insufficient_quota" { // its codes have grown in number
+	if e.Type == "insufficient_quota" { // a type with a growing number of codes
 		code = e.Type
 	}
 	switch code {
-	case "insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded", "project_spend_limit_exceeded", "organization_usage_limit_exceeded":
+	case "insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
+		"project_spend_limit_exceeded", "organization_usage_limit_exceeded":
 		e.hint = "raise the account's quota or spending limit"
 		return &bridge.Error{
 			Code: bridge.CodeRateLimited, Permanent: true, Cause: e,
-			Detail: "The bridge's quota or spending limit at the model's server is used up. Trying again does not help until its operator raises it.",
+			Detail: "The bridge's quota or spending limit at the model's server is used up. " +
+				"Retries fail until the bridge's operator raises it.",
 		}
 	case "rate_limit_exceeded", "slow_down":
-		return e.slowDown()
+		return e.rateLimited()
 	case "context_length_exceeded":
-		return &bridge.Error{Code: bridge.CodeContextLength, Status: 422, Cause: e, Detail: "The request is too long for the model: send fewer or shorter files."}
+		return newError(bridge.CodeContextLength, 422,
+			"The request is too long for the model: send fewer or shorter files.", e)
 	case "cyber_policy":
-		return &bridge.Error{Code: codeCyberPolicy, Status: 422, Permanent: true, Cause: e, Detail: "The model's server refuses the request under its policy on cyber security. Repeated, such requests can cost the caller access."}
+		return &bridge.Error{
+			Code: codeCyberPolicy, Status: 422, Permanent: true, Cause: e,
+			Detail: "The model's server refused the request under its policy on cyber security. " +
+				"It may block callers that repeat such requests.",
+		}
 	case "invalid_prompt", "content_filter", "content_policy_violation":
-		return &bridge.Error{Code: codeContentFiltered, Status: 422, Cause: e, Detail: "The model's server refuses the request under its usage policy."}
+		return newError(codeContentFiltered, 422, "The model's server refused the request under its usage policy.", e)
 	}
 	return nil
 }
 
-func (e *upstreamError) slowDown() *bridge.Error {
-	return &bridge.Error{Code: bridge.CodeRateLimited, RetryAfter: e.retryAfter, Cause: e, Detail: "The model's server takes no more calls from this bridge at the moment."}
+// newError returns an error for callers. Status 0 stands for the code's default.
+func newError(code string, status int, detail string, cause error) *bridge.Error {
+	return &bridge.Error{Code: code, Status: status, Detail: detail, Cause: cause}
 }
 
-// retryAfter reads Retry-After-Ms and Retry-After (RFC 9110 section 10.2.3), at most an hour; 0 if neither says anything.
+// permanent returns an error that only the bridge's operator can fix.
+func (e *upstreamError) permanent(detail string) *bridge.Error {
+	return &bridge.Error{Code: bridge.CodeUpstreamFailed, Permanent: true, Cause: e, Detail: detail}
+}
+
+func (e *upstreamError) rateLimited() *bridge.Error {
+	return &bridge.Error{
+		Code: bridge.CodeRateLimited, RetryAfter: e.retryAfter, Cause: e,
+		Detail: "The model's server accepts no more calls from this bridge at the moment.",
+	}
+}
+
+// retryAfter parses Retry-After-Ms and Retry-After (RFC 9110 section 10.2.3). It returns at most an
+// hour, and 0 without a valid header.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	wait := time.Duration(0)
 	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil {
@@ -175,10 +207,10 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(wait, 0), time.Hour)
 }
 
-// maxQuoted is how much of a text from outside is repeated, in bytes.
+// maxQuoted limits the length of quoted external texts, in bytes.
 const maxQuoted = 300
 
-// clean makes a text from outside fit for a log line or a sentence: one line of at most maxQuoted bytes.
+// clean turns an external text into one line of at most maxQuoted bytes of valid UTF-8.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

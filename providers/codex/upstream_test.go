@@ -246,7 +246,7 @@ func TestAnswersOfTheWrongKind(t *testing.T) {
 			t.Parallel()
 			p, _ := newProvider(t, handler)
 			_, _, err := stream(t, p)
-			e := wantError(t, err, bridge.CodeInvalidResponse, 0, "not an answer of the Responses API")
+			e := wantError(t, err, bridge.CodeInvalidResponse, 0, "not a response of the Responses API")
 			if !strings.Contains(e.Error(), "OPENAI_BASE_URL") {
 				t.Errorf("the log would not say what to check: %s", e)
 			}
