@@ -8,7 +8,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// printBanner says what runs where, and what to try.
+// printBanner prints the URLs of bridge and CAIO, and commands to try.
 func printBanner(w io.Writer, cfg *config, bridgeURL, caioURL, model string, c *contract.Contract) {
 	fmt.Fprintf(w, "Codex bridge  %s  model %s\n", bridgeURL, aboutModel(cfg, model))
 	fmt.Fprintf(w, "CAIO          %s  %s\n", caioURL, aboutCAIO(cfg))
@@ -22,22 +22,25 @@ func printBanner(w io.Writer, cfg *config, bridgeURL, caioURL, model string, c *
 	if cfg.caioToken != "" {
 		caioAuth = ` -H "Authorization: Bearer ` + cfg.shell("CAIO_TOKEN") + `"`
 	}
-	fmt.Fprintf(w, "\nTry, in another terminal:\n")
-	fmt.Fprintf(w, "\n# have code written (add -N -H 'Accept: text/event-stream' to watch)\n")
-	fmt.Fprintf(w, "%s%s %s/generate \\\n  -d '%s'\n", post, bridgeAuth, bridgeURL, `{"prompt": "Write a Python function to add two numbers", "context": {"language": "python"}}`)
-	fmt.Fprintf(w, "\n# have code reviewed\n")
-	fmt.Fprintf(w, "%s%s %s/review \\\n  -d '%s'\n", post, bridgeAuth, bridgeURL, `{"code": "def div(a, b):\n    return a / b  # TODO: b == 0\n", "context": {"language": "python"}}`)
+	try := func(title, auth, url, body string) {
+		fmt.Fprintf(w, "\n# %s\n%s%s %s \\\n  -d '%s'\n", title, post, auth, url, body)
+	}
+	fmt.Fprintf(w, "\nCommands to try in another terminal:\n")
+	try("generate code (add -N -H 'Accept: text/event-stream' for a stream)", bridgeAuth, bridgeURL+"/generate",
+		`{"prompt": "Write a Python function to add two numbers", "context": {"language": "python"}}`)
+	try("review code", bridgeAuth, bridgeURL+"/review",
+		`{"code": "def div(a, b):\n    return a / b  # TODO: b == 0\n", "context": {"language": "python"}}`)
 	if cfg.register {
-		fmt.Fprintf(w, "\n# ask CAIO for a service that writes code, and why it is the one\n")
-		fmt.Fprintf(w, "%s%s %s/api/v1/orchestrate \\\n  -d '%s'\n", post, caioAuth, caioURL, `{"requirements": ["code_generation"], "context": {"language": "python"}}`)
+		try("let CAIO choose a service for code generation and explain its choice", caioAuth, caioURL+"/api/v1/orchestrate",
+			`{"requirements": ["code_generation"], "context": {"language": "python"}}`)
 	} else {
-		fmt.Fprintf(w, "\n# ask CAIO which services write code\n")
+		fmt.Fprintf(w, "\n# list CAIO's services for code generation\n")
 		fmt.Fprintf(w, "curl -sS -w '\\n'%s '%s/api/v1/services?capability=code_generation'\n", caioAuth, caioURL)
 	}
-	fmt.Fprintf(w, "\nCtrl-C stops it.\n\n")
+	fmt.Fprintf(w, "\nCtrl-C stops the bridge.\n\n")
 }
 
-// shell returns what stands for a secret on a command line.
+// shell returns the shell expression for a secret's value.
 func (c *config) shell(name string) string {
 	if c.getenv(name+"_FILE") != "" {
 		return `$(cat "$` + name + `_FILE")`
@@ -47,7 +50,7 @@ func (c *config) shell(name string) string {
 
 func aboutModel(cfg *config, model string) string {
 	if cfg.offline() {
-		return model + ": asks no AI; set OPENAI_API_KEY, or OPENAI_BASE_URL for another server"
+		return model + " (built in, not an AI; set OPENAI_API_KEY, or OPENAI_BASE_URL for another server)"
 	}
 	host := "OpenAI"
 	if u, err := url.Parse(cfg.modelURL); err == nil && u.Host != "" {
@@ -60,12 +63,12 @@ func aboutCAIO(cfg *config) string {
 	if cfg.caioURL != "" {
 		return "(CAIO_URL)"
 	}
-	return "built-in registry, in memory, with a page for browsers; set CAIO_URL to use your CAIO"
+	return "(built-in registry, in memory; open it in a browser, or set CAIO_URL to use your own)"
 }
 
 func aboutRegistration(cfg *config) string {
 	if cfg.register {
-		return "registered there while this runs"
+		return "registered with CAIO while the bridge runs"
 	}
-	return "not registered (-register=false)"
+	return "not registered with CAIO (-register=false)"
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 )
 
-// chooseCAIO returns the URL of CAIO: the operator's, or that of a registry started here.
+// chooseCAIO returns the URL of CAIO_URL, or of a registry that it starts.
 func chooseCAIO(cfg *config, log *slog.Logger) (url string, stop func(), err error) {
 	if cfg.caioURL != "" {
 		return cfg.caioURL, func() {}, nil
@@ -31,7 +31,8 @@ func chooseCAIO(cfg *config, log *slog.Logger) (url string, stop func(), err err
 	return urlOf(ln), serveInBackground(ln, handler, log), nil
 }
 
-// serveInBackground serves handler on ln until stop is called, which lets requests in progress finish for a moment.
+// serveInBackground serves handler on ln. The returned function stops it, and waits up to 2 seconds
+// for requests in progress.
 func serveInBackground(ln net.Listener, handler http.Handler, log *slog.Logger) (stop func()) {
 	srv := &http.Server{
 		Handler:           handler,
@@ -41,9 +42,9 @@ func serveInBackground(ln net.Listener, handler http.Handler, log *slog.Logger) 
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	ended := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(done)
 		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("server failed", "addr", ln.Addr().String(), "cause", err)
 		}
@@ -54,6 +55,6 @@ func serveInBackground(ln net.Listener, handler http.Handler, log *slog.Logger) 
 		if srv.Shutdown(ctx) != nil {
 			_ = srv.Close()
 		}
-		<-ended
+		<-done
 	}
 }

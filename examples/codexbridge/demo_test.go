@@ -60,11 +60,17 @@ func TestDemoReviewsLines(t *testing.T) {
 		{"clean code", map[string]any{"code": "def f():\n    return 1\n"}, "correct", nil},
 		{
 			"code", map[string]any{"code": "ok\nx = 1 \n# TODO\n" + strings.Repeat("é", 121) + "\n    \tx\n<<<<<<< HEAD\n"}, "incorrect",
-			[]string{":6 critical Merge conflict left in place", ":3 medium Unfinished work", ":5 medium Tabs and spaces in one indentation", ":2 low Blanks at the end of the line", ":4 low Long line"},
+			[]string{
+				":6 critical Merge conflict marker", ":3 medium Unfinished work", ":5 medium Mixed tabs and spaces",
+				":2 low Trailing whitespace", ":4 low Long line",
+			},
 		},
 		{
 			"diff", map[string]any{"diff": diff}, "incorrect",
-			[]string{"x/a.py:42 high Secret in the code", "x/a.py:12 high Known fault", "x/a.py:41 medium Unfinished work", "new.py:1 low Blanks at the end of the line"},
+			[]string{
+				"x/a.py:42 high Secret in the code", "x/a.py:12 high Known defect", "x/a.py:41 medium Unfinished work",
+				"new.py:1 low Trailing whitespace",
+			},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -105,7 +105,7 @@ func TestHangupRefusesAWorseContract(t *testing.T) {
 	}
 	p.signal(t, syscall.SIGHUP)
 	await(t, "what the log says", true, func() bool {
-		return strings.Contains(p.stderr.String(), "not reloaded: all stays as it was") && strings.Contains(p.stderr.String(), "the version is still 1.0.0")
+		return strings.Contains(p.stderr.String(), "reload failed: the previous configuration stays in use") && strings.Contains(p.stderr.String(), "the version is still 1.0.0")
 	})
 	if answer := download(t, p.bridge+"/contract", ""); !strings.Contains(answer, `"per_minute":60`) {
 		t.Errorf("the worse contract is served: %s", answer)

@@ -67,20 +67,16 @@ func (e *upstreamError) Error() string {
 	if e.status != 0 {
 		fmt.Fprintf(&b, " %d", e.status)
 	}
-	if code := cmp.Or(e.Code, e.Type); code != "" {
-		fmt.Fprintf(&b, " %s", clean(code))
-	}
-	if e.Param != "" {
-		fmt.Fprintf(&b, " (param %s)", clean(e.Param))
-	}
-	if e.Message != "" {
-		fmt.Fprintf(&b, ": %s", clean(e.Message))
-	}
-	if e.requestID != "" {
-		fmt.Fprintf(&b, " (the server's request id %s)", clean(e.requestID))
-	}
-	if e.hint != "" {
-		fmt.Fprintf(&b, "; %s", e.hint)
+	for _, part := range []struct{ format, value string }{
+		{" %s", cmp.Or(e.Code, e.Type)},
+		{" (param %s)", e.Param},
+		{": %s", e.Message},
+		{" (the server's request id %s)", e.requestID},
+		{"; %s", e.hint},
+	} {
+		if part.value != "" {
+			fmt.Fprintf(&b, part.format, clean(part.value))
+		}
 	}
 	return b.String()
 }
