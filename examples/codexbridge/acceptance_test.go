@@ -44,7 +44,8 @@ func TestPlannedPythonTests(t *testing.T) {
 	}
 
 	p := launch(t, nil, "-register=false")
-	pytest := exec.CommandContext(t.Context(), python, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--rootdir", folder, filepath.Join(planned, "test_integration.py"))
+	pytest := exec.CommandContext(t.Context(), python, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--rootdir",
+		folder, filepath.Join(planned, "test_integration.py"))
 	pytest.Dir = folder
 	pytest.Env = append(os.Environ(), "PYTHONPATH="+planned, "PYTHONDONTWRITEBYTECODE=1", "NO_PROXY=localhost")
 	out, err := pytest.CombinedOutput()
@@ -61,7 +62,8 @@ func TestPlannedPythonTests(t *testing.T) {
 func findPython(t *testing.T) string {
 	t.Helper()
 	for _, candidate := range []string{os.Getenv("PYTHON"), "python3", "/usr/bin/python3"} {
-		if candidate != "" && exec.CommandContext(t.Context(), candidate, "-c", "import pytest, requests, yaml").Run() == nil {
+		if candidate != "" && exec.CommandContext(t.Context(), candidate, "-c",
+			"import pytest, requests, yaml").Run() == nil {
 			return candidate
 		}
 	}

@@ -32,7 +32,8 @@ func startAimock(t *testing.T) string {
 	if _, missing := os.Stat(cli); err != nil || missing != nil {
 		need(t, aimockMissing)
 	}
-	cmd := exec.Command(node, cli, "-p", "0", "-h", "127.0.0.1", "--validate-on-load", "-f", "testdata/aimock/fixtures.json")
+	cmd := exec.Command(node, cli, "-p", "0", "-h", "127.0.0.1", "--validate-on-load", "-f",
+		"testdata/aimock/fixtures.json")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -58,17 +59,21 @@ func startAimock(t *testing.T) string {
 
 func TestAgainstAimock(t *testing.T) {
 	t.Parallel()
-	r := start(t, map[string]string{"OPENAI_BASE_URL": startAimock(t), "OPENAI_API_KEY": "sk-test", "CODEX_MODEL": "gpt-test"})
+	r := start(t, map[string]string{"OPENAI_BASE_URL": startAimock(t), "OPENAI_API_KEY": "sk-test",
+		"CODEX_MODEL": "gpt-test"})
 	const code = "def reverse(s):\n    return s[::-1]  # é\n"
-	usage := map[string]any{"input_tokens": 321.0, "cached_input_tokens": 0.0, "output_tokens": 45.0, "reasoning_tokens": 0.0, "total_tokens": 366.0}
+	usage := map[string]any{"input_tokens": 321.0, "cached_input_tokens": 0.0, "output_tokens": 45.0,
+		"reasoning_tokens": 0.0, "total_tokens": 366.0}
 
 	t.Run("generate", func(t *testing.T) {
 		t.Parallel()
-		status, got := call(t, http.MethodPost, r.bridge+"/generate", map[string]any{"prompt": "Write code to reverse a string"})
+		status, got := call(t, http.MethodPost, r.bridge+"/generate",
+			map[string]any{"prompt": "Write code to reverse a string"})
 		if status != 200 {
 			t.Fatalf("answer = %d %v", status, got)
 		}
-		if diff := cmp.Diff([]any{code, "python", "Slices backwards.", "gpt-test", usage}, []any{got["code"], got["language"], got["explanation"], got["model"], got["usage"]}); diff != "" {
+		if diff := cmp.Diff([]any{code, "python", "Slices backwards.", "gpt-test", usage},
+			[]any{got["code"], got["language"], got["explanation"], got["model"], got["usage"]}); diff != "" {
 			t.Errorf("answer (-want +got):\n%s", diff)
 		}
 	})
@@ -90,7 +95,8 @@ func TestAgainstAimock(t *testing.T) {
 	})
 	t.Run("review", func(t *testing.T) {
 		t.Parallel()
-		status, got := call(t, http.MethodPost, r.bridge+"/review", map[string]any{"code": "def div(a, b):\n    return a / b\n"})
+		status, got := call(t, http.MethodPost, r.bridge+"/review",
+			map[string]any{"code": "def div(a, b):\n    return a / b\n"})
 		want := []any{map[string]any{
 			"title": "Division by zero", "body": "b may be 0.", "severity": "high", "priority": 1.0, "confidence": 0.9,
 			"location": map[string]any{"file": "", "line_start": 2.0, "line_end": 2.0},
@@ -125,7 +131,8 @@ func TestAgainstAimock(t *testing.T) {
 			}
 			res.Body.Close()
 			status, got := call(t, http.MethodPost, r.bridge+"/generate", map[string]any{"prompt": test.prompt})
-			if status != test.status || got["code"] != test.code || got["retryable"] != test.retryable || res.Header.Get("Retry-After") != test.wait {
+			if status != test.status || got["code"] != test.code || got["retryable"] != test.retryable ||
+				res.Header.Get("Retry-After") != test.wait {
 				t.Errorf("answer = %d %v, Retry-After %q; want %+v", status, got, res.Header.Get("Retry-After"), test)
 			}
 		})

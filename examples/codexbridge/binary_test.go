@@ -118,7 +118,8 @@ func TestPrintedCommandsWorkWhenPasted(t *testing.T) {
 	}{
 		{"as it comes", nil, ownPorts, "service_id"},
 		{"with tokens", []string{"CODEX_BRIDGE_TOKEN=" + bridgeToken, "CAIO_TOKEN=" + caioToken}, ownPorts, "service_id"},
-		{"open to others, with tokens", []string{"CODEX_BRIDGE_TOKEN=" + bridgeToken, "CAIO_TOKEN=" + caioToken}, []string{"-addr", ":0", "-caio-addr", ":0"}, "service_id"},
+		{"open to others, with tokens", []string{"CODEX_BRIDGE_TOKEN=" + bridgeToken, "CAIO_TOKEN=" + caioToken},
+			[]string{"-addr", ":0", "-caio-addr", ":0"}, "service_id"},
 		{"not registered", nil, append(slices.Clone(ownPorts), "-register=false"), "services"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

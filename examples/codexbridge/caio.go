@@ -16,7 +16,7 @@ func chooseCAIO(cfg *config, log *slog.Logger) (url string, stop func(), err err
 	if cfg.caioURL != "" {
 		return cfg.caioURL, func() {}, nil
 	}
-	opts := &registry.Options{Logger: log}
+	opts := &registry.Options{Logger: log.With("component", "registry")}
 	if cfg.caioToken != "" {
 		opts.Tokens = []string{cfg.caioToken}
 	}

@@ -22,7 +22,7 @@ Flags:
   -register=false       do not register the service with CAIO
   -metrics-addr host:port
                         address of GET /metrics, in Prometheus format (default: no metrics)
-  -model-conns n        maximum of HTTP/1.1 connections to the model's server; further calls wait
+  -model-conns n        open at most n HTTP/1.1 connections to the model's server; further calls wait
                         (default 0: only the contract limits concurrent calls)
   -contract file        contract to serve (default: the embedded one)
   -store file           file for jobs and for responses to calls with an Idempotency-Key (default: in memory)

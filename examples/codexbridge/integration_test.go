@@ -45,7 +45,8 @@ func TestRegistration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.ServiceID != "codex-bridge-001" || got.Status != "registered" || got.Message != "Service codex-bridge-001 registered successfully" {
+	if got.ServiceID != "codex-bridge-001" || got.Status != "registered" ||
+		got.Message != "Service codex-bridge-001 registered successfully" {
 		t.Errorf("registration = %+v", got)
 	}
 	moved, err := ct.WithBaseURL("http://localhost:9999")
@@ -67,7 +68,8 @@ func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
 	found := discover(t, newClient(t, r.caio), "code_generation")
-	if found.ID != "codex-bridge-001" || found.Name != "Codex Bridge Service" || found.Version != "1.0.0" || found.Status != "active" {
+	if found.ID != "codex-bridge-001" || found.Name != "Codex Bridge Service" || found.Version != "1.0.0" ||
+		found.Status != "active" {
 		t.Errorf("service = %+v", found)
 	}
 	if diff := cmp.Diff([]string{"code_generation", "code_review"}, found.Capabilities); diff != "" {

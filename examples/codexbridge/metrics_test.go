@@ -14,7 +14,8 @@ func TestMetrics(t *testing.T) {
 	env := map[string]string{"CODEX_BRIDGE_TOKEN": "a-token-of-the-test"}
 	r := start(t, env, "-metrics-addr", addr, "-model-conns", "10")
 	for _, token := range []string{"a-token-of-the-test", "wrong"} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.bridge+"/generate", strings.NewReader(`{"prompt": "secret-prompt"}`))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.bridge+"/generate",
+			strings.NewReader(`{"prompt": "secret-prompt"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +33,8 @@ func TestMetrics(t *testing.T) {
 	} else {
 		res.Body.Close()
 	}
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(download(t, r.bridge+"/readyz", ""), `"announcement":"registered"`); {
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(download(t, r.bridge+"/readyz", ""),
+		`"announcement":"registered"`); {
 		if time.Now().After(deadline) {
 			t.Fatal("/readyz does not say that the service is registered")
 		}
@@ -42,7 +44,8 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`http_server_request_duration_seconds_count{`, `http_response_status_code="200"`, `error_type="unauthenticated"`,
 		`caio_bridge_admissions_total{caio_bridge_outcome="admitted"`, `gen_ai_client_token_usage_sum{`, `caio_bridge_cost`,
-		`caio_bridge_announced{caio_bridge_announcement_state="registered"`, `target_info{service_name="codexbridge"}`, `go_goroutines `, `process_open_fds `,
+		`caio_bridge_announced{caio_bridge_announcement_state="registered"`, `target_info{service_name="codexbridge"}`,
+		`go_goroutines `, `process_open_fds `,
 		`http_client_request_time_in_queue_seconds_count{server_address="127.0.0.1",server_port="`,
 	} {
 		if !strings.Contains(metrics, want) {

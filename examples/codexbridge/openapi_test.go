@@ -36,7 +36,8 @@ func nodeTool(t *testing.T, pkg, script string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(node, append([]string{path}, args...)...)
 	cmd.Dir = t.TempDir() // where no configuration lies
-	cmd.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "NO_COLOR=1", "DO_NOT_TRACK=1")
+	cmd.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "NO_COLOR=1",
+		"DO_NOT_TRACK=1")
 	return cmd
 }
 
@@ -87,7 +88,8 @@ func TestAnswersAgreeWithTheOpenAPIDocument(t *testing.T) {
 		{"GET", "/openapi.json", nil, 200},
 		{"POST", "/generate", map[string]any{"prompt": "Reverse a string", "context": map[string]any{"language": "go"}}, 200},
 		{"POST", "/review", map[string]any{"code": "x = 1  # TODO\n"}, 200},
-		{"POST", "/generate", map[string]any{"prompt": strings.Repeat("many words ", 2000)}, 422}, // more than the contract's context_length
+		{"POST", "/generate", map[string]any{"prompt": strings.Repeat("many words ", 2000)}, 422},
+		// more than the contract's context_length
 	} {
 		status, answer := call(t, test.method, proxy+test.path, test.body)
 		if status != test.status || answer["validation"] != nil {
@@ -121,7 +123,8 @@ func TestAnswersAboutJobsAgreeWithTheOpenAPIDocument(t *testing.T) {
 		}
 		defer res.Body.Close()
 		answer, _ := io.ReadAll(res.Body)
-		if violations := res.Header.Get("Sl-Violations"); res.StatusCode != want || violations != "" || strings.Contains(string(answer), "stoplight.io/prism/errors") {
+		if violations := res.Header.Get("Sl-Violations"); res.StatusCode != want || violations != "" ||
+			strings.Contains(string(answer), "stoplight.io/prism/errors") {
 			t.Errorf("%s %s %v = %d %s, violations %q, want %d", method, path, header, res.StatusCode, answer, violations, want)
 		}
 		return res

@@ -47,7 +47,8 @@ func TestHangupReloads(t *testing.T) {
 	}, "-addr", "127.0.0.1:0", "-caio-addr", "127.0.0.1:0", "-contract", filepath.Join(dir, "contract.yaml"))
 
 	generate := func(token string) int {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.bridge+"/generate", strings.NewReader(`{"prompt":"p"}`))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.bridge+"/generate",
+			strings.NewReader(`{"prompt":"p"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +68,8 @@ func TestHangupReloads(t *testing.T) {
 
 	write("key", "key-two")
 	write("token", "canary-token-two")
-	write("contract.yaml", strings.NewReplacer("version: 1.0.0", "version: 1.1.0", "per_minute: 60", "per_minute: 90").Replace(string(original)))
+	write("contract.yaml", strings.NewReplacer("version: 1.0.0", "version: 1.1.0", "per_minute: 60",
+		"per_minute: 90").Replace(string(original)))
 	p.signal(t, syscall.SIGHUP)
 	await(t, "the service's version in CAIO", "1.1.0", func() string { return registeredVersion(t, p.caio) })
 	await(t, "a call with the new token", http.StatusOK, func() int { return generate("canary-token-two") })
@@ -100,12 +102,14 @@ func TestHangupRefusesAWorseContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte(strings.Replace(string(data), "per_minute: 60", "per_minute: 5", 1)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(strings.Replace(string(data), "per_minute: 60", "per_minute: 5", 1)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.signal(t, syscall.SIGHUP)
 	await(t, "what the log says", true, func() bool {
-		return strings.Contains(p.stderr.String(), "reload failed: the previous configuration stays in use") && strings.Contains(p.stderr.String(), "the version is still 1.0.0")
+		return strings.Contains(p.stderr.String(), "reload failed: the previous configuration stays in use") &&
+			strings.Contains(p.stderr.String(), "the version is still 1.0.0")
 	})
 	if answer := download(t, p.bridge+"/contract", ""); !strings.Contains(answer, `"per_minute":60`) {
 		t.Errorf("the worse contract is served: %s", answer)

@@ -50,7 +50,8 @@ const (
 // Where a canary may appear. The key goes to the model's server and the prompt comes back to who sent it, and that is all.
 var secretDestinations = map[string]struct{ toUpstream, toCaller bool }{
 	secretKey: {toUpstream: true}, secretPrompt: {toUpstream: true, toCaller: true}, secretAnswer: {toCaller: true},
-	secretToken: {}, secretGuess: {}, secretCAIO: {}, secretEnv: {}, secretCookie: {}, secretHeader: {}, secretQuery: {}, secretUser: {}, secretUpstream: {},
+	secretToken: {}, secretGuess: {}, secretCAIO: {}, secretEnv: {}, secretCookie: {}, secretHeader: {}, secretQuery: {},
+	secretUser: {}, secretUpstream: {},
 }
 
 // echoServer is a server of the Responses API that repeats what it was sent wherever it can.
@@ -80,7 +81,8 @@ func (c *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", "application/json")
 		w.WriteHeader(status)
 		message := "You sent " + r.Header.Get("Authorization") + ": " + asked.Input
-		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": message, "code": code, "debug": secretUpstream}, "trace": secretUpstream})
+		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": message, "code": code,
+			"debug": secretUpstream}, "trace": secretUpstream})
 	}
 	switch scenario {
 	case "badkey":
@@ -103,7 +105,8 @@ func (c *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://user:"+secretUser+"@redirected.example/?q="+secretUpstream, http.StatusTemporaryRedirect)
 	case "eventerror":
 		h.Set("Content-Type", "text/event-stream")
-		event, _ := json.Marshal(map[string]any{"type": "error", "message": r.Header.Get("Authorization") + asked.Input, "debug": secretUpstream})
+		event, _ := json.Marshal(map[string]any{"type": "error", "message": r.Header.Get("Authorization") + asked.Input,
+			"debug": secretUpstream})
 		fmt.Fprintf(w, "data: %s\n\n", event)
 	case "cut":
 		h.Set("Content-Type", "text/event-stream")
@@ -116,7 +119,8 @@ func (c *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "shapeless":
 		_ = json.NewEncoder(w).Encode(demoResponse(asked, `{"code": {"is": "`+secretAnswer+`"}, "language": 7}`))
 	default:
-		text, _ := json.Marshal(map[string]any{"code": secretAnswer + " " + secretPrompt, "language": "go", "explanation": "It is echoed."})
+		text, _ := json.Marshal(map[string]any{"code": secretAnswer + " " + secretPrompt, "language": "go",
+			"explanation": "It is echoed."})
 		if asked.Stream {
 			streamDemo(w, asked, string(text))
 			return
@@ -148,13 +152,15 @@ func (f failingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 var secretScenarios = []string{
-	"fine", "badkey", "invalid", "busy", "broken", "fastapi", "garbage", "redirect", "eventerror", "cut", "refusal", "shapeless",
+	"fine", "badkey", "invalid", "busy", "broken", "fastapi", "garbage", "redirect", "eventerror", "cut", "refusal",
+	"shapeless",
 	"panic", "unreachable", "forbidden",
 }
 
 // upstreamHeaders are the headers of requests to the model's server, beside those that say which SDK is used. Of the caller's
 // only the trace context is among them, as a child of it.
-var upstreamHeaders = []string{"Accept", "Accept-Encoding", "Authorization", "Content-Length", "Content-Type", "Traceparent", "User-Agent"}
+var upstreamHeaders = []string{"Accept", "Accept-Encoding", "Authorization", "Content-Length", "Content-Type",
+	"Traceparent", "User-Agent"}
 
 // An leakEnv is a bridge whose every outlet is watched.
 type leakEnv struct {
@@ -190,12 +196,14 @@ func (l *lockedBuffer) String() string {
 
 func newLeakEnv(t *testing.T) *leakEnv {
 	t.Helper()
-	a := &leakEnv{upstream: new(echoServer), store: filepath.Join(t.TempDir(), "jobs.db"), spans: tracetest.NewSpanRecorder(), metrics: prometheus.NewRegistry()}
+	a := &leakEnv{upstream: new(echoServer), store: filepath.Join(t.TempDir(), "jobs.db"),
+		spans: tracetest.NewSpanRecorder(), metrics: prometheus.NewRegistry()}
 	server := httptest.NewServer(a.upstream)
 	t.Cleanup(server.Close)
 	log := slog.New(slog.NewTextHandler(&a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	env := map[string]string{
-		"OPENAI_API_KEY": secretKey, "OPENAI_BASE_URL": server.URL + "/v1", "CODEX_BRIDGE_TOKEN": secretToken, "CAIO_TOKEN": secretCAIO, "CODEX_MODEL": "model-1",
+		"OPENAI_API_KEY": secretKey, "OPENAI_BASE_URL": server.URL + "/v1", "CODEX_BRIDGE_TOKEN": secretToken,
+		"CAIO_TOKEN": secretCAIO, "CODEX_MODEL": "model-1",
 	}
 	cfg, err := parseConfig(ownPorts, func(name string) string { return env[name] })
 	if err != nil {
@@ -269,7 +277,8 @@ func generousContract(t *testing.T) *contract.Contract {
 	text, err := os.ReadFile(home + "contract.yaml")
 	if err == nil {
 		text = bytes.Replace(text, []byte("per_minute: 60"), []byte("per_minute: 1000"), 1)
-		err = errors.Join(os.WriteFile(filepath.Join(folder, "contract.yaml"), text, 0o600), os.CopyFS(filepath.Join(folder, "schemas"), os.DirFS(home+"schemas")))
+		err = errors.Join(os.WriteFile(filepath.Join(folder, "contract.yaml"), text, 0o600),
+			os.CopyFS(filepath.Join(folder, "schemas"), os.DirFS(home+"schemas")))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -293,8 +302,10 @@ func (a *leakEnv) send(t *testing.T, method, path, body string, header ...string
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"Authorization": "Bearer " + secretToken, "Content-Type": "application/json", "Cookie": "session=" + secretCookie, "X-Api-Key": secretHeader,
-		"Proxy-Authorization": "Basic " + secretHeader, "X-Forwarded-For": secretHeader, "Baggage": "user=" + secretHeader, "Referer": "http://x/?" + secretQuery,
+		"Authorization": "Bearer " + secretToken, "Content-Type": "application/json", "Cookie": "session=" + secretCookie,
+		"X-Api-Key":           secretHeader,
+		"Proxy-Authorization": "Basic " + secretHeader, "X-Forwarded-For": secretHeader, "Baggage": "user=" + secretHeader,
+		"Referer":    "http://x/?" + secretQuery,
 		"User-Agent": secretHeader, "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	} {
 		req.Header.Set(name, value)
@@ -377,7 +388,8 @@ func TestSecretsDoNotLeak(t *testing.T) {
 
 	outlets := map[string]string{
 		"the log": a.log.String(), "the audit": a.audit.String(), "metrics": a.prometheus(t), "traces": a.traces(t),
-		"errors": startErrors(), "what %+v prints": fmt.Sprintf("%+v %+v %v %#v %+v %v", a.opts, *a.opts, a.opts, a.provider, a.provider, a.bridge),
+		"errors": startErrors(), "what %+v prints": fmt.Sprintf("%+v %+v %v %#v %+v %v", a.opts, *a.opts, a.opts,
+			a.provider, a.provider, a.bridge),
 	}
 	for what, seen := range callers {
 		outlets["the answer to "+what] = seen
@@ -391,7 +403,8 @@ func TestSecretsDoNotLeak(t *testing.T) {
 		outlets[fmt.Sprint("upstream ", i)] = got
 		header, _, _ := strings.Cut(got, "\n{")
 		for line := range strings.Lines(header[strings.Index(header, "\n")+1:]) {
-			if name, _, _ := strings.Cut(line, ":"); !slices.Contains(upstreamHeaders, name) && !strings.HasPrefix(name, "X-Stainless-") {
+			if name, _, _ := strings.Cut(line, ":"); !slices.Contains(upstreamHeaders, name) &&
+				!strings.HasPrefix(name, "X-Stainless-") {
 				t.Errorf("a header that is not the provider's reaches the model's server: %s", line)
 			}
 		}
@@ -401,13 +414,15 @@ func TestSecretsDoNotLeak(t *testing.T) {
 			t.Errorf("%s: nothing is seen there, so nothing is tested", outlet)
 		}
 		for secret, may := range secretDestinations {
-			allowed := strings.HasPrefix(outlet, "the answer to ") && may.toCaller || strings.HasPrefix(outlet, "upstream ") && may.toUpstream
+			allowed := strings.HasPrefix(outlet, "the answer to ") && may.toCaller ||
+				strings.HasPrefix(outlet, "upstream ") && may.toUpstream
 			if i := strings.Index(seen, secret); i >= 0 && !allowed {
 				t.Errorf("%s shows %s:\n%s", outlet, secret, seen[max(0, i-200):min(len(seen), i+100)])
 			}
 		}
 	}
-	for _, want := range []string{"code=upstream_failed", "code=internal", "stack=", "code=schema_violation", "code=invalid_response", "msg=job", "rate_limit_exceeded"} {
+	for _, want := range []string{"code=upstream_failed", "code=internal", "stack=", "code=schema_violation",
+		"code=invalid_response", "msg=job", "rate_limit_exceeded"} {
 		if !strings.Contains(outlets["the log"], want) {
 			t.Errorf("the log lacks %s, so the test does not exercise it", want)
 		}
@@ -420,7 +435,8 @@ func TestSecretsDoNotLeak(t *testing.T) {
 func (a *leakEnv) prometheus(t *testing.T) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}).ServeHTTP(w,
+		httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
 	return w.Body.String()
 }
 
@@ -440,17 +456,20 @@ func startErrors() string {
 	var said []string
 	add := func(err error) { said = append(said, fmt.Sprintf("%v %+v", err, err)) }
 	for _, opts := range []codex.Options{
-		{APIKey: secretKey + "\n"}, {APIKey: secretKey, BaseURL: "http://user:" + secretUser + "@localhost/v1"}, {BaseURL: "http://localhost/v1?key=" + secretQuery},
+		{APIKey: secretKey + "\n"}, {APIKey: secretKey, BaseURL: "http://user:" + secretUser + "@localhost/v1"},
+		{BaseURL: "http://localhost/v1?key=" + secretQuery},
 		{APIKey: secretKey, BaseURL: "://" + secretUser}, {APIKey: secretKey, Model: "a b"},
 	} {
 		_, err := codex.New(&opts)
 		add(err)
 	}
-	for _, base := range []string{"http://user:" + secretUser + "@localhost", "http://user:" + secretUser + "@local host", "localhost/?" + secretQuery} {
+	for _, base := range []string{"http://user:" + secretUser + "@localhost",
+		"http://user:" + secretUser + "@local host", "localhost/?" + secretQuery} {
 		_, err := caio.NewClient(base, &caio.Options{Token: caio.StaticToken(secretCAIO)})
 		add(err)
 	}
-	_, err := contract.Parse("contract.yaml", []byte("service: {id: a, api: {base_url: 'http://user:"+secretUser+"@localhost'}}"))
+	_, err := contract.Parse("contract.yaml",
+		[]byte("service: {id: a, api: {base_url: 'http://user:"+secretUser+"@localhost'}}"))
 	add(err)
 	env := map[string]string{"OPENAI_API_KEY": secretKey, "CODEX_BRIDGE_TOKEN": secretToken, "CODEX_BRIDGE_PORT": "none"}
 	_, err = parseConfig(nil, func(name string) string { return env[name] })

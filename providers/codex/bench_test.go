@@ -11,7 +11,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// newBenchBridge returns a bridge whose model is the transport: what the bridge, this package and the SDK do, but no network.
+// newBenchBridge returns a bridge with the transport as its model, so that benchmarks measure the
+// bridge, this package and the SDK, without a network.
 func newBenchBridge(t testing.TB, model http.RoundTripper) *bridge.Bridge {
 	p, err := codex.New(&codex.Options{APIKey: "sk-bench", HTTPClient: &http.Client{Transport: model}})
 	if err != nil {
@@ -30,7 +31,7 @@ func newBenchBridge(t testing.TB, model http.RoundTripper) *bridge.Bridge {
 	return srv
 }
 
-// generateCall returns a function that makes a whole call of POST /generate.
+// generateCall returns a function that calls POST /generate.
 func generateCall(t testing.TB) func() {
 	srv := newBenchBridge(t, cannedTransport{"application/json", cannedBody})
 	const body = `{"prompt":"Add a String method to the type Color.","context":{"language":"go","files":[{"path":"color.go","content":"package color\n\ntype Color int\n"}]},"max_tokens":512}`
@@ -53,27 +54,29 @@ func BenchmarkGenerate(b *testing.B) {
 	}
 }
 
-// A call makes 185 allocations, 110 of them the SDK's and net/http's. Many more would mean that something on its way
-// is done again, or by reflection.
+// TestGenerateAllocatesLittle limits the allocations of a call: about 185, with 110 by the SDK and
+// net/http. Many more point to repeated work or reflection.
 func TestGenerateAllocatesLittle(t *testing.T) {
 	if n := testing.AllocsPerRun(100, generateCall(t)); n > 250 {
-		t.Errorf("a call makes %.0f allocations, want 250 at most: BenchmarkGenerate with -memprofile says where", n)
+		t.Errorf("a call makes %.0f allocations, want at most 250: find them with BenchmarkGenerate and -memprofile", n)
 	}
 }
 
-// What an event of a stream costs on its way from the model to the caller.
+// BenchmarkEvent measures the cost of a stream's event, from the model to the caller.
 func BenchmarkEvent(b *testing.B) {
 	const events = 1000
 	delta := func(text string) string {
 		return "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":17,\"item_id\":\"msg_67ccd3acc8d48190a77525dc6de64b41\",\"output_index\":0," +
 			"\"content_index\":0,\"delta\":\"" + text + "\",\"logprobs\":[],\"obfuscation\":\"aPXbqKr3\"}\n\n"
 	}
-	srv := newBenchBridge(b, cannedTransport{"text/event-stream", delta(`{\"language\":\"go\",\"explanation\":\"\",\"code\":\"`) + strings.Repeat(delta(" return color.String()"), events) + delta(`\"}`) +
-		"event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":" + cannedBody + "}\n\n"})
+	srv := newBenchBridge(b, cannedTransport{"text/event-stream",
+		delta(`{\"language\":\"go\",\"explanation\":\"\",\"code\":\"`) +
+			strings.Repeat(delta(" return color.String()"), events) + delta(`\"}`) +
+			"event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":" + cannedBody + "}\n\n"})
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		if n%events != 0 {
-			continue // the call before had that many
+			continue // the previous call had this many events
 		}
 		req := httptest.NewRequest("POST", "/generate", strings.NewReader(`{"prompt":"Add a String method."}`))
 		req.Header.Set("Content-Type", "application/json")
@@ -85,7 +88,7 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
-// cannedTransport always answers the same.
+// A cannedTransport returns the same response for every request.
 type cannedTransport struct{ mediaType, body string }
 
 func (a cannedTransport) RoundTrip(req *http.Request) (*http.Response, error) {

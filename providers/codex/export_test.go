@@ -2,7 +2,7 @@ package codex
 
 import "context"
 
-// What the tests of package codex_test see of the inside.
+// Unexported types for the tests of package codex_test.
 type (
 	Response         = response
 	CallContext      = callContext
@@ -25,13 +25,14 @@ func (p Prompt) Input() string        { return string(p.render()) }
 func (p Prompt) MaxTokens() int       { return p.maxTokens }
 func (p Prompt) Schema() string       { return p.schema }
 
-// Ask calls the model for an answer in one piece, Stream for one in pieces.
-func (p *Provider) Ask(ctx context.Context, asked Prompt) (*Response, error) {
-	return p.upstream.Handle(ctx, asked)
+// Ask calls the model without streaming.
+func (p *Provider) Ask(ctx context.Context, prompt Prompt) (*Response, error) {
+	return p.upstream.Handle(ctx, prompt)
 }
 
-func (p *Provider) Stream(ctx context.Context, asked Prompt, send func(Delta) error) (*Response, error) {
-	return p.upstream.HandleStream(ctx, asked, send)
+// Stream calls the model with streaming.
+func (p *Provider) Stream(ctx context.Context, prompt Prompt, emit func(Delta) error) (*Response, error) {
+	return p.upstream.HandleStream(ctx, prompt, emit)
 }
 
 // ReadMembers feeds the pieces of a JSON object to a streamingMembers.

@@ -16,23 +16,23 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the table of faults in docs/reliability.md")
 
-// A fault is something that can go wrong with a call, and what then becomes of it.
+// A fault is a failure injected into a call, with the expected outcome.
 type fault struct {
 	what string
 	when phase
 	do   func(*fixture)
 
-	// What a caller gets who wants JSON, events, or a job; "—" if it is gone. See [fixture.call].
+	// Outcomes for callers that request JSON, events or a job, in the format of [fixture.call].
 	json, sse, job string
 
-	// Whether the same call, sent again with the same Idempotency-Key to the next bridge on the same store, asks the
-	// model again or gets the first answer once more.
+	// Outcome of the same call with the same Idempotency-Key, sent to the next bridge on the same
+	// store: asked or replayed.
 	again string
 
-	log string // level; the code is what the caller gets, and client_closed_request if it is gone
+	log string // level of the record; its code is the caller's, or client_closed_request if it is gone
 }
 
-// A phase is how far a call has come when something happens to it.
+// A phase is the progress of a call at the time of a fault.
 type phase string
 
 const (
@@ -45,46 +45,72 @@ const (
 
 const asked, replayed = "model asked again", "first answer"
 
-// What goes wrong at the model's server.
+// modelFaults are faults of the model's server.
 var modelFaults = []fault{
-	{"nothing; the caller leaves with its answer", midStream, then(finish), "200", "200, result", "202, result", replayed, "INFO"},
-	{"connection refused", asking, refuse, "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"connection reset", beforeHeader, then(reset), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"connection cut", beforeEvent, then(cut), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"connection cut", midStream, then(cut), "502 upstream_failed", "200, error upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"end without a result", midStream, then(end), "502 invalid_response", "200, error upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"silence (slow header)", beforeHeader, then(untilGone), "504 timeout", "504 timeout", "202, error timeout", asked, "WARN"},
-	{"silence (slow body)", beforeEvent, then(untilGone), "504 timeout", "504 timeout", "202, error timeout", asked, "WARN"},
-	{"silence (slow body)", midStream, then(untilGone), "504 timeout", "200, error timeout", "202, error timeout", asked, "WARN"},
-	{"garbage", beforeHeader, then(writeJSON(200, "<html>")), "502 invalid_response", "502 invalid_response", "202, error invalid_response", asked, "WARN"},
-	{"garbage", midStream, then(write("data: <html>\n\n")), "502 invalid_response", "200, error invalid_response", "202, error invalid_response", asked, "WARN"},
-	{"answer of another shape", midStream, then(complete(`b"}`)), "502 invalid_response", "200, error invalid_response", "202, error invalid_response", asked, "WARN"},
-	{"429", beforeHeader, then(writeJSON(429, `{}`)), "429 rate_limited", "429 rate_limited", "202, error rate_limited", asked, "INFO"},
-	{"429 with Retry-After: 7", beforeHeader, then(busyFor("7")), "429 rate_limited, Retry-After 7", "429 rate_limited, Retry-After 7", "202, error rate_limited", asked, "INFO"},
-	{"500", beforeHeader, then(writeJSON(500, `{}`)), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"503", beforeHeader, then(writeJSON(503, ``)), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"request refused by its policy", beforeHeader, then(writeJSON(400, `{"error":{"code":"invalid_prompt"}}`)), "422 content_filtered", "422 content_filtered", "202, error content_filtered", replayed, "INFO"},
+	{"nothing; the caller leaves with its answer", midStream, then(finish),
+		"200", "200, result", "202, result", replayed, "INFO"},
+	{"connection refused", asking, refuse,
+		"502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"connection reset", beforeHeader, then(reset),
+		"502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"connection cut", beforeEvent, then(cut),
+		"502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"connection cut", midStream, then(cut),
+		"502 upstream_failed", "200, error upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"end without a result", midStream, then(end),
+		"502 invalid_response", "200, error upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"silence (slow header)", beforeHeader, then(untilGone),
+		"504 timeout", "504 timeout", "202, error timeout", asked, "WARN"},
+	{"silence (slow body)", beforeEvent, then(untilGone),
+		"504 timeout", "504 timeout", "202, error timeout", asked, "WARN"},
+	{"silence (slow body)", midStream, then(untilGone),
+		"504 timeout", "200, error timeout", "202, error timeout", asked, "WARN"},
+	{"garbage", beforeHeader, then(writeJSON(200, "<html>")),
+		"502 invalid_response", "502 invalid_response", "202, error invalid_response", asked, "WARN"},
+	{"garbage", midStream, then(write("data: <html>\n\n")),
+		"502 invalid_response", "200, error invalid_response", "202, error invalid_response", asked, "WARN"},
+	{"answer of another shape", midStream, then(complete(`b"}`)),
+		"502 invalid_response", "200, error invalid_response", "202, error invalid_response", asked, "WARN"},
+	{"429", beforeHeader, then(writeJSON(429, `{}`)),
+		"429 rate_limited", "429 rate_limited", "202, error rate_limited", asked, "INFO"},
+	{"429 with Retry-After: 7", beforeHeader, then(busyFor("7")),
+		"429 rate_limited, Retry-After 7", "429 rate_limited, Retry-After 7", "202, error rate_limited", asked, "INFO"},
+	{"500", beforeHeader, then(writeJSON(500, `{}`)),
+		"502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"503", beforeHeader, then(writeJSON(503, ``)),
+		"502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"request refused by its policy", beforeHeader, then(writeJSON(400, `{"error":{"code":"invalid_prompt"}}`)),
+		"422 content_filtered", "422 content_filtered", "202, error content_filtered", replayed, "INFO"},
 }
 
-// What goes wrong before the model or beside it.
+// otherFaults are faults of caller, bridge and provider.
 var otherFaults = []fault{
 	{"the caller leaves", sending, leave, "—", "—", "—", asked, "INFO"},
 	{"the caller leaves", beforeHeader, leave, "—", "—", "202, result", asked, "INFO"},
 	{"the caller leaves", beforeEvent, leave, "—", "—", "202, result", asked, "INFO"},
 	{"the caller leaves", midStream, leave, "—", "—", "202, result", asked, "INFO"},
 	{"the provider panics", asking, panics, "500 internal", "500 internal", "202, error internal", asked, "ERROR"},
-	{"the provider panics", midStream, then(write(panicMark)), "500 internal", "200, error internal", "202, error internal", asked, "ERROR"},
-	{"the bridge stops, the call ends in time", sending, stopInTime, "200", "200, result", "503 unavailable, Retry-After 1", replayed, "INFO"},
-	{"the bridge stops, the call ends in time", beforeHeader, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
-	{"the bridge stops, the call ends in time", beforeEvent, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
-	{"the bridge stops, the call ends in time", midStream, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
-	{"the bridge stops, the call does not end", sending, stopTooEarly, "503 unavailable, Retry-After 1", "503 unavailable, Retry-After 1", "503 unavailable, Retry-After 1", asked, "WARN"},
-	{"the bridge stops, the call does not end", beforeHeader, stopTooEarly, "503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
-	{"the bridge stops, the call does not end", beforeEvent, stopTooEarly, "503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
-	{"the bridge stops, the call does not end", midStream, stopTooEarly, "503 unavailable", "200, error unavailable", "202, error interrupted", asked, "WARN"},
+	{"the provider panics", midStream, then(write(panicMark)),
+		"500 internal", "200, error internal", "202, error internal", asked, "ERROR"},
+	{"the bridge stops, the call ends in time", sending, stopInTime,
+		"200", "200, result", "503 unavailable, Retry-After 1", replayed, "INFO"},
+	{"the bridge stops, the call ends in time", beforeHeader, stopInTime,
+		"200", "200, result", "202, result", replayed, "INFO"},
+	{"the bridge stops, the call ends in time", beforeEvent, stopInTime,
+		"200", "200, result", "202, result", replayed, "INFO"},
+	{"the bridge stops, the call ends in time", midStream, stopInTime,
+		"200", "200, result", "202, result", replayed, "INFO"},
+	{"the bridge stops, the call does not end", sending, stopTooEarly,
+		"503 unavailable, Retry-After 1", "503 unavailable, Retry-After 1", "503 unavailable, Retry-After 1", asked, "WARN"},
+	{"the bridge stops, the call does not end", beforeHeader, stopTooEarly,
+		"503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
+	{"the bridge stops, the call does not end", beforeEvent, stopTooEarly,
+		"503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
+	{"the bridge stops, the call does not end", midStream, stopTooEarly,
+		"503 unavailable", "200, error unavailable", "202, error interrupted", asked, "WARN"},
 }
 
-// A way is how a caller wants its answer.
+// A way is a kind of call, by the form of its response.
 type way struct {
 	name   string
 	header []string
@@ -97,22 +123,22 @@ var (
 	wantsReplay = way{"JSON with a key", []string{"Idempotency-Key", "k"}}
 )
 
-// Every fault, for every kind of caller, on real sockets: what the caller gets, that the slot comes back, that no
-// goroutine is left, and what the log says.
+// TestFaults injects every fault into every kind of call, on real sockets. It checks the response,
+// the log, and that no slot or goroutine leaks.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, f := range append(modelFaults, otherFaults...) {
 		for _, w := range []way{wantsJSON, wantsSSE, wantsJob, wantsReplay} {
 			t.Run(fmt.Sprintf("%s %s/%s", f.what, f.when, w.name), func(t *testing.T) {
 				t.Parallel()
-				checkGoroutines(t, func() { f.meet(t, w) })
+				checkGoroutines(t, func() { f.inject(t, w) })
 			})
 		}
 	}
 }
 
-// meet lets a call of that kind come upon the fault.
-func (f *fault) meet(t *testing.T, w way) {
+// inject makes a call of this kind, with the fault, and checks its outcome.
+func (f *fault) inject(t *testing.T, w way) {
 	s := newFixture(t, f, w, "")
 	defer s.close()
 	got := s.run()
@@ -130,14 +156,14 @@ func (f *fault) meet(t *testing.T, w way) {
 	s.stop()
 	s.checkLog(want)
 	if w.name == wantsReplay.name {
-		s.close() // with its store
+		s.close() // releases the store
 		if got := s.replay(); got != f.again {
 			t.Errorf("sent again with its key: %s, want %s", got, f.again)
 		}
 	}
 }
 
-// The table of faults in the documentation is this one.
+// TestDocumentedFaults compares the tables in docs/reliability.md with those of this file.
 func TestDocumentedFaults(t *testing.T) {
 	t.Parallel()
 	const page = "../../docs/reliability.md"
@@ -146,7 +172,8 @@ func TestDocumentedFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := string(text)
-	for heading, faults := range map[string][]fault{"### At the model's server\n\n": modelFaults, "### Before the model, or beside it\n\n": otherFaults} {
+	for heading, faults := range map[string][]fault{"### At the model's server\n\n": modelFaults,
+		"### Before the model, or beside it\n\n": otherFaults} {
 		before, rest, ok := strings.Cut(got, heading)
 		if !ok {
 			t.Fatalf("%s has no %q", page, heading)
@@ -159,25 +186,27 @@ func TestDocumentedFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if diff := cmp.Diff(string(text), got); diff != "" {
-		t.Errorf("%s is not what the test has; rewrite it with: go test ./providers/codex -run TestDocumentedFaults -update\n%s", page, diff)
+		t.Errorf("the tables of %s are outdated; update them with: "+
+			"go test ./providers/codex -run TestDocumentedFaults -update\n%s", page, diff)
 	}
 }
 
 func tableOf(faults []fault) string {
 	var b strings.Builder
-	b.WriteString("| what happens | when | JSON | SSE | job | same `Idempotency-Key` again | log |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| what happens | when | JSON | SSE | job | same `Idempotency-Key` again | log |\n" +
+		"| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, f := range faults {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", f.what, f.when, f.json, f.sse, f.job, f.again, f.log)
 	}
 	return b.String()
 }
 
-// then lets the model's server go on with h.
+// then returns a fault: the model's server continues with h.
 func then(h http.HandlerFunc) func(*fixture) {
 	return func(s *fixture) { s.then <- h }
 }
 
-// refuse and panics have happened when the call begins: see [newFixture].
+// refuse and panics do nothing, because newFixture prepares these faults.
 func refuse(*fixture) {}
 func panics(*fixture) {}
 
@@ -204,13 +233,12 @@ func stopTooEarly(s *fixture) {
 // untilGone waits for the client to leave.
 func untilGone(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// A model's answer, as far as it goes before something happens to it.
+// partialText is the model's output before a fault.
 const partialText = `{"code":"a`
 
-// startResponse makes sure that header and text are on their way. The model's server answers with what it was asked for: events, or
-// one document.
+// startResponse sends the header and text, as events or as a document, depending on the request.
 func startResponse(w http.ResponseWriter, r *http.Request, text string) {
-	r.Header.Set("Sent-Text", text) // for complete
+	r.Header.Set("Sent-Text", text) // read by complete
 	w.Header().Set("Content-Type", r.Header.Get("Accept"))
 	w.WriteHeader(http.StatusOK)
 	if streams(r) && text != "" {
@@ -224,14 +252,14 @@ func startResponse(w http.ResponseWriter, r *http.Request, text string) {
 
 func streams(r *http.Request) bool { return r.Header.Get("Accept") == "text/event-stream" }
 
-// document returns a response object up to the end of its text, and the rest.
+// document returns a response object with this text, split after the text.
 func document(text string) (head, tail string) {
 	head, tail, _ = strings.Cut(completed("TEXT"), "TEXT")
 	quoted, _ := json.Marshal(text)
 	return head + strings.Trim(string(quoted), `"`), tail
 }
 
-// complete lets the model come to an end with more text.
+// complete sends more text and ends the response.
 func complete(more string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		head, tail := document(partialText + more)

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// call returns what the caller sees: the status, the code of a problem, and each terminal event of a stream, or of its
-// job; "—" if it left.
+// call makes the call and returns its outcome: the status, the code of a problem, and each terminal
+// event of a stream or job; "—" if the caller left.
 func (s *fixture) call() string {
 	res, err := s.caller.Do(s.request())
 	if errors.Is(err, context.Canceled) {
@@ -45,7 +45,8 @@ func (s *fixture) call() string {
 	return seen
 }
 
-// request announces its body first if something happens while it is sent.
+// request returns the caller's request. In phase sending it uses Expect: 100-continue, and sends
+// the body after the fault.
 func (s *fixture) request() *http.Request {
 	const text = `{"prompt": "p"}`
 	ctx, body := s.ctx, io.Reader(strings.NewReader(text))
@@ -77,7 +78,7 @@ func (s *fixture) request() *http.Request {
 	return req
 }
 
-// follow reads the events of a job to their end. A caller who leaves comes back for it.
+// followJob reads the events of a job to their end. A caller that leaves reconnects.
 func (s *fixture) followJob(path string) string {
 	for _, ctx := range []context.Context{s.ctx, s.t.Context()} {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
@@ -99,7 +100,7 @@ func (s *fixture) followJob(path string) string {
 	return ", no end"
 }
 
-// readEvents returns the terminal events, and what should not come after.
+// readEvents returns the terminal event and all events after it, an error.
 func (s *fixture) readEvents(body io.Reader) (terminal string) {
 	var name string
 	for lines := bufio.NewScanner(body); lines.Scan(); {
@@ -124,7 +125,7 @@ func (s *fixture) readEvents(body io.Reader) (terminal string) {
 	return terminal
 }
 
-// once closes a channel that only one goroutine closes.
+// once closes a channel unless it is closed. Only one goroutine may close it.
 func once(c chan struct{}) {
 	select {
 	case <-c:

@@ -22,31 +22,30 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// A fixture is one call, of one caller, through a bridge on a real socket to a model's server on another, up to the moment
-// when something happens.
+// A fixture runs one call with a fault: caller, bridge and model's server, on real sockets.
 type fixture struct {
 	t     *testing.T
 	fault *fault
 	way   way
-	store string // file of the bridge
+	store string // the bridge's file of jobs
 
 	model   *httptest.Server
-	client  *http.Client // of the provider
+	client  *http.Client // the provider's
 	bridge  *bridge.Bridge
 	url     string
 	limiter *countingLimiter
 	log     lockedBuffer
-	stop    func() // as SIGTERM does; returns when the bridge has stopped
+	stop    func() // stops the bridge as SIGTERM does, and waits for it
 
 	caller   *http.Client
-	ctx      context.Context // of the caller
+	ctx      context.Context // the caller's
 	leave    context.CancelFunc
 	sent     chan struct{}         // closed when the caller may send its body
-	reached  chan struct{}         // closed when the call has come to the fault's phase
-	seen     chan struct{}         // closed when the caller has an event
+	reached  chan struct{}         // closed in the fault's phase
+	seen     chan struct{}         // closed when the caller receives an event
 	follows  chan struct{}         // closed when the caller follows its job
-	then     chan http.HandlerFunc // how the model's server goes on
-	asked    atomic.Int32          // how often the model was asked
+	then     chan http.HandlerFunc // how the model's server continues
+	asked    atomic.Int32          // number of requests to the model
 	stopping sync.WaitGroup
 }
 
@@ -88,7 +87,10 @@ func (s *fixture) serve(provider bridge.Provider) {
 	}
 	opts := s.options()
 	opts.Logger = slog.New(slog.NewTextHandler(&s.log, nil))
-	s.limiter = &countingLimiter{Limiter: limits.NewLocal(limits.Limits{MaxConcurrentRequests: c.Constraints.MaxConcurrentRequests, RateLimit: c.Constraints.RateLimit}, limits.Limits{})}
+	allowed := limits.Limits{
+		MaxConcurrentRequests: c.Constraints.MaxConcurrentRequests, RateLimit: c.Constraints.RateLimit,
+	}
+	s.limiter = &countingLimiter{Limiter: limits.NewLocal(allowed, limits.Limits{})}
 	opts.Limiter = s.limiter
 	if s.way.name == wantsReplay.name {
 		opts.StoreFile = s.store
@@ -112,13 +114,13 @@ func (s *fixture) serve(provider bridge.Provider) {
 	})
 }
 
-// options let only that take too long which is meant to.
+// options returns short timeouts for the fault under test, and long ones for the rest.
 func (s *fixture) options() bridge.Options {
 	const soon = 200 * time.Millisecond
 	opts := bridge.Options{Timeout: time.Minute, JobTimeout: time.Minute}
 	switch silence := strings.HasPrefix(s.fault.what, "silence"); {
 	case silence && s.fault.when == midStream && s.way.streams():
-		opts.IdleTimeout = soon // which begins with the event
+		opts.IdleTimeout = soon // starts at the event
 	case silence:
 		opts.Timeout, opts.JobTimeout = soon, soon
 	case strings.HasSuffix(s.fault.what, "does not end"):
@@ -127,7 +129,7 @@ func (s *fixture) options() bridge.Options {
 	return opts
 }
 
-// serveModel goes as far as the fault's phase, and then on as it is told.
+// serveModel proceeds to the fault's phase, and continues with the handler from s.then.
 func (s *fixture) serveModel(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil || s.asked.Add(1) > 1 {
@@ -149,7 +151,7 @@ func (s *fixture) serveModel(w http.ResponseWriter, r *http.Request) {
 
 func (w *way) streams() bool { return w.name == wantsSSE.name || w.name == wantsJob.name }
 
-// play makes the call, lets the fault happen, and returns what the caller sees.
+// run makes the call, injects the fault, and returns the caller's outcome.
 func (s *fixture) run() string {
 	s.t.Helper()
 	if s.fault.when == asking {
@@ -160,7 +162,7 @@ func (s *fixture) run() string {
 	for _, phase := range s.phases() {
 		select {
 		case <-phase:
-		case early := <-answered: // on a slow machine, silence may have been found before
+		case early := <-answered: // on a slow machine, the timeout may come first
 			s.fault.do(s)
 			return early
 		}
@@ -169,7 +171,7 @@ func (s *fixture) run() string {
 	return <-answered
 }
 
-// phases are what happens in this order before the fault does.
+// phases returns the channels to wait for before the fault, in order.
 func (s *fixture) phases() []chan struct{} {
 	phases := []chan struct{}{s.reached}
 	if s.way.name == wantsJob.name && s.fault.when != sending {
@@ -181,7 +183,8 @@ func (s *fixture) phases() []chan struct{} {
 	return phases
 }
 
-// replay sends the same call to another bridge on the same store, whose model has no fault, and tells what came of it.
+// replay sends the same call to another bridge on the same store, without a fault. It returns
+// asked, replayed, or a description of another outcome.
 func (s *fixture) replay() string {
 	next := newFixture(s.t, &fault{when: asking}, wantsReplay, s.store)
 	defer next.close()
@@ -201,7 +204,7 @@ func (s *fixture) replay() string {
 	return fmt.Sprintf("replayed %v, but asked %d times", replay, next.asked.Load())
 }
 
-// beginStop begins to stop the bridge.
+// beginStop starts stopping the bridge, and waits for the log record of that.
 func (s *fixture) beginStop() {
 	s.stopping.Go(s.stop)
 	for !strings.Contains(s.log.String(), "msg=stopping") {
@@ -209,7 +212,7 @@ func (s *fixture) beginStop() {
 	}
 }
 
-// close ends all that is left. Closing twice is fine.
+// close stops all servers. It can be called twice.
 func (s *fixture) close() {
 	s.leave()
 	s.stop()
@@ -220,7 +223,7 @@ func (s *fixture) close() {
 
 const panicMark = ": panic\n\n"
 
-// A panickingTransport transport panics at once, or when a server sends panicMark.
+// A panickingTransport panics at once, or when the server sends panicMark.
 type panickingTransport struct {
 	http.RoundTripper
 	atOnce bool

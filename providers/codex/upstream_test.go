@@ -27,7 +27,7 @@ import (
 
 const key = "sk-canary-0123456789abcdef"
 
-// newProvider returns a provider whose model's server is handler, and counts the calls that it makes.
+// newProvider returns a provider with handler as the model's server, and a counter of its calls.
 func newProvider(t *testing.T, handler http.HandlerFunc) (*codex.Provider, *atomic.Int32) {
 	t.Helper()
 	calls := new(atomic.Int32)
@@ -109,9 +109,11 @@ func TestRequestOnTheWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{
-		"model": codex.DefaultModel, "instructions": asked.Instructions(), "input": asked.Input(), "max_output_tokens": 8192.0, "store": false,
+		"model": codex.DefaultModel, "instructions": asked.Instructions(), "input": asked.Input(),
+		"max_output_tokens": 8192.0, "store": false,
 		"reasoning": map[string]any{"effort": "low"},
-		"text":      map[string]any{"format": map[string]any{"type": "json_schema", "name": "code_generation", "strict": true, "schema": schema}},
+		"text": map[string]any{"format": map[string]any{"type": "json_schema", "name": "code_generation",
+			"strict": true, "schema": schema}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("body (-want +got):\n%s", diff)
@@ -121,7 +123,7 @@ func TestRequestOnTheWire(t *testing.T) {
 	}
 }
 
-// Strict structured output refuses schemas with open objects or optional members.
+// Strict structured output requires closed objects without optional members.
 func TestFormatsAreStrict(t *testing.T) {
 	t.Parallel()
 	generate, _ := codex.Generation{}.TransformRequest(codex.GenerateRequest{})
@@ -177,26 +179,37 @@ func TestServerErrors(t *testing.T) {
 		permanent bool
 		logged    string
 	}{
-		{"bad key", 401, "", apiError("invalid_api_key"), bridge.CodeUpstreamFailed, 0, "credentials", 0, true, "OPENAI_API_KEY"},
+		{"bad key", 401, "", apiError("invalid_api_key"), bridge.CodeUpstreamFailed, 0, "credentials", 0, true,
+			"OPENAI_API_KEY"},
 		{"forbidden", 403, "", `{}`, bridge.CodeUpstreamFailed, 0, "credentials", 0, true, "OPENAI_API_KEY"},
-		{"no such model", 404, "", apiError("model_not_found"), bridge.CodeUpstreamFailed, 0, `"gpt-6.1-sol"`, 0, true, "CODEX_MODEL"},
+		{"no such model", 404, "", apiError("model_not_found"), bridge.CodeUpstreamFailed, 0, `"gpt-6.1-sol"`, 0, true,
+			"CODEX_MODEL"},
 		{"nothing there", 404, "", `<html>`, bridge.CodeUpstreamFailed, 0, `"gpt-6.1-sol"`, 0, true, "OPENAI_BASE_URL"},
-		{"slow down", 429, "Retry-After: 7", apiError("rate_limit_exceeded"), bridge.CodeRateLimited, 0, "no more calls", 7 * time.Second, false, "rate_limit_exceeded"},
-		{"slow down, in ms", 429, "Retry-After-Ms: 250", `{}`, bridge.CodeRateLimited, 0, "no more calls", 250 * time.Millisecond, false, "429"},
+		{"slow down", 429, "Retry-After: 7", apiError("rate_limit_exceeded"), bridge.CodeRateLimited, 0, "no more calls",
+			7 * time.Second, false, "rate_limit_exceeded"},
+		{"slow down, in ms", 429, "Retry-After-Ms: 250", `{}`, bridge.CodeRateLimited, 0, "no more calls",
+			250 * time.Millisecond, false, "429"},
 		{"a wait beyond reason", 429, "Retry-After: 1e300", `{}`, bridge.CodeRateLimited, 0, "", time.Hour, false, ""},
 		{"a wait that is none", 429, "Retry-After: -3", `{}`, bridge.CodeRateLimited, 0, "", 0, false, ""},
-		{"no money", 429, "Retry-After: 7", apiError("credit_balance_exhausted"), bridge.CodeRateLimited, 0, "used up", 0, true, "quota"},
-		{"no money, by type", 429, "", `{"error":{"type":"insufficient_quota","code":"something_new"}}`, bridge.CodeRateLimited, 0, "used up", 0, true, "something_new"},
+		{"no money", 429, "Retry-After: 7", apiError("credit_balance_exhausted"), bridge.CodeRateLimited, 0, "used up", 0,
+			true, "quota"},
+		{"no money, by type", 429, "", `{"error":{"type":"insufficient_quota","code":"something_new"}}`,
+			bridge.CodeRateLimited, 0, "used up", 0, true, "something_new"},
 		{"too long", 400, "", apiError("context_length_exceeded"), "context_length_exceeded", 422, "too long", 0, false, ""},
 		{"cyber policy", 400, "", apiError("cyber_policy"), "cyber_policy", 422, "policy", 0, true, ""},
 		{"flagged", 400, "", apiError("invalid_prompt"), "content_filtered", 422, "policy", 0, false, ""},
-		{"does not fit", 400, "", `{"error":{"message":"Unsupported parameter","param":"reasoning.effort","code":null}}`, bridge.CodeUpstreamFailed, 0, "refused the request", 0, true, "reasoning.effort"},
+		{"does not fit", 400, "", `{"error":{"message":"Unsupported parameter","param":"reasoning.effort","code":null}}`,
+			bridge.CodeUpstreamFailed, 0, "refused the request", 0, true, "reasoning.effort"},
 		{"broken", 500, "", apiError("server_error"), bridge.CodeUpstreamFailed, 0, "failed", 0, false, "org-secret says no"},
-		{"overloaded", 503, "Retry-After: 2", apiError("server_is_overloaded"), bridge.CodeUpstreamFailed, 0, "failed", 2 * time.Second, false, ""},
+		{"overloaded", 503, "Retry-After: 2", apiError("server_is_overloaded"), bridge.CodeUpstreamFailed, 0, "failed",
+			2 * time.Second, false, ""},
 		{"error as text", 500, "", `{"error":"boom"}`, bridge.CodeUpstreamFailed, 0, "failed", 0, false, "boom"},
-		{"code as number", 404, "", `{"error":{"message":"no model","code":404}}`, bridge.CodeUpstreamFailed, 0, "", 0, true, "no model"},
-		{"a date that has passed", 429, "Retry-After: Mon, 02 Jan 2006 15:04:05 GMT", `{}`, bridge.CodeRateLimited, 0, "", 0, false, ""},
-		{"lines in the message", 500, "", `{"error":{"message":"two\nlines\u0000"}}`, bridge.CodeUpstreamFailed, 0, "failed", 0, false, "two lines"},
+		{"code as number", 404, "", `{"error":{"message":"no model","code":404}}`, bridge.CodeUpstreamFailed, 0, "", 0,
+			true, "no model"},
+		{"a date that has passed", 429, "Retry-After: Mon, 02 Jan 2006 15:04:05 GMT", `{}`, bridge.CodeRateLimited, 0, "",
+			0, false, ""},
+		{"lines in the message", 500, "", `{"error":{"message":"two\nlines\u0000"}}`, bridge.CodeUpstreamFailed, 0,
+			"failed", 0, false, "two lines"},
 		{"detail", 422, "", `{"detail":"bad input"}`, bridge.CodeUpstreamFailed, 0, "", 0, true, "bad input"},
 		{"empty", 502, "", ``, bridge.CodeUpstreamFailed, 0, "failed", 0, false, "502"},
 	} {
@@ -214,10 +227,10 @@ func TestServerErrors(t *testing.T) {
 				t.Errorf("retry after %v, permanent %v; want %v, %v", e.RetryAfter, e.Permanent, test.wait, test.permanent)
 			}
 			if !strings.Contains(e.Error(), test.logged) {
-				t.Errorf("the log would not say %q: %s", test.logged, e)
+				t.Errorf("the cause, for the log, lacks %q: %s", test.logged, e)
 			}
 			if strings.Contains(e.Detail, "org-secret") {
-				t.Errorf("the server's words reach the caller: %s", e.Detail)
+				t.Errorf("the detail contains the server's message: %s", e.Detail)
 			}
 			if n := calls.Load(); n != 1 {
 				t.Errorf("the billed call was made %d times", n)
@@ -229,7 +242,7 @@ func TestServerErrors(t *testing.T) {
 	}
 }
 
-func TestAnswersOfTheWrongKind(t *testing.T) {
+func TestInvalidResponses(t *testing.T) {
 	t.Parallel()
 	for name, handler := range map[string]http.HandlerFunc{
 		"null":            writeJSON(200, "null"),
@@ -248,7 +261,7 @@ func TestAnswersOfTheWrongKind(t *testing.T) {
 			_, _, err := stream(t, p)
 			e := wantError(t, err, bridge.CodeInvalidResponse, 0, "not a response of the Responses API")
 			if !strings.Contains(e.Error(), "OPENAI_BASE_URL") {
-				t.Errorf("the log would not say what to check: %s", e)
+				t.Errorf("the cause, for the log, does not name the setting: %s", e)
 			}
 		})
 	}
@@ -257,9 +270,11 @@ func TestAnswersOfTheWrongKind(t *testing.T) {
 func TestFailedResponses(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, body, code, detail string }{
-		{"failed", `{"status":"failed","error":{"code":"server_error","message":"m"},"usage":null}`, bridge.CodeUpstreamFailed, "failed"},
+		{"failed", `{"status":"failed","error":{"code":"server_error","message":"m"},"usage":null}`,
+			bridge.CodeUpstreamFailed, "failed"},
 		{"failed without a word", `{"status":"failed","error":null}`, bridge.CodeUpstreamFailed, "failed"},
-		{"an error with status 200", `{"error":{"code":"rate_limit_exceeded","message":"m"}}`, bridge.CodeRateLimited, "no more calls"},
+		{"an error with status 200", `{"error":{"code":"rate_limit_exceeded","message":"m"}}`, bridge.CodeRateLimited,
+			"no more calls"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -283,11 +298,12 @@ func TestServerOutOfReach(t *testing.T) {
 func TestServerThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.ReadAll(r.Body) // or the server does not notice that the client left
+		_, _ = io.ReadAll(r.Body) // needed: a server notices a closed connection only after reading the body
 		<-r.Context().Done()
 	}))
 	t.Cleanup(server.Close)
-	p, err := codex.New(&codex.Options{BaseURL: server.URL, HTTPClient: &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: 10 * time.Millisecond}}})
+	p, err := codex.New(&codex.Options{BaseURL: server.URL,
+		HTTPClient: &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: 10 * time.Millisecond}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +317,7 @@ func TestCancellationReachesTheServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	p, _ := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
 		defer close(left)
-		_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client left
+		_, _ = io.Copy(io.Discard, r.Body) // needed: a server notices a closed connection only after reading the body
 		sse("event: response.created\ndata: {\"type\":\"response.created\"}\n\n")(w, r)
 		http.NewResponseController(w).Flush()
 		cancel()
@@ -315,7 +331,7 @@ func TestCancellationReachesTheServer(t *testing.T) {
 	<-left
 }
 
-// One provider serves all callers: their answers must not mix.
+// Concurrent calls get their own answers.
 func TestConcurrentCalls(t *testing.T) {
 	t.Parallel()
 	p, _ := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
@@ -341,8 +357,8 @@ func TestConcurrentCalls(t *testing.T) {
 	wg.Wait()
 }
 
-// The key must not get out: not in errors, not by printing what holds it, and not when a server repeats it.
-func TestTheKeyStaysInside(t *testing.T) {
+// No error and no printed value contains the key, even if a server repeats it.
+func TestKeyDoesNotLeak(t *testing.T) {
 	t.Parallel()
 	p, _ := newProvider(t, func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(401, `{"error":{"code":"invalid_api_key","message":"Incorrect key: `+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")+`"}}`)(w, r)
@@ -366,7 +382,7 @@ func TestTheKeyStaysInside(t *testing.T) {
 	}
 }
 
-// Calls that fail are those one looks for: their spans are named by the model that was asked, as the GenAI conventions have it.
+// Spans of failed calls are named by the requested model, as the GenAI conventions require.
 func TestSpansOfFailedCalls(t *testing.T) {
 	t.Parallel()
 	p, _ := newProvider(t, writeJSON(500, `{}`))
