@@ -14,14 +14,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// An upstream that this project did not write: @copilotkit/aimock, which speaks the Responses API, in one piece and as a
-// stream. testdata/aimock says what it answers to which prompt.
+// Tests against @copilotkit/aimock, an independent fake server with the Responses API. Its prompts
+// and responses are in testdata/aimock.
 
-const aimockMissing = "Node.js and @copilotkit/aimock are needed for this test. To install aimock, run in the top folder of the module: " +
+const aimockMissing = "Node.js and @copilotkit/aimock are needed for this test. To install aimock, " +
+	"run in the top folder of the module: " +
 	"npm install --prefix .ci/tools --no-save --no-package-lock --ignore-scripts @copilotkit/aimock@1.43.0 " +
 	"(or set AIMOCK_CLI to its dist/cli.js)"
 
-// startAimock returns the base URL of a running aimock.
+// startAimock starts aimock and returns its base URL.
 func startAimock(t *testing.T) string {
 	t.Helper()
 	cli := os.Getenv("AIMOCK_CLI")
@@ -121,7 +122,7 @@ func TestAgainstAimock(t *testing.T) {
 	}{
 		{"too many calls", 429, "rate_limited", "3", true},
 		{"broken server", 502, "upstream_failed", "", true},
-		{"nothing is prepared for this", 502, "upstream_failed", "", false}, // aimock answers 404
+		{"no response for this prompt", 502, "upstream_failed", "", false}, // aimock answers 404
 	} {
 		t.Run(test.prompt, func(t *testing.T) {
 			t.Parallel()

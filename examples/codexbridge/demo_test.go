@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The demo model must say in every answer what it is, and what it says about lines must be so.
+// Every response of the demo model must say that it is a demo, and its findings must be correct.
 
 func TestDemoWritesASkeletonInTheLanguageAskedFor(t *testing.T) {
 	t.Parallel()

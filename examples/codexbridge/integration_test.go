@@ -13,8 +13,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// The integration of Codex with CAIO, over real HTTP: health, generation, registration, discovery, routing, and the call
-// that routing decides on.
+// Integration tests of Codex with CAIO over real HTTP: health, generation, registration, discovery,
+// routing, and the routed call.
 
 func TestHealth(t *testing.T) {
 	t.Parallel()
@@ -103,7 +103,7 @@ func TestRoutingLeadsToAnAnswer(t *testing.T) {
 	if _, err := client.Route(t.Context(), caio.Request{
 		Capabilities: []string{"code_review"}, Guarantees: map[string]contract.Bound{"p95_latency_ms": {Max: &fast}},
 	}); !errors.Is(err, caio.ErrNoMatch) {
-		t.Errorf("routing with a bound that nobody promises: %v, want ErrNoMatch", err)
+		t.Errorf("routing with a bound that no service promises: %v, want ErrNoMatch", err)
 	}
 }
 
@@ -125,7 +125,7 @@ func embedded(t *testing.T) *contract.Contract {
 	return ct
 }
 
-// discover waits until a service with the capability is registered, which the bridge does right after it starts.
+// discover waits until a service with the capability is registered.
 func discover(t *testing.T, client *caio.Client, capability string) caio.Service {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
@@ -139,6 +139,6 @@ func discover(t *testing.T, client *caio.Client, capability string) caio.Service
 		if time.Now().After(deadline) {
 			t.Fatalf("services with %s = %+v, want one", capability, services)
 		}
-		time.Sleep(5 * time.Millisecond) // another process's clock cannot be faked
+		time.Sleep(5 * time.Millisecond) // the clock of another process cannot be faked
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,24 +13,10 @@ func TestMetrics(t *testing.T) {
 	env := map[string]string{"CODEX_BRIDGE_TOKEN": "a-token-of-the-test"}
 	r := start(t, env, "-metrics-addr", addr, "-model-conns", "10")
 	for _, token := range []string{"a-token-of-the-test", "wrong"} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.bridge+"/generate",
-			strings.NewReader(`{"prompt": "secret-prompt"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+token)
-		res, err := web.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.Copy(io.Discard, res.Body)
-		res.Body.Close()
+		request(t, http.MethodPost, r.bridge+"/generate", `{"prompt": "secret-prompt"}`, "Authorization", "Bearer "+token)
 	}
-	if res, err := web.Get("http://" + addr + "/metrics"); err != nil || res.StatusCode != http.StatusUnauthorized {
-		t.Errorf("without the token: %v, %v", res, err)
-	} else {
-		res.Body.Close()
+	if status, _, _ := request(t, http.MethodGet, "http://"+addr+"/metrics", ""); status != http.StatusUnauthorized {
+		t.Errorf("without the token: %d, want 401", status)
 	}
 	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(download(t, r.bridge+"/readyz", ""),
 		`"announcement":"registered"`); {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,30 +30,30 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// Secrets are secrets, one per place that they are put in.
+// Secrets, one for each place.
 const (
-	secretKey      = "canary-key-4f1d0c"      // the provider's, from the environment
-	secretToken    = "canary-token-9b27ae"    // of the caller, whom the bridge knows
-	secretGuess    = "canary-guess-77c3f2"    // of a caller whom it does not
-	secretCAIO     = "canary-caio-1e88d4"     // for the orchestrator, from the environment
-	secretEnv      = "canary-env-5a60bb"      // in the environment of the process, for nobody
-	secretCookie   = "canary-cookie-c04e19"   // in a header of the caller
-	secretHeader   = "canary-header-3d92f7"   // in another
+	secretKey      = "canary-key-4f1d0c"      // the model's API key
+	secretToken    = "canary-token-9b27ae"    // the caller's token
+	secretGuess    = "canary-guess-77c3f2"    // the token of an unknown caller
+	secretCAIO     = "canary-caio-1e88d4"     // the token for CAIO
+	secretEnv      = "canary-env-5a60bb"      // in environment variables that the library must not read
+	secretCookie   = "canary-cookie-c04e19"   // in the caller's header Cookie
+	secretHeader   = "canary-header-3d92f7"   // in other headers of the caller
 	secretQuery    = "canary-query-e8b1a6"    // in the query of the caller's URL
-	secretUser     = "canary-user-60f5c8"     // as password in a URL
+	secretUser     = "canary-user-60f5c8"     // the password in a URL
 	secretPrompt   = "canary-prompt-a7d43e"   // in the caller's body
-	secretAnswer   = "canary-answer-2c9e70"   // in the model's answer
-	secretUpstream = "canary-upstream-b3168d" // in what the model's server says beside its message
+	secretAnswer   = "canary-answer-2c9e70"   // in the model's output
+	secretUpstream = "canary-upstream-b3168d" // in other parts of the model server's responses
 )
 
-// Where a canary may appear. The key goes to the model's server and the prompt comes back to who sent it, and that is all.
+// secretDestinations lists the only destinations of each secret.
 var secretDestinations = map[string]struct{ toUpstream, toCaller bool }{
 	secretKey: {toUpstream: true}, secretPrompt: {toUpstream: true, toCaller: true}, secretAnswer: {toCaller: true},
 	secretToken: {}, secretGuess: {}, secretCAIO: {}, secretEnv: {}, secretCookie: {}, secretHeader: {}, secretQuery: {},
 	secretUser: {}, secretUpstream: {},
 }
 
-// echoServer is a server of the Responses API that repeats what it was sent wherever it can.
+// An echoServer is a model's server that repeats the request in all parts of its responses.
 type echoServer struct {
 	mu  sync.Mutex
 	got []string // requests, headers included
@@ -129,7 +128,7 @@ func (c *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// A failingTransport transport fails before the model's server is asked.
+// A failingTransport fails or redirects requests to the model, depending on the scenario.
 type failingTransport struct{ base http.RoundTripper }
 
 func (f failingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -157,12 +156,12 @@ var secretScenarios = []string{
 	"panic", "unreachable", "forbidden",
 }
 
-// upstreamHeaders are the headers of requests to the model's server, beside those that say which SDK is used. Of the caller's
-// only the trace context is among them, as a child of it.
+// upstreamHeaders are the headers of requests to the model's server, without the SDK's own. Only the
+// trace context depends on the caller's headers.
 var upstreamHeaders = []string{"Accept", "Accept-Encoding", "Authorization", "Content-Length", "Content-Type",
 	"Traceparent", "User-Agent"}
 
-// An leakEnv is a bridge whose every outlet is watched.
+// A leakEnv is a bridge that records all its outputs.
 type leakEnv struct {
 	url      string
 	upstream *echoServer
@@ -176,7 +175,7 @@ type leakEnv struct {
 	bridge   *bridge.Bridge
 }
 
-// A lockedBuffer can be read while it is written to.
+// A lockedBuffer is a buffer for concurrent use.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -269,28 +268,7 @@ func newLeakEnv(t *testing.T) *leakEnv {
 	return a
 }
 
-// generousContract is the provider's own, but for the number of calls per minute.
-func generousContract(t *testing.T) *contract.Contract {
-	t.Helper()
-	const home = "../../providers/codex/"
-	folder := t.TempDir()
-	text, err := os.ReadFile(home + "contract.yaml")
-	if err == nil {
-		text = bytes.Replace(text, []byte("per_minute: 60"), []byte("per_minute: 1000"), 1)
-		err = errors.Join(os.WriteFile(filepath.Join(folder, "contract.yaml"), text, 0o600),
-			os.CopyFS(filepath.Join(folder, "schemas"), os.DirFS(home+"schemas")))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := contract.LoadFile(filepath.Join(folder, "contract.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// send returns all that the caller sees, having put secrets everywhere in the request.
+// send sends a request with secrets in all its parts. It returns the response with all headers.
 func (a *leakEnv) send(t *testing.T, method, path, body string, header ...string) string {
 	t.Helper()
 	query := "?api_key=" + secretQuery
@@ -325,14 +303,14 @@ func (a *leakEnv) send(t *testing.T, method, path, body string, header ...string
 	return all.String()
 }
 
-// Whatever happens, no secret appears where it does not belong.
+// TestSecretsDoNotLeak makes all kinds of calls, and searches all outputs for secrets.
 func TestSecretsDoNotLeak(t *testing.T) {
-	t.Setenv("OPENAI_API_KEY", secretEnv) // the library reads the environment of nobody
+	t.Setenv("OPENAI_API_KEY", secretEnv) // the library must not read it
 	t.Setenv("OPENAI_ORG_ID", secretEnv)
 	t.Setenv("OPENAI_CUSTOM_HEADERS", "X-Env: "+secretEnv)
 	a := newLeakEnv(t)
 
-	callers := map[string]string{} // by what was done
+	callers := map[string]string{} // responses by the kind of call
 	for _, scenario := range secretScenarios {
 		for _, path := range []string{"/generate", "/review"} {
 			call := fmt.Sprintf(`{"prompt": "scenario-%s %s"}`, scenario, secretPrompt)
@@ -352,7 +330,7 @@ func TestSecretsDoNotLeak(t *testing.T) {
 			job, _, _ = strings.Cut(job, "\r\n")
 			callers[about+" as a job"] = a.send(t, "GET", job, "", "Accept", "text/event-stream")
 			callers[about+" as a job's state"] = a.send(t, "GET", job, "")
-			callers[about+" as somebody else's job"] = a.send(t, "GET", job, "", "Authorization", "Bearer "+secretGuess)
+			callers[about+" as another caller's job"] = a.send(t, "GET", job, "", "Authorization", "Bearer "+secretGuess)
 		}
 	}
 	for what, request := range map[string][]string{
@@ -398,7 +376,7 @@ func TestSecretsDoNotLeak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outlets["the answer to whoever reads the store"] = string(store)
+	outlets["the answer to a reader of the store"] = string(store)
 	for i, got := range a.upstream.got {
 		outlets[fmt.Sprint("upstream ", i)] = got
 		header, _, _ := strings.Cut(got, "\n{")
@@ -411,7 +389,7 @@ func TestSecretsDoNotLeak(t *testing.T) {
 	}
 	for outlet, seen := range outlets {
 		if seen == "" {
-			t.Errorf("%s: nothing is seen there, so nothing is tested", outlet)
+			t.Errorf("%s is empty, so the test does not check it", outlet)
 		}
 		for secret, may := range secretDestinations {
 			allowed := strings.HasPrefix(outlet, "the answer to ") && may.toCaller ||
@@ -440,7 +418,7 @@ func (a *leakEnv) prometheus(t *testing.T) string {
 	return w.Body.String()
 }
 
-// traces prints every span with all that it carries.
+// traces prints all spans with all their data.
 func (a *leakEnv) traces(t *testing.T) string {
 	t.Helper()
 	spans := tracetest.SpanStubsFromReadOnlySpans(a.spans.Ended())
@@ -451,10 +429,10 @@ func (a *leakEnv) traces(t *testing.T) string {
 	return all.String()
 }
 
-// startErrors collects what is said about settings that are wrong.
+// startErrors returns the errors for invalid settings.
 func startErrors() string {
-	var said []string
-	add := func(err error) { said = append(said, fmt.Sprintf("%v %+v", err, err)) }
+	var texts []string
+	add := func(err error) { texts = append(texts, fmt.Sprintf("%v %+v", err, err)) }
 	for _, opts := range []codex.Options{
 		{APIKey: secretKey + "\n"}, {APIKey: secretKey, BaseURL: "http://user:" + secretUser + "@localhost/v1"},
 		{BaseURL: "http://localhost/v1?key=" + secretQuery},
@@ -474,6 +452,6 @@ func startErrors() string {
 	env := map[string]string{"OPENAI_API_KEY": secretKey, "CODEX_BRIDGE_TOKEN": secretToken, "CODEX_BRIDGE_PORT": "none"}
 	_, err = parseConfig(nil, func(name string) string { return env[name] })
 	add(err)
-	slices.Sort(said)
-	return strings.Join(said, "\n")
+	slices.Sort(texts)
+	return strings.Join(texts, "\n")
 }
