@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -51,103 +49,6 @@ var secretDestinations = map[string]struct{ toUpstream, toCaller bool }{
 	secretKey: {toUpstream: true}, secretPrompt: {toUpstream: true, toCaller: true}, secretAnswer: {toCaller: true},
 	secretToken: {}, secretGuess: {}, secretCAIO: {}, secretEnv: {}, secretCookie: {}, secretHeader: {}, secretQuery: {},
 	secretUser: {}, secretUpstream: {},
-}
-
-// An echoServer is a model's server that repeats the request in all parts of its responses.
-type echoServer struct {
-	mu  sync.Mutex
-	got []string // requests, headers included
-}
-
-func (c *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	var request bytes.Buffer
-	fmt.Fprintln(&request, r.Method, r.URL)
-	_ = r.Header.Write(&request)
-	request.Write(body)
-	c.mu.Lock()
-	c.got = append(c.got, request.String())
-	c.mu.Unlock()
-
-	var asked demoRequest
-	_ = json.Unmarshal(body, &asked)
-	_, scenario, _ := strings.Cut(asked.Input, "scenario-")
-	scenario, _, _ = strings.Cut(scenario, " ")
-	h := w.Header()
-	h.Set("X-Upstream", secretUpstream)
-	h.Set("Set-Cookie", "session="+secretUpstream)
-	refuse := func(status int, code string) {
-		h.Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		message := "You sent " + r.Header.Get("Authorization") + ": " + asked.Input
-		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": message, "code": code,
-			"debug": secretUpstream}, "trace": secretUpstream})
-	}
-	switch scenario {
-	case "badkey":
-		refuse(401, "invalid_api_key")
-	case "invalid":
-		refuse(400, "")
-	case "busy":
-		h.Set("Retry-After", "1")
-		refuse(429, "rate_limit_exceeded")
-	case "broken":
-		h.Set("Content-Type", "text/html")
-		w.WriteHeader(503)
-		_, _ = io.WriteString(w, "<h1>"+secretUpstream+"</h1>"+asked.Input)
-	case "fastapi":
-		w.WriteHeader(422)
-		_ = json.NewEncoder(w).Encode(map[string]any{"detail": "input_value=" + asked.Input})
-	case "garbage":
-		_, _ = io.WriteString(w, secretUpstream+asked.Input)
-	case "redirect":
-		http.Redirect(w, r, "http://user:"+secretUser+"@redirected.example/?q="+secretUpstream, http.StatusTemporaryRedirect)
-	case "eventerror":
-		h.Set("Content-Type", "text/event-stream")
-		event, _ := json.Marshal(map[string]any{"type": "error", "message": r.Header.Get("Authorization") + asked.Input,
-			"debug": secretUpstream})
-		fmt.Fprintf(w, "data: %s\n\n", event)
-	case "cut":
-		h.Set("Content-Type", "text/event-stream")
-		_, _ = io.WriteString(w, "data: {\"type\":\"response.output_text.delta\",\"delta\":\"{\\\"code\\\":\\\""+secretAnswer+"\"}\n\n")
-		_ = http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler)
-	case "refusal":
-		_ = json.NewEncoder(w).Encode(map[string]any{"id": "r", "status": "completed", "model": "m", "output": []any{
-			map[string]any{"type": "message", "content": []any{map[string]any{"type": "refusal", "refusal": secretAnswer}}}}})
-	case "shapeless":
-		_ = json.NewEncoder(w).Encode(demoResponse(asked, `{"code": {"is": "`+secretAnswer+`"}, "language": 7}`))
-	default:
-		text, _ := json.Marshal(map[string]any{"code": secretAnswer + " " + secretPrompt, "language": "go",
-			"explanation": "It is echoed."})
-		if asked.Stream {
-			streamDemo(w, asked, string(text))
-			return
-		}
-		_ = json.NewEncoder(w).Encode(demoResponse(asked, string(text)))
-	}
-}
-
-// A failingTransport fails or redirects requests to the model, depending on the scenario.
-type failingTransport struct{ base http.RoundTripper }
-
-func (f failingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	reader, err := r.GetBody()
-	if err != nil {
-		return nil, err
-	}
-	body, _ := io.ReadAll(reader)
-	switch {
-	case bytes.Contains(body, []byte("scenario-panic")):
-		panic("the transport panics")
-	case bytes.Contains(body, []byte("scenario-unreachable")):
-		r = r.Clone(r.Context())
-		r.URL.Host = "localhost:1"
-	case bytes.Contains(body, []byte("scenario-forbidden")):
-		r = r.Clone(r.Context())
-		r.URL.Host = "169.254.169.254"
-	}
-	return f.base.RoundTrip(r)
 }
 
 var secretScenarios = []string{
@@ -275,42 +176,25 @@ func (a *leakEnv) send(t *testing.T, method, path, body string, header ...string
 	if strings.Contains(path, "?") {
 		query = "&" + query[1:]
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, a.url+path+query, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
+	secrets := []string{
+		"Authorization", "Bearer " + secretToken, "Cookie", "session=" + secretCookie, "X-Api-Key", secretHeader,
+		"Proxy-Authorization", "Basic " + secretHeader, "X-Forwarded-For", secretHeader,
+		"Baggage", "user=" + secretHeader, "Referer", "http://x/?" + secretQuery, "User-Agent", secretHeader,
+		"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
-	for name, value := range map[string]string{
-		"Authorization": "Bearer " + secretToken, "Content-Type": "application/json", "Cookie": "session=" + secretCookie,
-		"X-Api-Key":           secretHeader,
-		"Proxy-Authorization": "Basic " + secretHeader, "X-Forwarded-For": secretHeader, "Baggage": "user=" + secretHeader,
-		"Referer":    "http://x/?" + secretQuery,
-		"User-Agent": secretHeader, "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-	} {
-		req.Header.Set(name, value)
-	}
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	res, err := web.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
+	status, received, text := request(t, method, a.url+path+query, body, append(secrets, header...)...)
 	var all bytes.Buffer
-	fmt.Fprintln(&all, res.Status)
-	_ = res.Header.Write(&all)
-	_, _ = io.Copy(&all, res.Body)
+	fmt.Fprintln(&all, status)
+	_ = received.Write(&all)
+	all.WriteString(text)
 	return all.String()
 }
 
-// TestSecretsDoNotLeak makes all kinds of calls, and searches all outputs for secrets.
-func TestSecretsDoNotLeak(t *testing.T) {
-	t.Setenv("OPENAI_API_KEY", secretEnv) // the library must not read it
-	t.Setenv("OPENAI_ORG_ID", secretEnv)
-	t.Setenv("OPENAI_CUSTOM_HEADERS", "X-Env: "+secretEnv)
-	a := newLeakEnv(t)
-
-	callers := map[string]string{} // responses by the kind of call
+// callScenarios makes each kind of call in each scenario. It returns the responses by kind and
+// scenario.
+func (a *leakEnv) callScenarios(t *testing.T) map[string]string {
+	t.Helper()
+	callers := map[string]string{}
 	for _, scenario := range secretScenarios {
 		for _, path := range []string{"/generate", "/review"} {
 			call := fmt.Sprintf(`{"prompt": "scenario-%s %s"}`, scenario, secretPrompt)
@@ -333,35 +217,50 @@ func TestSecretsDoNotLeak(t *testing.T) {
 			callers[about+" as another caller's job"] = a.send(t, "GET", job, "", "Authorization", "Bearer "+secretGuess)
 		}
 	}
-	for what, request := range map[string][]string{
-		"a wrong type":      {"POST", "/generate", `{"prompt": {"x": "` + secretPrompt + `"}}`},
-		"a value too large": {"POST", "/generate", `{"prompt": "x", "max_tokens": "` + secretPrompt + `"}`},
-		"not an enum's":     {"POST", "/generate", `{"prompt": "x", "mode": "` + secretPrompt + `"}`},
-		"an unknown member": {"POST", "/generate", `{"prompt": "x", "` + secretPrompt + `": 1}`},
-		"no JSON":           {"POST", "/generate", `{"prompt": ` + secretPrompt},
-		"a repeated member": {"POST", "/generate", `{"` + secretPrompt + `": 1, "` + secretPrompt + `": 2}`},
-		"text":              {"POST", "/generate", secretPrompt, "Content-Type", "text/" + secretHeader},
-		"an odd coding":     {"POST", "/generate", secretPrompt, "Content-Encoding", secretHeader},
-		"no gzip":           {"POST", "/generate", secretPrompt, "Content-Encoding", "gzip"},
-		"too much":          {"POST", "/generate", strings.Repeat(secretPrompt, 100_000)},
-		"too many tokens":   {"POST", "/generate", `{"prompt": "` + strings.Repeat(secretPrompt+" ", 2000) + `"}`},
-		"an odd key":        {"POST", "/generate", `{"prompt": "x"}`, "Idempotency-Key", secretHeader + `"(`},
-		"an odd preference": {"POST", "/generate", `{"prompt": "x"}`, "Accept", "text/" + secretHeader},
-		"a wrong token":     {"POST", "/generate", `{"prompt": "x"}`, "Authorization", "Bearer " + secretGuess},
-		"a password":        {"POST", "/generate", `{"prompt": "x"}`, "Authorization", "Basic " + secretGuess},
-		"an odd origin":     {"POST", "/generate", `{"prompt": "x"}`, "Origin", "https://evil.example"},
-		"an odd request id": {"POST", "/generate", `{"prompt": "x"}`, "X-Request-Id", secretHeader + " x"},
-		"nothing there":     {"GET", "/nothing", ""},
-		"an odd method":     {"BREW", "/generate", ""},
-		"an odd event":      {"GET", "/jobs/none", "", "Last-Event-ID", secretHeader},
-		"health":            {"GET", "/health", ""},
-		"liveness":          {"GET", "/livez", ""},
-		"readiness":         {"GET", "/readyz", ""},
-		"its checks":        {"GET", "/readyz?verbose", ""},
-		"the contract":      {"GET", "/contract", ""},
-		"the description":   {"GET", "/openapi.json", ""},
-	} {
-		callers[what] = a.send(t, request[0], request[1], request[2], request[3:]...)
+	return callers
+}
+
+// invalidRequests are method, path, body and headers by the error in the request, and requests for
+// the bridge's own endpoints.
+var invalidRequests = map[string][]string{
+	"a wrong type":      {"POST", "/generate", `{"prompt": {"x": "` + secretPrompt + `"}}`},
+	"a value too large": {"POST", "/generate", `{"prompt": "x", "max_tokens": "` + secretPrompt + `"}`},
+	"not an enum's":     {"POST", "/generate", `{"prompt": "x", "mode": "` + secretPrompt + `"}`},
+	"an unknown member": {"POST", "/generate", `{"prompt": "x", "` + secretPrompt + `": 1}`},
+	"no JSON":           {"POST", "/generate", `{"prompt": ` + secretPrompt},
+	"a repeated member": {"POST", "/generate", `{"` + secretPrompt + `": 1, "` + secretPrompt + `": 2}`},
+	"text":              {"POST", "/generate", secretPrompt, "Content-Type", "text/" + secretHeader},
+	"an odd coding":     {"POST", "/generate", secretPrompt, "Content-Encoding", secretHeader},
+	"no gzip":           {"POST", "/generate", secretPrompt, "Content-Encoding", "gzip"},
+	"too much":          {"POST", "/generate", strings.Repeat(secretPrompt, 100_000)},
+	"too many tokens":   {"POST", "/generate", `{"prompt": "` + strings.Repeat(secretPrompt+" ", 2000) + `"}`},
+	"an odd key":        {"POST", "/generate", `{"prompt": "x"}`, "Idempotency-Key", secretHeader + `"(`},
+	"an odd preference": {"POST", "/generate", `{"prompt": "x"}`, "Accept", "text/" + secretHeader},
+	"a wrong token":     {"POST", "/generate", `{"prompt": "x"}`, "Authorization", "Bearer " + secretGuess},
+	"a password":        {"POST", "/generate", `{"prompt": "x"}`, "Authorization", "Basic " + secretGuess},
+	"an odd origin":     {"POST", "/generate", `{"prompt": "x"}`, "Origin", "https://evil.example"},
+	"an odd request id": {"POST", "/generate", `{"prompt": "x"}`, "X-Request-Id", secretHeader + " x"},
+	"nothing there":     {"GET", "/nothing", ""},
+	"an odd method":     {"BREW", "/generate", ""},
+	"an odd event":      {"GET", "/jobs/none", "", "Last-Event-ID", secretHeader},
+	"health":            {"GET", "/health", ""},
+	"liveness":          {"GET", "/livez", ""},
+	"readiness":         {"GET", "/readyz", ""},
+	"its checks":        {"GET", "/readyz?verbose", ""},
+	"the contract":      {"GET", "/contract", ""},
+	"the description":   {"GET", "/openapi.json", ""},
+}
+
+// TestSecretsDoNotLeak makes all kinds of calls, and searches all outputs for secrets.
+func TestSecretsDoNotLeak(t *testing.T) {
+	t.Setenv("OPENAI_API_KEY", secretEnv) // the library must not read it
+	t.Setenv("OPENAI_ORG_ID", secretEnv)
+	t.Setenv("OPENAI_CUSTOM_HEADERS", "X-Env: "+secretEnv)
+	a := newLeakEnv(t)
+
+	callers := a.callScenarios(t)
+	for name, request := range invalidRequests {
+		callers[name] = a.send(t, request[0], request[1], request[2], request[3:]...)
 	}
 
 	outlets := map[string]string{
@@ -369,8 +268,8 @@ func TestSecretsDoNotLeak(t *testing.T) {
 		"errors": startErrors(), "what %+v prints": fmt.Sprintf("%+v %+v %v %#v %+v %v", a.opts, *a.opts, a.opts,
 			a.provider, a.provider, a.bridge),
 	}
-	for what, seen := range callers {
-		outlets["the answer to "+what] = seen
+	for name, seen := range callers {
+		outlets["the answer to "+name] = seen
 	}
 	store, err := os.ReadFile(a.store)
 	if err != nil {
