@@ -1,12 +1,7 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"log/slog"
-	"net"
-	"net/http"
-	"time"
 
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 )
@@ -29,32 +24,4 @@ func chooseCAIO(cfg *config, log *slog.Logger) (url string, stop func(), err err
 		return "", nil, err
 	}
 	return urlOf(ln), serveInBackground(ln, handler, log), nil
-}
-
-// serveInBackground serves handler on ln. The returned function stops it, and waits up to 2 seconds
-// for requests in progress.
-func serveInBackground(ln net.Listener, handler http.Handler, log *slog.Logger) (stop func()) {
-	srv := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("server failed", "addr", ln.Addr().String(), "cause", err)
-		}
-	}()
-	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		if srv.Shutdown(ctx) != nil {
-			_ = srv.Close()
-		}
-		<-done
-	}
 }

@@ -5,9 +5,10 @@
 //
 // Copy it to write your own bridge. Files and their purpose:
 //   - main.go: the bridge itself
+//   - server.go: listeners and auxiliary servers
 //   - config.go, secrets.go: flags, environment variables and secret files
 //   - reload.go, metrics.go, banner.go: optional
-//   - caio.go, demo.go, demo_*.go: the built-in registry and demo model, not needed in production
+//   - caio.go, demo.go, demo_*.go: the built-in registry and demo model, for trials
 package main
 
 import (
@@ -149,25 +150,4 @@ func chooseContract(cfg *config) (*contract.Contract, error) {
 		return contract.LoadFile(cfg.contractFile)
 	}
 	return codex.Contract()
-}
-
-// listen opens a TCP port. Errors name setting, the flag or variable for the address.
-func listen(addr, setting string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("another program uses %s: stop it, or choose another port with %s", addr, setting)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w; choose another address with %s", addr, err, setting)
-	}
-	return ln, nil
-}
-
-// urlOf returns the URL of ln for programs on this machine.
-func urlOf(ln net.Listener) string {
-	host, port, _ := net.SplitHostPort(ln.Addr().String())
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return "http://" + net.JoinHostPort(host, port)
 }
