@@ -50,8 +50,6 @@ func (e *apiError) UnmarshalJSON(data []byte) error {
 
 // An upstreamError is an error response of the model's server, for the log. Method toBridgeError
 // returns the error for callers.
-//
-// It does not wrap the SDK's error, because that contains the request with key and prompt.
 type upstreamError struct {
 	apiError
 	status     int // HTTP status, or 0 for an error object in a response with status 200

@@ -192,8 +192,8 @@ func (n *priced) ofScalars(s map[string]any) {
 		n.number += numberPrice
 	}
 	for _, keyword := range []string{"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"} {
-		if _, ok := s[keyword]; ok {
-			n.number += numberPrice
+		if limit, ok := s[keyword].(float64); ok {
+			n.number += numberPrice * digits(limit)
 		}
 	}
 	n.constants, _ = s["enum"].([]any)
