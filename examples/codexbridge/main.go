@@ -107,13 +107,9 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	}
 	defer stopCAIO()
 
-	caioOpts := &caio.Options{Logger: log}
-	if cfg.caioToken != "" {
-		caioOpts.Token = keys.caioToken
-	}
-	client, err := caio.NewClient(orchestrator, caioOpts)
+	client, err := newCAIOClient(orchestrator, cfg, keys, log)
 	if err != nil {
-		return fmt.Errorf("CAIO_URL: %w", err)
+		return err
 	}
 	if cfg.register {
 		opts.Announcer = client
@@ -125,6 +121,19 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	defer reloadOnSignal(hangups, func() error { return reload(b, cfg, *model, keys) }, log)()
 	printBanner(stdout, cfg, urlOf(ln), orchestrator, cmp.Or(model.Model, codex.DefaultModel), ct)
 	return b.Serve(ctx, ln)
+}
+
+// newCAIOClient returns a client of CAIO. It sends the keyring's current token.
+func newCAIOClient(url string, cfg *config, keys *keyring, log *slog.Logger) (*caio.Client, error) {
+	opts := &caio.Options{Logger: log}
+	if cfg.caioToken != "" {
+		opts.Token = keys.caioToken
+	}
+	client, err := caio.NewClient(url, opts)
+	if err != nil {
+		return nil, fmt.Errorf("CAIO_URL: %w", err)
+	}
+	return client, nil
 }
 
 // chooseModel returns the options for OpenAI, another server, or the demo model, started here.

@@ -57,7 +57,7 @@ var secretScenarios = []string{
 	"panic", "unreachable", "forbidden",
 }
 
-// upstreamHeaders are the headers of requests to the model's server, without the SDK's own. Only the
+// upstreamHeaders are the headers of requests to the model, without those of the SDK. Only the
 // trace context depends on the caller's headers.
 var upstreamHeaders = []string{"Accept", "Accept-Encoding", "Authorization", "Content-Length", "Content-Type",
 	"Traceparent", "User-Agent"}
