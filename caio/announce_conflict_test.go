@@ -10,7 +10,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// elsewhere is the contract of a service with another address.
+// elsewhere returns the contract with another address.
 func elsewhere(t *testing.T, ct *contract.Contract) *contract.Contract {
 	t.Helper()
 	ct, err := ct.WithBaseURL("http://other.example:8082")
@@ -20,24 +20,24 @@ func elsewhere(t *testing.T, ct *contract.Contract) *contract.Contract {
 	return ct
 }
 
-// Another contract holds the id: it is waited out, and never touched.
-func TestAnnounceWaitsForATakenID(t *testing.T) {
+// Announce waits while another contract has the id, and never changes that entry.
+func TestAnnounceWaitsDuringAConflict(t *testing.T) {
 	t.Parallel()
 	ct, other := newContract(t, "mine", "1.0.0"), elsewhere(t, newContract(t, "mine", "2.0.0"))
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
-		s.registry.Register(t.Context(), other)
-		a := announce(t, s, ct)
+		s := newFakeCAIO(t)
+		s.registry.Register(t.Context(), other, nil)
+		a := startAnnounce(t, s, ct)
 		pass(5 * time.Minute)
-		if got := strings.Count(a.log.String(), "taken"); got != 1 {
-			t.Errorf("logged %d times that the id is taken:\n%s", got, &a.log)
+		if got := strings.Count(a.log.String(), "another contract has"); got != 1 {
+			t.Errorf("logged the conflict %d times:\n%s", got, &a.log)
 		}
 		a.end(t)
 		if service, err := s.registry.Service(t.Context(), "mine"); err != nil || service.Version != "2.0.0" {
 			t.Errorf("the other's entry after the end: %+v, %v, want it untouched", service, err)
 		}
 
-		a = announce(t, s, ct)
+		a = startAnnounce(t, s, ct)
 		s.registry.Unregister(t.Context(), "mine")
 		pass(time.Minute)
 		if service, err := s.registry.Service(t.Context(), "mine"); err != nil || service.Version != "1.0.0" {
@@ -47,7 +47,7 @@ func TestAnnounceWaitsForATakenID(t *testing.T) {
 	})
 }
 
-// Somebody replaced our entry: at the end theirs stays, even if it came after the last heartbeat.
+// Announce does not withdraw an entry that replaced its own, even after its last check.
 func TestAnnounceLeavesAReplacementAlone(t *testing.T) {
 	t.Parallel()
 	ct, other := newContract(t, "mine", "1.0.0"), newContract(t, "mine", "2.0.0")
@@ -55,10 +55,10 @@ func TestAnnounceLeavesAReplacementAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t)
-				a := announce(t, s, ct)
+				s := newFakeCAIO(t)
+				a := startAnnounce(t, s, ct)
 				s.registry.Unregister(t.Context(), "mine")
-				s.registry.Register(t.Context(), other)
+				s.registry.Register(t.Context(), other, nil)
 				pass(wait)
 				a.end(t)
 				if !s.has(t, "mine") {
@@ -69,10 +69,11 @@ func TestAnnounceLeavesAReplacementAlone(t *testing.T) {
 	}
 }
 
-// What a crashed run left behind is replaced; what another announced is not, nor what came after us.
+// Announce replaces the entry of a crashed run at the same address, and no other entry.
 func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.1.0")
+	other := elsewhere(t, newContract(t, "mine", "1.0.0"))
 	public, err := newContract(t, "mine", "1.0.0").WithBaseURL("https://codex.example")
 	if err != nil {
 		t.Fatal(err)
@@ -89,15 +90,15 @@ func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
 		"same address":                        {newContract(t, "mine", "1.0.0"), ct, "http://localhost:8080", true},
 		"newer one, rolled back":              {newContract(t, "mine", "2.0.0"), ct, "http://localhost:8080", true},
 		"same public address":                 {public, nextPublic, "http://caio.example", true},
-		"another address":                     {elsewhere(t, newContract(t, "mine", "1.0.0")), ct, "http://localhost:8080", false},
+		"another address":                     {other, ct, "http://localhost:8080", false},
 		"this machine, but CAIO is elsewhere": {newContract(t, "mine", "1.0.0"), ct, "http://caio.example", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := &stage{registry: newRegistry(t, &registry.Options{Hosts: []string{"*"}})}
-				s.registry.Register(t.Context(), test.held)
-				a := announceAt(t, s, test.caio, test.announced)
+				s := &fakeCAIO{registry: newRegistry(t, &registry.Options{Hosts: []string{"*"}})}
+				s.registry.Register(t.Context(), test.held, nil)
+				a := startAnnounceAt(t, s, test.caio, test.announced)
 				pass(time.Minute)
 				service, err := s.registry.Service(t.Context(), "mine")
 				if err != nil || service.Contract.Equal(test.announced) != test.taken {
@@ -112,7 +113,8 @@ func TestAnnounceTakesOverItsOwnStaleEntry(t *testing.T) {
 	}
 }
 
-// Some CAIOs do not show contracts. Then an entry is ours only if nothing tells it from ours, and even then it stays.
+// Without contracts in CAIO's answers, Announce adopts an entry that looks like its own, and leaves
+// it at the end.
 func TestAnnounceWithoutContracts(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -120,16 +122,16 @@ func TestAnnounceWithoutContracts(t *testing.T) {
 		held  *contract.Contract
 		state string
 	}{
-		"looks the same":  {elsewhere(t, ct), "registered"},
-		"another version": {newContract(t, "mine", "1.0.1"), "conflict"},
+		"looks the same":  {elsewhere(t, ct), "registering registered"},
+		"another version": {newContract(t, "mine", "1.0.1"), "registering conflict"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t)
+				s := newFakeCAIO(t)
 				s.hideContracts = true
-				s.registry.Register(t.Context(), test.held)
-				a := announce(t, s, ct)
+				s.registry.Register(t.Context(), test.held, nil)
+				a := startAnnounce(t, s, ct)
 				pass(5 * time.Minute)
 				if got := strings.Join(a.states, " "); got != test.state {
 					t.Errorf("states %q, want %q", got, test.state)
