@@ -248,7 +248,7 @@ func refusal(ctx context.Context, err error) error {
 func (b *Bridge) invoke(x *exchange, op *operation, req any, release func(), to responder) error {
 	ctx, stop := context.WithTimeoutCause(x.r.Context(), op.Total, op.Deadline)
 	defer stop()
-	defer to.close()
+	defer to.Close()
 	c := &handlerCall{exchange: x, op: op, req: req, release: release, done: make(chan outcome, 1)}
 	if op.shouldStream(to) {
 		ctx, c.end = context.WithCancelCause(ctx)
@@ -323,8 +323,8 @@ func (c *handlerCall) wait(ctx context.Context, to responder) ([]byte, error) {
 		select {
 		case o := <-c.done:
 			return o.body, o.err
-		case <-to.heartbeats():
-			if err := to.heartbeat(); err != nil {
+		case <-to.Heartbeats():
+			if err := to.Heartbeat(); err != nil {
 				c.end(err)
 			}
 		case <-ctx.Done():
