@@ -54,7 +54,7 @@ func TestArchitectureNamesFilesThatExist(t *testing.T) {
 	for _, match := range path.FindAllStringSubmatch(string(text), -1) {
 		found, err := filepath.Glob(filepath.Join(root, match[1]))
 		if err != nil || len(found) == 0 {
-			t.Errorf("%s does not exist (error: %v)", match[1], err)
+			t.Errorf("%s does not exist: %v", match[1], err)
 		}
 	}
 }

@@ -32,7 +32,8 @@ var (
 
 // A Store keeps records of calls. Their outcomes are in the backend. Info and events are in memory,
 // and events do not survive a restart. Finished records are evicted after Retention or, oldest
-// first, to make room. It is safe for concurrent use.
+// first, to make room. It is safe for concurrent use. A nil Store has no jobs: Stop, Wait and Close
+// do nothing.
 type Store struct {
 	config   Config
 	degraded atomic.Bool // the backend failed at the last record, or at a delete since
@@ -273,6 +274,9 @@ func (s *Store) Cancel(r *Record) bool {
 
 // Stop ends the running jobs with ErrStopping and waits up to 5 seconds for them.
 func (s *Store) Stop() {
+	if s == nil {
+		return
+	}
 	s.mu.Lock()
 	s.stopping = true
 	for _, r := range s.byID {
@@ -288,6 +292,9 @@ func (s *Store) Stop() {
 
 // Wait waits until no job is running, or ctx ends.
 func (s *Store) Wait(ctx context.Context) {
+	if s == nil {
+		return
+	}
 	for changed := s.anyRunning(); changed != nil; changed = s.anyRunning() {
 		select {
 		case <-changed:
@@ -310,6 +317,9 @@ func (s *Store) anyRunning() <-chan struct{} {
 
 // Close closes the backend. The next process finds the calls in progress as interrupted.
 func (s *Store) Close() error {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.flushAndUnlock()
 	s.stopping, s.closed = true, true
