@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-
-	"gopkg.in/yaml.v3"
 )
 
 // routeDescription serves the documents about the bridge, which are made once. Who may not call may not read them either.
@@ -18,7 +16,7 @@ func (b *Bridge) routeDescription(s *service, bindings []binding) error {
 	if err != nil {
 		return fmt.Errorf("bridge: describe the contract: %w", err)
 	}
-	asYAML, err := yaml.Marshal(c)
+	asYAML, err := c.YAML()
 	if err != nil {
 		return fmt.Errorf("bridge: describe the contract: %w", err)
 	}

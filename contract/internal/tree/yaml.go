@@ -289,8 +289,8 @@ func failingLine(source *Source, reported int) int {
 	return 1
 }
 
-// YAML returns n as a *yaml.Node that reads back as the same value, for yaml.v3's encoder.
-func (n *Node) YAML() any { return n.yaml() }
+// YAML returns n as YAML that reads back as the same value.
+func (n *Node) YAML() ([]byte, error) { return yaml.Marshal(n.yaml()) }
 
 func (n *Node) yaml() *yaml.Node {
 	switch n.Kind {
