@@ -3,7 +3,6 @@ package registry
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -37,8 +36,6 @@ type entry struct {
 	summary   atomic.Pointer[caio.Service] // as lists show it while the service is active; made when it is asked for
 	listed    []byte                       // the summary as JSON, up to the status, which comes last
 	endpoints []caio.Endpoint
-
-	endpointsText, guaranteesText jsontext.Value // canonical
 
 	offers       []offer
 	p95          *float64 // promised milliseconds
@@ -85,15 +82,11 @@ func newEntry(ct *contract.Contract) (*entry, error) {
 	}
 	e.listed = bytes.Clone(bytes.TrimSuffix(listed, []byte(statusActive+endOfListed)))
 	e.parts = parts{performance: performance(e.p95), cost: cost(e.price), reliability: ratio(e.availability)}
-	var faults [3]error
-	e.excerpt, faults[0] = excerptOf(ct)
-	e.endpointsText, faults[1] = canonical(e.endpoints)
-	e.guaranteesText, faults[2] = appendCanonical(nil, summary.Guarantees)
-	e.guaranteesText = bytes.Clone(e.guaranteesText)
-	if len(e.excerpt) > maxExcerpt {
-		faults[0] = invalidContract(fmt.Errorf("with all digits of its numbers the contract has %d bytes, at most %d are kept", len(e.excerpt), maxExcerpt))
+	e.excerpt, err = excerptOf(ct)
+	if err == nil && len(e.excerpt) > maxExcerpt {
+		err = invalidContract(fmt.Errorf("with all digits of its numbers the contract has %d bytes, at most %d are kept", len(e.excerpt), maxExcerpt))
 	}
-	return e, errors.Join(faults[:]...)
+	return e, err
 }
 
 // service returns what lists show. Most services are only ever listed as JSON.
@@ -225,8 +218,8 @@ func excerptOf(ct *contract.Contract) (jsontext.Value, error) {
 			delete(endpoint, "output_schema")
 		}
 	}
-	excerpt, err := appendCanonical(make([]byte, 0, len(data)), document)
-	return bytes.Clone(excerpt), err
+	excerpt, err := canonical(document)
+	return bytes.Clone(excerpt), err // without spare capacity
 }
 
 // meets reports whether the service meets all of the requirements.
