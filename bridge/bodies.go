@@ -13,22 +13,25 @@ const (
 	// smallBody is the size up to which a body is received whatever other requests send.
 	smallBody = 64 << 10
 
-	// maxForetold bounds what is set aside for a body because of its Content-Length, which costs nothing to write.
+	// maxForetold bounds what is set aside for a body because of its Content-Length, which costs
+	// nothing to write.
 	maxForetold = 32 << 10
 
 	// maxPiece bounds what is set aside for a body because of what has been received of it.
 	maxPiece = 64 << 10
 )
 
-// A bodyBudget bounds the memory of the bodies of all requests together. It counts a body of more than smallBody bytes, as
-// it is received and with its decompressed copy, until the limiter has decided on the call. Smaller bodies do not count:
-// there is at most one for each request, and Options.ReadTimeout bounds their time.
+// A bodyBudget bounds the memory of the bodies of all requests together. It counts a body of more
+// than smallBody bytes, as it is received and with its decompressed copy, until the limiter has
+// decided on the call. Smaller bodies do not count: there is at most one for each request, and
+// Options.ReadTimeout bounds their time.
 //
-// When a body does not fit, the slowest upload in progress ends: the one with the fewest bytes per second since its start.
-// An upload that holds its last bytes back becomes slower all the time, so that it gives way to one that goes on.
+// When a body does not fit, the slowest upload in progress ends: the one with the fewest bytes per
+// second since its start. An upload that holds its last bytes back becomes slower all the time, so
+// that it gives way to one that goes on.
 //
-// Bodies take at most twice the memory that is counted: the last piece of a body may be half empty, and the pieces of a
-// complete body are copied into one. A body that is alone always fits.
+// Bodies take at most twice the memory that is counted: the last piece of a body may be half empty,
+// and the pieces of a complete body are copied into one. A body that is alone always fits.
 type bodyBudget struct {
 	max     int64
 	measure func(delta int64) // of held
@@ -54,7 +57,8 @@ type upload struct {
 	ended bool  // because it was the slowest
 }
 
-// receive reads a body that arrives. Its error is an [*Error] if the budget does not allow the body.
+// receive reads a body that arrives. Its error is an [*Error] if the budget does not allow the
+// body.
 func (u *upload) receive(r io.Reader, foretold int64) ([]byte, error) {
 	u.receiving = true
 	body, err := u.readAll(r, foretold)
@@ -97,8 +101,8 @@ func (u *upload) readAll(r io.Reader, foretold int64) ([]byte, error) {
 	}
 }
 
-// grow counts n bytes more. If they do not fit it waits for about a second: a body may be admitted meanwhile, and an upload
-// that stalls becomes slower than this one.
+// grow counts n bytes more. If they do not fit it waits for about a second: a body may be admitted
+// meanwhile, and an upload that stalls becomes slower than this one.
 func (u *upload) grow(n int64) error {
 	if u.size+n <= smallBody {
 		u.size += n
@@ -129,7 +133,8 @@ func (u *upload) pause(d time.Duration) {
 	u.start = u.start.Add(d)
 }
 
-// grow counts n bytes more if they fit when slower uploads have ended. It returns by how much held has changed.
+// grow counts n bytes more if they fit when slower uploads have ended. It returns by how much held
+// has changed.
 func (b *bodyBudget) grow(u *upload, n int64) (delta int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,8 +12,9 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/costtest"
 )
 
-// Connections that each hold back the last byte of a megabyte take no more memory than Options.MaxTotalBodyBytes, and lock
-// nobody out. Without that bound 400 of them hold more than 400 MiB.
+// Connections that each hold back the last byte of a megabyte take no more memory than
+// Options.MaxTotalBodyBytes, and lock nobody out. Without that bound 400 of them hold more than 400
+// MiB.
 func TestCostOfSlowUploads(t *testing.T) {
 	const uploads, size = 400, 1 << 20
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

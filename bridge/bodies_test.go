@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -99,7 +100,8 @@ func TestSlowestUploadEnds(t *testing.T) {
 	})
 }
 
-// A body that begins to count and is slower than those in progress is refused; small ones never are.
+// A body that begins to count and is slower than those in progress is refused; small ones never
+// are.
 func TestNoRoomForAnotherBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -132,7 +134,8 @@ func TestNoRoomForAnotherBody(t *testing.T) {
 	})
 }
 
-// A decompressed copy counts, and a body counts until the limiter has decided. A body that is alone fits whatever its size.
+// A decompressed copy counts, and a body counts until the limiter has decided. A body that is alone
+// fits whatever its size.
 func TestBodiesCountUntilAdmitted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -227,4 +230,36 @@ func dial(t testing.TB, client *http.Client) net.Conn {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+// Over HTTP/2 the slowest upload ends, and the other calls of its connection go on.
+func TestSlowestUploadEndsOverHTTP2(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewUnstartedServer(newBridge(t, loadContract(t), shouter(shout), &bridge.Options{MaxTotalBodyBytes: 300_000, MaxBodyBytes: 200_000}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(func() {
+		srv.Client().CloseIdleConnections()
+		srv.Close()
+	})
+	body, stalled := io.Pipe()
+	answer := make(chan reply, 1)
+	go func() {
+		req := newRequest(t, "POST", srv.URL+"/shout", "")
+		req.Body, req.ContentLength = body, 150_000
+		req.Header.Set("Content-Type", "application/json")
+		answer <- send(t, srv.Client(), req)
+	}()
+	if _, err := io.WriteString(stalled, padded(150_000)[:149_999]); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if got := send(t, srv.Client(), newRequest(t, "POST", srv.URL+"/shout", padded(190_000))); got.Status != 200 || !got.HTTP2 {
+			t.Errorf("a fast upload = %d %s, over HTTP/2: %t", got.Status, got.Body, got.HTTP2)
+		}
+	}
+	if got := <-answer; got.Status != 408 {
+		t.Errorf("the slowest upload = %d %s, want 408", got.Status, got.Body)
+	}
+	_ = stalled.Close()
 }

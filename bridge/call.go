@@ -26,10 +26,11 @@ type silence struct{}
 func (silence) Error() string        { return "the handler sent nothing" }
 func (silence) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// call answers a request for an endpoint of the contract. An error that it returns has not been sent to the caller.
+// call answers a request for an endpoint of the contract. An error that it returns has not been
+// sent to the caller.
 //
-// A step comes before those that cost more, and a check before each effect. A call that a step refuses has none of the
-// effects of later steps:
+// A step comes before those that cost more, and a check before each effect. A call that a step
+// refuses has none of the effects of later steps:
 //
 //  1. Who asks, and from where: a hash of the token, or Options.Authenticate.
 //  2. Headers: Accept, Content-Type, Content-Encoding, Content-Length, Idempotency-Key.
@@ -85,8 +86,8 @@ func (b *Bridge) receive(x *exchange, bound *binding) (body []byte, req any, err
 	return body, req, err
 }
 
-// run has the limiter admit a call, whose handler then runs. If the call does not get that far, its slot and its key are
-// free again, whatever panics.
+// run has the limiter admit a call, whose handler then runs. If the call does not get that far, its
+// slot and its key are free again, whatever panics.
 func (b *Bridge) run(x *exchange, bound *binding, req any, to answer, kept *entry) (err error) {
 	var release func()
 	begun := false // invoke frees the slot, and the key

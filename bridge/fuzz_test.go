@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/internal/costtest"
 )
 
 // FuzzRequest: whatever comes in, the bridge answers, never with a fault of its own, and in one of the forms that it promises.
@@ -26,6 +27,7 @@ func FuzzRequest(f *testing.F) {
 	f.Cleanup(func() { _ = b.Close() })
 	allowed := map[int]bool{200: true, 202: true, 204: true, 400: true, 404: true, 405: true, 406: true, 409: true, 413: true, 415: true, 422: true, 429: true}
 	f.Fuzz(func(t *testing.T, method, path, query, body, mediaType, coding, accept, prefer, key, lastEvent, id string) {
+		defer costtest.AllocatesAtMost(t, 32<<20)()
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
 		r.Method, r.URL = method, &url.URL{Path: "/" + strings.TrimPrefix(path, "/"), RawQuery: query}
 		for name, value := range map[string]string{

@@ -81,8 +81,9 @@ func keyInUse(retryAfter time.Duration) error {
 	return &Error{Code: codeKeyInUse, Detail: "The first call with this Idempotency-Key is still in progress. Repeat the call later to get its answer.", RetryAfter: retryAfter}
 }
 
-// tracked returns release with a channel that it closes. It is called when the handler has returned, which may be long after
-// its caller was answered, and when the handler was not called because other code panicked before.
+// tracked returns release with a channel that it closes. It is called when the handler has
+// returned, which may be long after its caller was answered, and when the handler was not called
+// because other code panicked before.
 func tracked(release func()) (_ func(), returned <-chan struct{}) {
 	done := make(chan struct{})
 	return func() {

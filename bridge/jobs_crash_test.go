@@ -230,7 +230,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// A bridge starts on a full disk although the store holds a call that has not ended. It serves as a running one does.
+// A bridge starts on a full disk although the store holds a call that has not ended. It serves as a
+// running one does.
 func TestStartOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	store, client := filepath.Join(t.TempDir(), "jobs.db"), newClient(t)

@@ -64,11 +64,11 @@ func (l *ledger) job(id, principal string) *entry {
 	return nil
 }
 
-// reserve takes the key of a call, if it has one, so that no other call begins under it. If an earlier call has the key,
-// and its outcome counts or is still to come, reserve returns that call.
+// reserve takes the key of a call, if it has one, so that no other call begins under it. If an
+// earlier call has the key, and its outcome counts or is still to come, reserve returns that call.
 //
-// The limits may still refuse the call: a reservation evicts nothing, is not stored, and counts for no bound of the ledger.
-// Only a request that waits for the limiter has one.
+// The limits may still refuse the call: a reservation evicts nothing, is not stored, and counts for
+// no bound of the ledger. Only a request that waits for the limiter has one.
 func (l *ledger) reserve(c keptCall) (e *entry, found bool, err error) {
 	l.mu.Lock()
 	defer l.unlock()
@@ -115,7 +115,8 @@ func (l *ledger) check() error {
 	return nil
 }
 
-// begin stores that a reserved call is in progress, and then makes room for it. After an error the caller forgets the call.
+// begin stores that a reserved call is in progress, and then makes room for it. After an error the
+// caller forgets the call.
 func (l *ledger) begin(e *entry) error {
 	data, err := encode(keptRecord{keptCall: e.keptCall})
 	if err != nil {
@@ -178,7 +179,8 @@ func (l *ledger) finish(e *entry, r keptRecord) {
 	l.expire()
 }
 
-// save writes the record of a finished call. It logs an error, after which the caller keeps data in memory.
+// save writes the record of a finished call. It logs an error, after which the caller keeps data in
+// memory.
 func (l *ledger) save(r keptRecord) (data []byte, err error) {
 	data, err = encode(r)
 	if err != nil {
@@ -305,7 +307,8 @@ func (l *ledger) sweepIn(d time.Duration) {
 	})
 }
 
-// makeRoom for the calls that have begun, and so many bytes more: events give way to outcomes, and old outcomes to new ones.
+// makeRoom for the calls that have begun, and so many bytes more: events give way to outcomes, and
+// old outcomes to new ones.
 func (l *ledger) makeRoom(bytes int64) {
 	l.expire()
 	if l.bytes+bytes > l.maxBytes {

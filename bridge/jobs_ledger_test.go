@@ -29,7 +29,8 @@ func (l refusingLimiter) Admit(_ context.Context, caller string) (limits.Admissi
 	return limits.Admission{}, l.err
 }
 
-// A call that is refused evicts no kept answer, job or key of another caller, however many there are at the same time.
+// A call that is refused evicts no kept answer, job or key of another caller, however many there
+// are at the same time.
 func TestRefusedCallsEvictNothing(t *testing.T) {
 	t.Parallel()
 	perCaller := limits.Limits{RateLimit: contract.RateLimit{PerHour: 100}} // ann's first hundred calls

@@ -9,8 +9,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobstore"
 )
 
-// openLedger opens the store that the options name. A full or read-only file system is no error: the bridge then serves
-// the calls that need no store.
+// openLedger opens the store that the options name. A full or read-only file system is no error:
+// the bridge then serves the calls that need no store.
 func openLedger(opts *Options) (*ledger, error) {
 	l := &ledger{
 		store:      jobstore.NewMemory(),
@@ -82,8 +82,8 @@ func (l *ledger) load() error {
 	return nil
 }
 
-// interrupt records that a call ended with the process that it was in progress in. If the store fails, the record is kept
-// in memory, and the next process interrupts the call again.
+// interrupt records that a call ended with the process that it was in progress in. If the store
+// fails, the record is kept in memory, and the next process interrupts the call again.
 func (l *ledger) interrupt(e *entry) {
 	if e.Status != jobRunning {
 		return

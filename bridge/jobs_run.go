@@ -26,8 +26,8 @@ func (b *Bridge) accept(x *exchange, e *entry) error {
 	return b.writeJob(x, e, http.StatusAccepted)
 }
 
-// start runs the handler as a job: its context is the caller's request no longer, but its own. After an error it does not
-// run.
+// start runs the handler as a job: its context is the caller's request no longer, but its own.
+// After an error it does not run.
 func (b *Bridge) start(x *exchange, bound *binding, req any, release func(), e *entry) error {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(x.r.Context()))
 	job := &exchange{bridge: b, service: x.service, start: time.Now(), id: x.id, principal: x.principal, route: x.route, span: x.span, traced: x.traced}

@@ -128,6 +128,7 @@ func TestHandlersThatAreAlmostLate(t *testing.T) {
 				return shoutResponse{}, errors.New("too late")
 			}, bridge.Timeout(time.Millisecond)), &bridge.Options{Logger: log.logger()})
 			srv := serve(t, b)
+			srv.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = -1 // a connection ends with its late answer: none is for another call
 			answered := make(chan reply)
 			for range calls {
 				go func() { answered <- post(t, srv, "/shout", `{"text": "a"}`, header...) }()

@@ -119,7 +119,8 @@ func (h sabotagedHistogram) Record(ctx context.Context, v float64, opts ...metri
 	h.Float64Histogram.Record(ctx, v, opts...)
 }
 
-// Wherever telemetry panics, no key, slot or goroutine stays: repeated calls run, and Serve stops at once.
+// Wherever telemetry panics, no key, slot or goroutine stays: repeated calls run, and Serve stops
+// at once.
 func TestPanicsOfTelemetry(t *testing.T) {
 	t.Parallel()
 	for _, place := range []string{

@@ -121,7 +121,8 @@ func (b *Bridge) readRequest(x *exchange, bound *binding) ([]byte, error) {
 	return nil, &Error{Code: CodeInvalidRequest, Detail: "The body is not sent as HTTP has it.", Cause: err}
 }
 
-// refuseBody counts a body that the budget refuses. RFC 9110 section 15.5.9 wants the connection closed after 408.
+// refuseBody counts a body that the budget refuses. RFC 9110 section 15.5.9 wants the connection
+// closed after 408.
 func (b *Bridge) refuseBody(x *exchange, err *Error) error {
 	switch err {
 	case errSlowUpload:

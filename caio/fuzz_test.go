@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
+	"github.com/smarthaus/caio-bridge-go/internal/costtest"
 )
 
 // Whatever a server answers, the client returns an answer to the question or an error, and never shows its token.
@@ -29,6 +30,7 @@ func FuzzAnswers(f *testing.F) {
 	}
 	ct := newContract(f, "a", "1.0.0")
 	f.Fuzz(func(t *testing.T, call, status int, contentType, body string) {
+		defer costtest.AllocatesAtMost(t, 32<<20)()
 		if status < 200 || status > 599 {
 			t.Skip()
 		}

@@ -248,3 +248,26 @@ func TestCostOfContracts(t *testing.T) {
 		})
 	}
 }
+
+// Comparing two versions of a contract costs little more than loading them.
+func TestCostOfDiff(t *testing.T) {
+	change := strings.NewReplacer(`"properties":{"p0"`, `"properties":{"q":{"type":"number"},"p0"`, `{"enum":[0,`, `{"enum":[-1,0,`,
+		`"pattern":"[`, `"pattern":"x[`, `"type":"string"`, `"type":["string","null"]`, `{"items":{}}`, `{"items":{"type":"null"}}`,
+		`"1.0.0"`, `"1.1.0"`)
+	for name, text := range costlyContracts() {
+		before, err := contract.Parse("before", []byte(text))
+		if err != nil {
+			continue
+		}
+		after, err := contract.Parse("after", []byte(change.Replace(text)))
+		if err != nil {
+			t.Errorf("%s, changed: %v", name, err)
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			limit := costtest.Cost{CPU: 500 * time.Millisecond, Allocated: 128 << 20}
+			cost := costtest.AtMost(t, limit, func() { contract.Diff(before, after) })
+			t.Logf("%v, %d KiB", cost.CPU, cost.Allocated>>10)
+		})
+	}
+}

@@ -3,12 +3,12 @@ package contract_test
 import (
 	"encoding/json"
 	"errors"
-	"runtime/metrics"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/costtest"
 )
 
 // FuzzParse demands that no text makes Parse panic or take long, that errors have a place and an explanation, and that a
@@ -26,9 +26,9 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		start, before := time.Now(), allocated()
+		start, before := time.Now(), costtest.Allocated()
 		c, err := contract.Parse("fuzz", []byte(text))
-		if bytes := allocated() - before; bytes > 64<<20 {
+		if bytes := costtest.Allocated() - before; bytes > 64<<20 {
 			t.Fatalf("took %d MiB", bytes>>20)
 		}
 		if taken := time.Since(start); taken > 5*time.Second { // of fuzzed input; how long is what it is about
@@ -90,9 +90,9 @@ func FuzzSchema(f *testing.F) {
 		if !json.Valid([]byte(schema)) {
 			return
 		}
-		start, before := time.Now(), allocated()
+		start, before := time.Now(), costtest.Allocated()
 		c, err := contract.Parse("fuzz", []byte(withSchema(schema)))
-		if bytes := allocated() - before; bytes > 64<<20 {
+		if bytes := costtest.Allocated() - before; bytes > 64<<20 {
 			t.Fatalf("loading took %d MiB", bytes>>20)
 		}
 		if err == nil && c.API.Endpoints[0].InputSchema != nil { // a text is the name of a file
@@ -100,7 +100,7 @@ func FuzzSchema(f *testing.F) {
 			if err := s.Compile(); err != nil {
 				t.Fatalf("it was loaded, but cannot be compiled: %v", err)
 			}
-			before = allocated()
+			before = costtest.Allocated()
 			err = s.Validate([]byte(value))
 			checkVerdict(t, err)
 			exact := s.ValidateRequest([]byte(value))
@@ -108,7 +108,7 @@ func FuzzSchema(f *testing.F) {
 			if exact == nil && err != nil {
 				t.Fatalf("a request may be what no value may: %v", err)
 			}
-			if bytes := allocated() - before; bytes > 2*(16<<20+2*uint64(len(value))) {
+			if bytes := costtest.Allocated() - before; bytes > 2*(16<<20+2*uint64(len(value))) {
 				t.Fatalf("two checks took %d MiB", bytes>>20)
 			}
 		}
@@ -116,13 +116,6 @@ func FuzzSchema(f *testing.F) {
 			t.Fatalf("took %s: %v", taken, err)
 		}
 	})
-}
-
-// allocated returns the bytes that the process has allocated so far, freed ones included.
-func allocated() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
 }
 
 func checkVerdict(t *testing.T, err error) {

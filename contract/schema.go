@@ -11,17 +11,19 @@ import (
 // DefaultMaxValues is the default of [Schema.WithMaxValues].
 const DefaultMaxValues = jsonschema.DefaultMaxValues
 
-// A Schema checks JSON by JSON Schema 2020-12. It comes with an [Endpoint]. It is immutable and safe for concurrent use.
+// A Schema checks JSON by JSON Schema 2020-12. It comes with an [Endpoint]. It is immutable and
+// safe for concurrent use.
 //
-// Format is asserted. References stay inside the schema or lead to files beside the contract, which are brought in.
-// A loaded schema holds its text only. It is compiled by its first check, or before by [Schema.Compile].
+// Format is asserted. References stay inside the schema, or lead to files beside the contract:
+// [Load] includes their definitions. A loaded schema holds its text only. It is compiled by its
+// first check, or before by [Schema.Compile].
 type Schema struct {
 	inner     *jsonschema.Schema
 	maxValues int
 }
 
-// Compile compiles the schema now rather than at its first check, and keeps the result. The error says why that fails,
-// which [Load] found no reason for.
+// Compile compiles the schema now rather than at its first check, and keeps the result. An error is
+// unexpected: [Load] refuses schemas that cannot be compiled.
 func (s *Schema) Compile() error {
 	if err := s.inner.Compile(); err != nil {
 		return fmt.Errorf("contract: %w", err)
@@ -29,9 +31,9 @@ func (s *Schema) Compile() error {
 	return nil
 }
 
-// WithMaxValues returns a schema that lets the engine check texts of at most n JSON values. The engine is needed where the
-// schema uses keywords other than the common ones, and to word violations. Zero and less mean [DefaultMaxValues].
-// The two schemas share what is compiled.
+// WithMaxValues returns a schema with another bound on the engine: it checks texts of at most n
+// JSON values. Schemas with uncommon keywords need the engine, and so does the wording of
+// violations. Zero and less mean [DefaultMaxValues]. Both schemas share the compiled form.
 func (s *Schema) WithMaxValues(n int) *Schema {
 	if n <= 0 {
 		n = DefaultMaxValues
@@ -45,16 +47,18 @@ func (s *Schema) WithMaxValues(n int) *Schema {
 //   - [Violations] if the schema refuses data
 //   - a *[CostError] if the check would take too much work
 //
-// A check takes at most about 20 ns for each byte, and 150 ms and 16 MiB beyond that. The caller bounds the size of data.
+// A check takes at most about 20 ns for each byte, and 150 ms and 16 MiB beyond that. The caller
+// bounds the size of data.
 func (s *Schema) Validate(data []byte) error { return s.validate(data, false) }
 
-// ValidateRequest is [Schema.Validate] for untrusted data that is decoded by other code afterwards. Where the schema allows
-// members that it does not name, it also refuses a member whose name differs in case only from one that it names:
-// encoding/json and its like take the one for the other.
+// ValidateRequest is [Schema.Validate] for untrusted data that other code decodes afterwards. It
+// also refuses a member if its name differs in case only from one of the schema's: encoding/json
+// takes the one for the other.
 func (s *Schema) ValidateRequest(data []byte) error { return s.validate(data, true) }
 
-// CheapValid reports that [Schema.ValidateRequest] certainly returns nil, in about 10 ns for each byte of data. If it
-// reports false, that is unknown, and ValidateRequest may be costly: servers bound how many of these run at once.
+// CheapValid reports that [Schema.ValidateRequest] certainly returns nil, in about 10 ns for each
+// byte of data. If it reports false, that is unknown, and ValidateRequest may be costly: servers
+// bound how many of these run at once.
 func (s *Schema) CheapValid(data []byte) bool { return s.inner.FastValid(data, true) }
 
 func (s *Schema) validate(data []byte, exact bool) error {
@@ -84,8 +88,8 @@ func (s *Schema) validate(data []byte, exact bool) error {
 	return violations
 }
 
-// A CostError says that a text was not checked, because that would take too much work. It is refused: whether the schema
-// allows it is unknown. Detail is fit for the sender.
+// A CostError refuses a text unchecked, because the check would take too much work. Detail is fit
+// for the sender.
 type CostError struct {
 	Detail string
 }
@@ -93,20 +97,22 @@ type CostError struct {
 // Error returns the detail.
 func (e *CostError) Error() string { return e.Detail }
 
-// MarshalJSON returns the schema itself, with what it refers to in other files under "$defs".
+// MarshalJSON returns the schema with all definitions that it uses, those of other files included,
+// and without unused ones.
 func (s *Schema) MarshalJSON() ([]byte, error) { return slices.Clone(s.inner.JSON()), nil }
 
-// A SyntaxError says why a text is not the JSON that [Schema.Validate] takes. Detail is fit for the sender.
+// A SyntaxError says why a text is not the JSON that [Schema.Validate] takes. Detail is fit for the
+// sender.
 type SyntaxError struct {
-	Offset  int64  // of the byte at or after which the fault lies
-	Pointer string // of the value in which it lies (RFC 6901); "" for the root
+	Offset  int64  // offset in bytes: the error is there or behind
+	Pointer string // JSON pointer (RFC 6901) of the value around it; "" for the root
 	Detail  string
 }
 
 // Error returns the detail.
 func (e *SyntaxError) Error() string { return e.Detail }
 
-// Violations are the reasons for which a schema refuses a value, sorted by pointer, at most 100.
+// Violations are the reasons of a schema to refuse a value, sorted by pointer, at most 100.
 type Violations []Violation
 
 // Error returns one line per violation.
@@ -118,8 +124,8 @@ func (v Violations) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// A Violation is one reason, in words that are fit for the sender: what was found and what is wanted.
-// Of the value it repeats at most 40 characters.
+// A Violation is one reason, in words that are fit for the sender: the value found and the value
+// wanted. Of the value it repeats at most 40 characters.
 type Violation struct {
 	Pointer string `json:"pointer"` // of the offending value (RFC 6901); of the object if a member is missing
 	Detail  string `json:"detail"`

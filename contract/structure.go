@@ -37,9 +37,13 @@ var structureDocument = sync.OnceValue(func() any { return structureSchema().Doc
 // checks more than a schema can say.
 func JSONSchema() json.RawMessage { return slices.Clone(structureText) }
 
+// maxStructurePrice lets the engine check every contract that is not made to be costly. It allocates
+// about half of that for a valid contract.
+const maxStructurePrice = 32 << 20
+
 // checkStructure reports what the schema does not allow in a flat contract, and whether there was anything.
 func checkStructure(flat *tree.Node, idName string, r *report) bool {
-	violations, err := structureSchema().Check(shortened(withoutExtensions(flat)).Any())
+	violations, err := structureSchema().Check(shortened(withoutExtensions(flat)).Any(), maxStructurePrice)
 	if err != nil {
 		r.addKey(flat, "schema/value", "", "the contract could not be checked: %v", err)
 		return false

@@ -1,4 +1,5 @@
-// Package docs_test holds the documentation against the code: what the pages show compiles, and what they tell to type works.
+// Package docs_test compares the documentation with the code. Go blocks compile, commands run, and
+// paths, links and names of tests exist.
 package docs_test
 
 import (
@@ -26,29 +27,31 @@ type block struct {
 	section  string // the last heading
 	line     int
 	language string
-	file     string // that the reader is told to write, if any: the second word after the fence
+	file     string // name of the file to write, if any: the second word after the fence
 	text     string
 }
 
-// blocks returns the code blocks of all pages.
-func blocks(t *testing.T) []block {
+// pages returns the paths of all pages.
+func pages(t *testing.T) (all []string) {
 	t.Helper()
-	var all []block
 	for _, pattern := range []string{"*.md", "docs/*.md", "docs/design/*.md", "providers/*/*.md", "examples/*/*.md", "caio/*.md"} {
-		pages, err := filepath.Glob(filepath.Join(root, pattern))
+		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, page := range pages {
-			text, err := os.ReadFile(page)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, blocksOf(page, string(text))...)
-		}
+		all = append(all, found...)
 	}
 	if len(all) == 0 {
-		t.Fatal("no code blocks found")
+		t.Fatal("no pages found")
+	}
+	return all
+}
+
+// blocks returns the code blocks of all pages.
+func blocks(t *testing.T) (all []block) {
+	t.Helper()
+	for _, page := range pages(t) {
+		all = append(all, blocksOf(page, read(t, page))...)
 	}
 	return all
 }
@@ -62,7 +65,8 @@ func blocksOf(page, text string) []block {
 		switch {
 		case isFence && open == nil:
 			language, file, _ := strings.Cut(fence, " ")
-			open = &block{page: filepath.ToSlash(strings.TrimPrefix(page, root+string(filepath.Separator))), section: section, line: i + 1, language: language, file: file}
+			name := filepath.ToSlash(strings.TrimPrefix(page, root+string(filepath.Separator)))
+			open = &block{page: name, section: section, line: i + 1, language: language, file: file}
 		case open == nil && strings.HasPrefix(line, "#"):
 			section = strings.TrimLeft(line, "# ")
 		case isFence:
@@ -75,7 +79,7 @@ func blocksOf(page, text string) []block {
 	return all
 }
 
-// A Go block is either a whole program, which must build, or an excerpt of a file that does.
+// TestGoBlocksCompile demands that a Go block is a program that builds or an excerpt of a Go file.
 func TestGoBlocksCompile(t *testing.T) {
 	t.Parallel()
 	sources := goSources(t)
@@ -140,10 +144,12 @@ func normalise(text string) string {
 	return b.String()
 }
 
-// Commands that a shell block may hold besides those that are run below: each is run elsewhere in CI.
-var otherCommands = regexp.MustCompile(`^(go run \./examples/codexbridge|go test |go run \./caio/cmd/caioctl serve|npm install |export |[A-Z_]+=\S* go run|go get |\.ci/run|git clone|cd )`)
+// otherCommands matches commands that TestShellBlocksRun does not run. Other steps of CI run most of them.
+var otherCommands = regexp.MustCompile(`^(` +
+	`go run \./examples/codexbridge|go run \./caio/cmd/caioctl serve|go run \./internal/stylecheck|[A-Z_]+=\S* go run|` +
+	`go test |go get |go list -m |npm install |\.ci/run|git clone|git tag |git push |export |cd )`)
 
-// Every command of a shell block works as it stands, against the running example.
+// TestShellBlocksRun runs the commands of shell blocks as they are, with the running example.
 func TestShellBlocksRun(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		if os.Getenv("CI") != "" {
@@ -161,21 +167,22 @@ func TestShellBlocksRun(t *testing.T) {
 		}
 		for _, command := range commands(b.text) {
 			switch {
-			case strings.HasPrefix(command, "curl "), strings.HasPrefix(command, "go run ./caio/cmd/caioctl ") && !otherCommands.MatchString(command):
+			case otherCommands.MatchString(command):
+			case strings.HasPrefix(command, "curl "), strings.HasPrefix(command, "go run ./caio/cmd/caioctl "):
 				cmd := exec.Command("sh", "-c", example.addresses.Replace(command))
 				cmd.Dir = root
 				cmd.Env = append(os.Environ(), "CURL_HOME="+example.curlHome, "CAIO_URL="+example.caioURL)
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Errorf("%s:%d: %v\n%s\n%s", b.page, b.line, err, command, out)
 				}
-			case !otherCommands.MatchString(command):
+			default:
 				t.Errorf("%s:%d: nothing runs this command: %s", b.page, b.line, command)
 			}
 		}
 	}
 }
 
-// commands splits a shell block into commands: a line, with the lines that continue it.
+// commands splits a shell block into commands. A command is a line with its continuation lines.
 func commands(text string) []string {
 	var all []string
 	var command string
@@ -196,12 +203,12 @@ func commands(text string) []string {
 }
 
 type example struct {
-	addresses *strings.Replacer // of the pages to those of this run
-	curlHome  string            // where curl is told to fail on HTTP errors
+	addresses *strings.Replacer // replaces the addresses of the pages by those of this run
+	curlHome  string            // folder of a .curlrc that makes curl fail on HTTP errors
 	caioURL   string
 }
 
-// startExample builds and starts the example on free ports, with its offline model, and stops it with the test.
+// startExample builds the example and runs it on free ports, with its offline model, until the test ends.
 func startExample(t *testing.T) example {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "codexbridge")
@@ -228,7 +235,7 @@ func startExample(t *testing.T) example {
 	go func() {
 		lines := bufio.NewScanner(stdout)
 		for lines.Scan() {
-			if strings.Contains(lines.Text(), "curl") { // the commands to try are the last it says
+			if strings.Contains(lines.Text(), "curl") { // the last lines are commands to try
 				close(ready)
 				break
 			}
@@ -238,13 +245,18 @@ func startExample(t *testing.T) example {
 	select {
 	case <-ready:
 	case <-time.After(time.Minute):
-		t.Fatal("the example did not say within a minute that it runs")
+		t.Fatal("the example did not print its commands within a minute")
 	}
 	home := t.TempDir()
-	if err := os.WriteFile(filepath.Join(home, ".curlrc"), []byte("fail-with-body\nsilent\nshow-error\nmax-time = 30\nretry = 10\nretry-delay = 1\nretry-connrefused\n"), 0o600); err != nil {
+	const curlrc = "fail-with-body\nsilent\nshow-error\nmax-time = 30\nretry = 10\nretry-delay = 1\nretry-connrefused\n"
+	if err := os.WriteFile(filepath.Join(home, ".curlrc"), []byte(curlrc), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return example{strings.NewReplacer("localhost:8082", bridgeAddr, "127.0.0.1:8082", bridgeAddr, "localhost:8080", caioAddr, "127.0.0.1:8080", caioAddr), home, "http://" + caioAddr}
+	addresses := strings.NewReplacer(
+		"localhost:8082", bridgeAddr, "127.0.0.1:8082", bridgeAddr,
+		"localhost:8080", caioAddr, "127.0.0.1:8080", caioAddr,
+	)
+	return example{addresses, home, "http://" + caioAddr}
 }
 
 func freeAddress(t *testing.T) string {

@@ -14,31 +14,31 @@ import (
 	"time"
 )
 
-// Commands that run until they are stopped, in a terminal of their own.
+// serving matches commands that run until they are stopped.
 var serving = regexp.MustCompile(`^(go tool caioctl serve|go run \.)$`)
 
-// offline is how go is asked: it has all modules, for this module needs them, too, and it is not to look for this one elsewhere.
+// offline keeps go from fetching this module. The others are in the module cache.
 const offline = "GOPROXY=off"
 
-// A walker does what a section of a page says, in an empty folder: writes its files, types its commands, and looks for what
-// the page says that they print.
+// A walker follows a section of a page in an empty folder. It writes the files, runs the commands and
+// compares their output with the page.
 type walker struct {
 	folder    string
 	env       []string
-	addresses *strings.Replacer // of the page to those of this walk
+	addresses *strings.Replacer // replaces the addresses of the page by those of this walk
 	caio      string            // address of the registry
-	service   string            // and of the service
-	printed   string            // by the commands of the last block
+	service   string            // address of the service
+	printed   string            // output of the commands of the last block
 }
 
-// Whoever follows the page from an empty folder comes to a service that is registered, discovered, routed to and called.
+// TestFromAnEmptyFolder follows the guide to a service that is registered, discovered, routed to and called.
 func TestFromAnEmptyFolder(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatal("curl is missing")
 		}
-		t.Skip("curl is not installed; with it, the way from an empty folder to a call is walked")
+		t.Skip("curl is not installed; with it, this test follows the guide")
 	}
 	w := newWalker(t)
 	seen := 0
@@ -85,7 +85,7 @@ func newWalker(t *testing.T) *walker {
 	}
 }
 
-// do types a command.
+// do runs a command.
 func (w *walker) do(t *testing.T, b block, command string) {
 	t.Helper()
 	if serving.MatchString(command) {
@@ -101,7 +101,7 @@ func (w *walker) do(t *testing.T, b block, command string) {
 		t.Fatalf("%s:%d: %s\n%v\n%s", b.page, b.line, command, err, out)
 	}
 	w.printed += out
-	if strings.HasPrefix(command, "go mod init ") { // as a reader does who has a clone
+	if strings.HasPrefix(command, "go mod init ") { // as the page says for a clone
 		clone, err := filepath.Abs(root)
 		if err != nil {
 			t.Fatal(err)
@@ -117,7 +117,7 @@ func (w *walker) run(t *testing.T, command string) (printed string, err error) {
 	return string(out), err
 }
 
-// fetchModules gets what is said in go.mod files of modules that this module does not build, but another one has to read.
+// fetchModules fetches go.mod files that another module needs and this one does not build.
 func fetchModules(t *testing.T) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-m", "all")
@@ -126,11 +126,11 @@ func fetchModules(t *testing.T) {
 		if os.Getenv("CI") != "" {
 			t.Fatalf("go list -m all: %v\n%s", err, out)
 		}
-		t.Skipf("the modules that this one requires cannot be listed; with them, the way from an empty folder to a call is walked: %v", err)
+		t.Skipf("the required modules cannot be listed; with them, this test follows the guide: %v", err)
 	}
 }
 
-// start runs a server until the end of the test, and returns when it can be reached.
+// start runs a server until the end of the test, and returns when it accepts connections.
 func (w *walker) start(t *testing.T, command string) {
 	t.Helper()
 	address := w.service
@@ -152,14 +152,14 @@ func (w *walker) start(t *testing.T, command string) {
 			t.Logf("%s:\n%s", command, &output)
 		}
 	})
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) { // it is being built
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) { // go builds it first
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
 		if err == nil {
 			conn.Close()
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s is not there: %v", command, err)
+			t.Fatalf("%s does not listen: %v", command, err)
 		}
 	}
 }

@@ -1,15 +1,15 @@
 //go:build unix
 
-// Package perf_test measures what a bridge costs beside what else could stand in its place: nothing, a reverse proxy, and
-// a bridge as an engineer writes it in an afternoon. Every target is a process of its own, held to one core; the model's
-// server is a fake that answers at once. Rounds alternate between the targets, so that what else the machine does meets
-// all of them, and what is compared are medians of rounds.
+// Package perf_test measures the cost of a bridge beside that of its alternatives: nothing, a reverse
+// proxy, a bridge of openai-go without checks, and a hand-written bridge. Every target is a process of
+// its own, held to one core. The model's server is a fake that answers at once. Rounds alternate
+// between the targets, so that other work on the machine meets all of them. Medians are compared.
 //
 //	go test ./bridge/perf -count 1 -v -perf
 //
-// With PERF_PROFILE=dir each target leaves a CPU profile there; PERF_ONLY names the targets to measure, with commas between.
-// Without -perf one short round shows that everything still
-// works. No time is ever asserted.
+// With PERF_PROFILE=dir each target leaves a CPU profile there. PERF_ONLY names the targets to measure,
+// with commas between. Without -perf one short round shows that everything still works. No time is
+// ever asserted.
 package perf_test
 
 import (
@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// leaveCore starts this program again on the cores that are not the targets', if there are such cores.
+// leaveCore starts this program again on the cores beside that of the targets, if there are any.
 func leaveCore() {
 	taskset, err := exec.LookPath("taskset")
 	if err != nil || runtime.NumCPU() < 2 {
@@ -70,11 +71,11 @@ func choosePlan(t *testing.T) plan {
 
 func TestCalls(t *testing.T) {
 	p := choosePlan(t)
-	targets := startTargets(t)
+	targets := startTargets(t, direct, proxy, passage, sdkBridge, handwritten, ours, tuned)
 	for _, target := range targets {
 		target.load(t, p.load, 0) // to warm up
 	}
-	var results table
+	results := table{reference: handwritten}
 	for range p.rounds {
 		var least time.Duration
 		for _, target := range targets {
@@ -84,19 +85,31 @@ func TestCalls(t *testing.T) {
 			if target.name == direct {
 				least = p50
 			}
+			results.add(target.name, "calls/s", rate)
 			results.add(target.name, "CPU µs per call", micros(cpu))
 			results.add(target.name, "at 1,000 calls/s", micros(paced))
-			results.add(target.name, "calls/s", rate)
 			results.add(target.name, "p50 µs added", micros(p50-least))
 		}
 	}
 	t.Logf("calls on %d connections, and on one for p50\n%s", connections, &results)
+	t.Logf("%s beside %s:\n"+
+		"\tcalls/s: %s; the goal is at least 0.8\n"+
+		"\tCPU per call: %s; at most 1.25 is the same goal, and other work on the machine distorts it less",
+		tuned, handwritten, summary(results.ratios(tuned, "calls/s")), summary(results.ratios(tuned, "CPU µs per call")))
+}
+
+// summary words the ratios of rounds.
+func summary(ratios []float64) string {
+	if len(ratios) == 0 {
+		return "not measured"
+	}
+	return fmt.Sprintf("%.2f times (%.2f to %.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
 }
 
 func TestStreams(t *testing.T) {
 	p := choosePlan(t)
-	targets := startTargets(t)
-	var results table
+	targets := startTargets(t, direct, proxy, passage, sdkBridge, ours, tuned)
+	results := table{reference: proxy}
 	for range p.rounds + p.rounds/2 { // delays vary more than costs
 		var least time.Duration
 		for _, target := range targets {

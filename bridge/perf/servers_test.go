@@ -15,7 +15,6 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
-	"sync"
 
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/packages/param"
@@ -32,31 +31,21 @@ import (
 const (
 	direct      = "none: the model's server itself"
 	proxy       = "httputil.ReverseProxy"
-	pooledProxy = "httputil.ReverseProxy with a BufferPool"
 	passage     = "openai-go alone"
-	afternoon   = "a bridge of an afternoon"
-	pooled      = "a bridge of an afternoon with a pool"
+	sdkBridge   = "bridge of openai-go without checks"
+	handwritten = "hand-written bridge"
 	ours        = "bridge"
 	tuned       = "bridge as the example runs it"
 )
 
 // servers serve on a listener; all but the first call the model's server at the host given.
 var servers = map[string]func(ln net.Listener, upstream string) error{
-	direct: func(ln net.Listener, _ string) error { return http.Serve(ln, http.HandlerFunc(serveModel)) },
-	proxy: func(ln net.Listener, upstream string) error {
-		return http.Serve(ln, newProxy(upstream, nil))
-	},
-	pooledProxy: func(ln net.Listener, upstream string) error {
-		return http.Serve(ln, newProxy(upstream, new(bufferPool)))
-	},
-	passage: func(ln net.Listener, upstream string) error { return http.Serve(ln, newPassage(upstream)) },
-	afternoon: func(ln net.Listener, upstream string) error {
-		return http.Serve(ln, newAfternoon(upstream, http.DefaultClient))
-	},
-	pooled: func(ln net.Listener, upstream string) error {
-		return http.Serve(ln, newAfternoon(upstream, &http.Client{Transport: pool()}))
-	},
-	ours: serveBridge,
+	direct:      func(ln net.Listener, _ string) error { return http.Serve(ln, http.HandlerFunc(serveModel)) },
+	proxy:       func(ln net.Listener, upstream string) error { return http.Serve(ln, newProxy(upstream)) },
+	passage:     func(ln net.Listener, upstream string) error { return http.Serve(ln, newPassage(upstream)) },
+	sdkBridge:   func(ln net.Listener, upstream string) error { return http.Serve(ln, newSDKBridge(upstream)) },
+	handwritten: func(ln net.Listener, upstream string) error { return http.Serve(ln, newHandBridge(upstream)) },
+	ours:        serveBridge,
 	tuned: func(ln net.Listener, upstream string) error {
 		debug.SetGCPercent(400)
 		return serveBridge(ln, upstream)
@@ -78,30 +67,17 @@ func pool() *http.Transport {
 
 // newProxy makes a proxy that answers while the request's body is still being read, as far as the server knows: without
 // that some answers break off, because net/http closes the body under the proxy's transport.
-func newProxy(upstream string, buffers httputil.BufferPool) http.Handler {
+func newProxy(upstream string) http.Handler {
 	p := &httputil.ReverseProxy{
-		Rewrite:    func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: upstream}) },
-		Transport:  pool(),
-		BufferPool: buffers,
-		ErrorLog:   log.New(io.Discard, "", 0), // clients that leave
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: upstream}) },
+		Transport: pool(),
+		ErrorLog:  log.New(io.Discard, "", 0), // clients that leave
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 can
 		p.ServeHTTP(w, r)
 	})
 }
-
-// A bufferPool keeps buffers of 32 KiB, the size that a ReverseProxy makes.
-type bufferPool struct{ free sync.Pool }
-
-func (p *bufferPool) Get() []byte {
-	if b, ok := p.free.Get().(*[32 << 10]byte); ok {
-		return b[:]
-	}
-	return make([]byte, 32<<10)
-}
-
-func (p *bufferPool) Put(b []byte) { p.free.Put((*[32 << 10]byte)(b)) }
 
 // newBridge makes the bridge with all that it can do turned on: callers are authenticated, requests and answers validated,
 // limits kept, calls logged, counted for Prometheus, and one in ten traced.
@@ -141,14 +117,18 @@ type discard struct{}
 func (discard) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
 func (discard) Shutdown(context.Context) error                             { return nil }
 
-func newService(upstream string, client *http.Client) responses.ResponseService {
+func newService(upstream string) responses.ResponseService {
 	return responses.NewResponseService(
-		option.WithBaseURL("http://"+upstream+"/v1"), option.WithAPIKey("sk-perf"), option.WithUnsafeAllowHTTP(), option.WithHTTPClient(client))
+		option.WithBaseURL("http://"+upstream+"/v1"),
+		option.WithAPIKey("sk-perf"),
+		option.WithUnsafeAllowHTTP(),
+		option.WithHTTPClient(&http.Client{Transport: pool()}),
+	)
 }
 
 // newPassage hands bytes to openai-go and back, and looks at none: what a bridge made with it costs at least.
 func newPassage(upstream string) http.Handler {
-	service := newService(upstream, &http.Client{Transport: pool()})
+	service := newService(upstream)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -172,9 +152,9 @@ func newPassage(upstream string) http.Handler {
 	})
 }
 
-// newAfternoon is the bridge that openai-go and encoding/json make in an afternoon. It checks nothing.
-func newAfternoon(upstream string, client *http.Client) http.Handler {
-	service := newService(upstream, client)
+// newSDKBridge returns a bridge of openai-go and encoding/json. It streams, and checks nothing.
+func newSDKBridge(upstream string) http.Handler {
+	service := newService(upstream)
 	ask := func(req generateRequest) responses.ResponseNewParams {
 		input := req.Prompt
 		for _, file := range req.Context.Files {

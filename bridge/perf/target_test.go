@@ -31,17 +31,20 @@ type target struct {
 	conns              []*conn
 }
 
-// startTargets starts all targets, and the model's server that they call. The first is the model's server once more.
-func startTargets(t *testing.T) []*target {
+// startTargets starts the targets of these names, and the model's server that they call.
+func startTargets(t *testing.T, names ...string) []*target {
 	upstream := start(t, direct, "", false).addr
-	targets := []*target{{name: direct}, {name: proxy}, {name: pooledProxy}, {name: passage}, {name: afternoon}, {name: pooled}, {name: ours}, {name: tuned}}
 	if only := os.Getenv("PERF_ONLY"); only != "" {
-		targets = slices.DeleteFunc(targets, func(t *target) bool { return t.name != direct && !slices.Contains(strings.Split(only, ","), t.name) })
+		names = slices.DeleteFunc(names, func(name string) bool {
+			return name != direct && !slices.Contains(strings.Split(only, ","), name)
+		})
 	}
-	for _, target := range targets {
-		target.process = start(t, target.name, upstream, true)
+	var targets []*target
+	for _, name := range names {
+		target := &target{process: start(t, name, upstream, true), name: name}
+		targets = append(targets, target)
 		wire := generateCall
-		if slices.Contains([]string{direct, proxy, pooledProxy, passage}, target.name) {
+		if slices.Contains([]string{direct, proxy, passage}, name) {
 			wire = modelCall // nothing between the caller and the model's server understands another
 		}
 		target.call, target.stream, target.slowStream = wire(t, "", false), wire(t, "", true), wire(t, slowly, true)

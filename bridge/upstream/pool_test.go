@@ -54,7 +54,9 @@ func TestPool(t *testing.T) {
 				all.Wait()
 			}
 
-			if got, want := int(opened.Load()), callers; limit == 0 && got > want {
+			// A few more than callers on a busy machine: net/http gives up a connection if it does not see
+			// within 50 ms that the request was written. Without reuse there would be one for each call.
+			if got, want := int(opened.Load()), 2*callers; limit == 0 && got > want {
 				t.Errorf("%d connections for %d rounds of %d callers, want at most %d", got, rounds, callers, want)
 			}
 			if got := int(most.Load()); limit > 0 && got > limit {

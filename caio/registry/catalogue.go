@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"hash/maphash"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,11 +15,18 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
+// Limits bound what a catalogue holds.
+type limits struct {
+	services     int
+	capabilities int   // distinct names
+	bytes        int64 // of memory, as [entry.bytes] estimates them
+}
+
 // A catalogue holds the entries. Its lists are replaced, never modified, so that readers may keep them without the lock.
 type catalogue struct {
-	capacity int
-	weights  Weights
-	changes  atomic.Int64 // of the lists, of statuses and of leases' lengths
+	limits  limits
+	weights Weights
+	changes atomic.Int64 // of the lists, of statuses and of leases' lengths
 
 	seed maphash.Seed // of marks
 
@@ -28,12 +34,15 @@ type catalogue struct {
 	byID         map[string]*entry
 	all          []*entry // by id
 	byCapability map[string]postings
+	names        []string // keys of byCapability, sorted; modified in place
+	bytes        int64    // sum of the entries' sizes, without the names
 }
 
 // Postings are the services with a capability.
 type postings struct {
-	byID   []*entry
-	ranked []posting // by total, the highest first, then by id
+	byID   sortedList[*entry]
+	ranked sortedList[posting] // by total, the highest first, then by id
+	count  int
 }
 
 // A posting is an entry in a ranked list. What tells that most services do not qualify lies in the list itself: looking at
@@ -46,8 +55,10 @@ type posting struct {
 	confidential bool
 }
 
-func newCatalogue(capacity int, weights Weights) *catalogue {
-	return &catalogue{capacity: capacity, weights: weights, seed: maphash.MakeSeed(), byID: make(map[string]*entry), byCapability: make(map[string]postings)}
+func newCatalogue(most limits, weights Weights) *catalogue {
+	return &catalogue{
+		limits: most, weights: weights, seed: maphash.MakeSeed(), byID: make(map[string]*entry), byCapability: make(map[string]postings),
+	}
 }
 
 // check returns why e cannot be added, or the entry that is there already if e repeats it.
@@ -61,15 +72,40 @@ func (c *catalogue) check(e *entry) (held *entry, err error) {
 		}
 		return nil, alreadyRegistered(held.contract)
 	}
-	if len(c.byID) >= c.capacity {
-		return nil, c.full()
-	}
-	return nil, nil
+	return nil, c.checkRoom(e)
 }
 
-func (c *catalogue) full() error {
+// checkRoom returns an error if e would exceed a limit. c.mu is held.
+func (c *catalogue) checkRoom(e *entry) error {
+	if len(c.byID) >= c.limits.services {
+		return registryFull("it holds %d services, the most it may (Options.MaxServices)", c.limits.services)
+	}
+	unknown := 0
+	for i := range e.offers {
+		if _, known := c.byCapability[e.offers[i].capability]; !known {
+			unknown++
+		}
+	}
+	size, taken := e.size+int64(unknown)*capabilityOverhead, c.takenBytes()
+	if taken+size > c.limits.bytes {
+		return registryFull("the service would take about %d bytes of memory, and %d of at most %d are taken (Options.MaxBytes)",
+			size, taken, c.limits.bytes)
+	}
+	if len(c.byCapability)+unknown > c.limits.capabilities {
+		return registryFull("%d of the service's capabilities are not offered yet, and %d of at most %d are (Options.MaxCapabilities)",
+			unknown, len(c.byCapability), c.limits.capabilities)
+	}
+	return nil
+}
+
+// takenBytes estimates the memory of all services. c.mu is held.
+func (c *catalogue) takenBytes() int64 {
+	return c.bytes + int64(len(c.byCapability))*capabilityOverhead
+}
+
+func registryFull(format string, args ...any) error {
 	return &caio.Error{Op: "register", Status: http.StatusInsufficientStorage, Code: wire.RegistryFull,
-		Message: fmt.Sprintf("the registry is full: it holds %d services, the most it may; unregister one first", c.capacity)}
+		Message: "the registry is full: " + fmt.Sprintf(format, args...) + "; unregister a service first"}
 }
 
 func alreadyRegistered(held *contract.Contract) error {
@@ -79,48 +115,54 @@ func alreadyRegistered(held *contract.Contract) error {
 		Details: map[string]any{"service_id": held.ID, "version": held.Version}}
 }
 
-// add adds an entry that passed check.
-func (c *catalogue) add(e *entry) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.byID[e.contract.ID] = e
-	c.all = inserted(c.all, e, byID)
-	for i := range e.offers {
-		p, list := c.offer(e, i)
-		c.byCapability[e.offers[i].capability] = postings{inserted(list.byID, e, byID), inserted(list.ranked, p, byTotal)}
-	}
-	c.changes.Add(1)
+// A refusedEntry is an entry that would exceed a limit.
+type refusedEntry struct {
+	*entry
+	err error
 }
 
-// fill adds entries of different ids that pass check, all at once.
-func (c *catalogue) fill(entries []*entry) {
+// add adds entries of different ids, none of which is there, and returns those for which there is no room.
+func (c *catalogue) add(entries ...*entry) (refused []refusedEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var added []*entry
+	var names []string
 	for _, e := range entries {
+		if err := c.checkRoom(e); err != nil {
+			refused = append(refused, refusedEntry{e, err})
+			continue
+		}
+		added = append(added, e)
 		c.byID[e.contract.ID] = e
-		c.all = append(c.all, e)
+		c.bytes += e.size
+		e.mark = c.mark(e.capabilities()...)
 		for i := range e.offers {
-			p, list := c.offer(e, i)
-			c.byCapability[e.offers[i].capability] = postings{append(list.byID, e), append(list.ranked, p)}
+			name := e.offers[i].capability
+			list, known := c.byCapability[name]
+			if !known {
+				name = strings.Clone(name) // it may outlast the entry
+				names = append(names, name)
+			}
+			c.byCapability[name] = postings{list.byID.with(e, byID), list.ranked.with(c.offer(e, i), byTotal), list.count + 1}
 		}
 	}
-	slices.SortFunc(c.all, byID)
-	for _, list := range c.byCapability {
-		slices.SortFunc(list.byID, byID)
-		slices.SortFunc(list.ranked, byTotal)
+	if len(added) == 1 {
+		c.all = inserted(c.all, added[0], byID)
+	} else {
+		c.all = slices.Concat(c.all, added)
+		slices.SortFunc(c.all, byID)
 	}
+	slices.Sort(names)
+	c.names = merged(c.names, names)
 	c.changes.Add(1)
+	return refused
 }
 
-// offer returns the posting for an offer of e, and the lists where it belongs.
-func (c *catalogue) offer(e *entry, i int) (posting, postings) {
+// offer returns the posting for an offer of e.
+func (c *catalogue) offer(e *entry, i int) posting {
 	all := e.parts
 	all.guarantees = ratio(e.offers[i].accuracy)
-	p := posting{entry: e, total: c.weights.total(all), trust: e.trust, confidential: e.confidential}
-	for _, o := range e.offers {
-		p.mark |= c.mark(o.capability)
-	}
-	return p, c.byCapability[e.offers[i].capability]
+	return posting{entry: e, total: c.weights.total(all), mark: e.mark, trust: e.trust, confidential: e.confidential}
 }
 
 // mark returns the bits that stand for the capabilities.
@@ -134,28 +176,48 @@ func (c *catalogue) mark(capabilities ...string) (mark uint64) {
 
 // remove removes entries, in one go through each list: thousands of leases may end at once.
 func (c *catalogue) remove(entries ...*entry) {
-	isGone := make(map[*entry]bool, len(entries))
+	if len(entries) == 0 {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	shorter := map[string]bool{}
-	for _, e := range entries {
+	isGone := make(map[*entry]bool, len(entries))
+	gone := make(map[string][]posting)
+	for _, e := range slices.SortedFunc(slices.Values(entries), byID) {
 		isGone[e] = true
 		delete(c.byID, e.contract.ID)
-		for _, o := range e.offers {
-			shorter[o.capability] = true
+		c.bytes -= e.size
+		for i := range e.offers {
+			name := e.offers[i].capability
+			gone[name] = append(gone[name], c.offer(e, i))
 		}
 	}
-	c.all = without(c.all, func(e *entry) bool { return isGone[e] })
-	for capability := range shorter {
-		list := c.byCapability[capability]
-		list.byID = without(list.byID, func(e *entry) bool { return isGone[e] })
-		list.ranked = without(list.ranked, func(p posting) bool { return isGone[p.entry] })
-		c.byCapability[capability] = list
-		if len(list.byID) == 0 {
-			delete(c.byCapability, capability)
+	c.all = slices.DeleteFunc(slices.Clone(c.all), func(e *entry) bool { return isGone[e] })
+	var names []string
+	for name, offers := range gone {
+		list := c.byCapability[name]
+		if list.count == len(offers) {
+			delete(c.byCapability, name)
+			names = append(names, name)
+			continue
 		}
+		list.byID = list.byID.without(entriesOf(offers), byID)
+		slices.SortFunc(offers, byTotal)
+		list.ranked = list.ranked.without(offers, byTotal)
+		list.count -= len(offers)
+		c.byCapability[name] = list
 	}
+	slices.Sort(names)
+	c.names = separated(c.names, names)
 	c.changes.Add(1)
+}
+
+func entriesOf(offers []posting) []*entry {
+	list := make([]*entry, len(offers))
+	for i := range offers {
+		list[i] = offers[i].entry
+	}
+	return list
 }
 
 func (c *catalogue) get(id string) (*entry, bool) {
@@ -171,25 +233,31 @@ func (c *catalogue) entries() []*entry {
 	return c.all
 }
 
-// capabilities lists what is on offer, sorted.
-func (c *catalogue) capabilities() []string {
+// capabilities returns the first names of capabilities that services offer, at most so many, sorted.
+func (c *catalogue) capabilities(most int) []string {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return slices.Sorted(maps.Keys(c.byCapability))
+	return slices.Clone(c.names[:min(len(c.names), most)])
 }
 
-// having returns the shortest lists that hold every service with all of the capabilities, all services by id if there are
-// none, and the capabilities that no service has. The lists must not be modified.
+// usage returns how much of the limits is used.
+func (c *catalogue) usage() limits {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return limits{services: len(c.byID), capabilities: len(c.names), bytes: c.takenBytes()}
+}
+
+// having returns the shortest lists that hold every service with all of the capabilities, and the capabilities
+// without a service. There is at least one capability.
 func (c *catalogue) having(capabilities []string) (shortest postings, missing []string) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	shortest.byID = c.all
 	for i, capability := range capabilities {
 		list, ok := c.byCapability[capability]
 		if !ok {
 			missing = append(missing, capability)
 		}
-		if i == 0 || len(list.byID) < len(shortest.byID) {
+		if i == 0 || list.count < shortest.count {
 			shortest = list
 		}
 	}
@@ -199,23 +267,3 @@ func (c *catalogue) having(capabilities []string) (shortest postings, missing []
 func byID(a, b *entry) int { return strings.Compare(a.contract.ID, b.contract.ID) }
 
 func byTotal(a, b posting) int { return cmp.Or(cmp.Compare(b.total, a.total), byID(a.entry, b.entry)) }
-
-// inserted returns a copy of the sorted list with one in its place.
-func inserted[T any](list []T, one T, order func(a, b T) int) []T {
-	at, _ := slices.BinarySearchFunc(list, one, order)
-	return slices.Concat(list[:at], []T{one}, list[at:])
-}
-
-// without returns a copy of the list without those that are gone.
-func without[T any](list []T, isGone func(T) bool) []T {
-	kept := make([]T, 0, len(list))
-	for start := 0; start < len(list); { // runs are copied faster than ones
-		end := start
-		for end < len(list) && !isGone(list[end]) {
-			end++
-		}
-		kept = append(kept, list[start:end]...)
-		start = end + 1
-	}
-	return kept
-}

@@ -49,11 +49,15 @@ func (r *Registry) claim(ctx context.Context, e *entry, ttl time.Duration) (leas
 		case at > 0:
 			r.replica.await(ctx, at)
 			if known == nil {
-				r.logRegistered(e.contract, lease)
+				r.logRegistered(e, lease)
 			}
 			return lease, nil
 		}
-		same, err := sameContract(held, e)
+		var same *stored
+		err = r.loads.do(ctx, func() (err error) {
+			same, err = sameContract(held, e)
+			return err
+		})
 		if err != nil {
 			return 0, err
 		}

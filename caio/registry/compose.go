@@ -55,10 +55,19 @@ type composed struct {
 // The sum of latencies is exact for max_latency_ms; of n quantiles it is a bound that a chain exceeds at most n times as
 // often as one of its steps exceeds its own.
 func compose(picks []pick) []composed {
+	promised := make([]map[string]contract.Bound, len(picks)) // by property
+	for i, p := range picks {
+		promised[i] = make(map[string]contract.Bound, len(p.contract.Guarantees))
+		for _, g := range p.contract.Guarantees {
+			if _, repeated := promised[i][g.Property]; !repeated {
+				promised[i][g.Property] = g.Bound
+			}
+		}
+	}
 	var list []composed
 	for _, rule := range compositions {
 		for _, property := range propertiesOf(picks[0].contract, rule.of) {
-			if c, ok := rule.compose(picks, property); ok {
+			if c, ok := rule.compose(promised, property); ok {
 				list = append(list, c)
 			}
 		}
@@ -77,15 +86,15 @@ func propertiesOf(ct *contract.Contract, of func(string) bool) []string {
 	return slices.Compact(properties)
 }
 
-func (rule *composition) compose(picks []pick, property string) (composed, bool) {
+// compose composes the bounds on a property, step by step.
+func (rule *composition) compose(promised []map[string]contract.Bound, property string) (composed, bool) {
 	c := composed{Name: rule.name, Property: property, Rule: rule.rule}
 	var chain contract.Bound
-	for i, p := range picks {
-		at := slices.IndexFunc(p.contract.Guarantees, func(g contract.Guarantee) bool { return g.Property == property })
-		if at < 0 {
+	for i := range promised {
+		bound, ok := promised[i][property]
+		if !ok {
 			return c, false
 		}
-		bound, ok := p.contract.Guarantees[at].Bound, true
 		if i == 0 {
 			chain = rule.zero
 		}

@@ -1,12 +1,14 @@
 package registry
 
 import (
+	"context"
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,12 +27,12 @@ type submission struct {
 // readContract reads a contract in every form that CAIO takes: YAML, {"contract": {...}} or the contract itself as JSON.
 // A "service_id" beside the contract, which CAIO documents for its open path, replaces the contract's own. "ttl_seconds"
 // beside it, or in the query, asks for a lease.
-func readContract(r *http.Request) (s submission, err error) {
-	body, isYAML, err := readBody(r)
+func (r *Registry) readContract(req *http.Request) (s submission, err error) {
+	body, isYAML, err := readBody(req)
 	if err != nil {
 		return s, err
 	}
-	if s.ttl, err = readTTL(r.URL.Query().Get("ttl_seconds")); err != nil {
+	if s.ttl, err = readTTL(req.URL.Query().Get("ttl_seconds")); err != nil {
 		return s, err
 	}
 	if !isYAML {
@@ -42,7 +44,7 @@ func readContract(r *http.Request) (s submission, err error) {
 			s.ttl = wrapped.ttl
 		}
 	}
-	s.contract, err = parseContract("contract", body)
+	s.contract, err = r.parseContract(req.Context(), "contract", body)
 	return s, err
 }
 
@@ -57,20 +59,22 @@ func readTTL(seconds string) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-func parseContract(name string, text []byte) (*contract.Contract, error) {
-	ct, err := contract.Parse(name, text)
-	if err != nil {
-		return nil, invalidContract(err)
-	}
-	return ct, nil
+func (r *Registry) parseContract(ctx context.Context, name string, text []byte) (ct *contract.Contract, err error) {
+	err = r.loads.do(ctx, func() (err error) {
+		if ct, err = contract.Parse(name, text); err != nil {
+			return invalidContract(err)
+		}
+		return nil
+	})
+	return ct, err
 }
 
 // readUpload reads the first file of a form, which holds a contract in YAML.
-func readUpload(r *http.Request) (s submission, err error) {
-	if s.ttl, err = readTTL(r.URL.Query().Get("ttl_seconds")); err != nil {
+func (r *Registry) readUpload(req *http.Request) (s submission, err error) {
+	if s.ttl, err = readTTL(req.URL.Query().Get("ttl_seconds")); err != nil {
 		return s, err
 	}
-	form, err := r.MultipartReader()
+	form, err := req.MultipartReader()
 	if err != nil {
 		return s, &caio.Error{Status: http.StatusUnsupportedMediaType, Code: wire.UnsupportedMediaType, Message: "send the contract as a file in multipart/form-data"}
 	}
@@ -88,7 +92,7 @@ func readUpload(r *http.Request) (s submission, err error) {
 		if err != nil {
 			return s, unreadable(err)
 		}
-		s.contract, err = parseContract(wire.Clip(part.FileName(), 100), text)
+		s.contract, err = r.parseContract(req.Context(), wire.Clip(part.FileName(), 100), text)
 		return s, err
 	}
 }
@@ -151,9 +155,10 @@ func withServiceID(document map[string]stdjson.RawMessage, id stdjson.RawMessage
 
 // invalidContract keeps the faults, so that errors.As finds the [contract.Diagnostics] beside the [caio.Error].
 func invalidContract(err error) error {
-	refusal := &caio.Error{Op: "register", Status: http.StatusBadRequest, Code: wire.InvalidContract, Message: wire.Clip(err.Error(), 1000)}
+	refusal := &caio.Error{Op: "register", Status: http.StatusBadRequest, Code: wire.InvalidContract}
 	var faults contract.Diagnostics
 	if !errors.As(err, &faults) || len(faults) == 0 {
+		refusal.Message = wire.Clip(err.Error(), 1000)
 		return refusal
 	}
 	refusal.Message = wire.Clip(describe(faults[0]), 800)
@@ -166,14 +171,25 @@ func invalidContract(err error) error {
 
 // describe is the diagnostic in one line: where, what, and what to write.
 func describe(d contract.Diagnostic) string {
-	line := d.Message
+	line := shortened(d.Message)
 	if d.Path != "" {
-		line = d.Path + ": " + line
+		line = shortened(d.Path) + ": " + line
 	}
 	if d.Fix != "" {
-		line += "; " + d.Fix
+		line += "; " + shortened(d.Fix)
 	}
 	return line
+}
+
+// maxDiagnosticText bounds one text of a diagnostic, in bytes. A path has the contract's own names, and a hundred
+// diagnostics may repeat a name as long as the contract.
+const maxDiagnosticText = 500
+
+func shortened(text string) string {
+	if len(text) <= maxDiagnosticText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxDiagnosticText], "") + "…"
 }
 
 func diagnosticsBody(faults contract.Diagnostics) []map[string]any {
@@ -183,7 +199,7 @@ func diagnosticsBody(faults contract.Diagnostics) []map[string]any {
 		if d.Severity == contract.Warning {
 			severity = "warning"
 		}
-		list[i] = map[string]any{"severity": severity, "code": d.Code, "path": d.Path, "line": d.Line, "column": d.Column, "message": d.Message, "fix": d.Fix}
+		list[i] = map[string]any{"severity": severity, "code": d.Code, "path": shortened(d.Path), "line": d.Line, "column": d.Column, "message": shortened(d.Message), "fix": shortened(d.Fix)}
 	}
 	return list
 }

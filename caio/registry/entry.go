@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -21,23 +20,26 @@ const (
 	statusUnhealthy = "unhealthy"
 	endOfListed     = `"}`
 
-	maxExcerpt = 256 << 10 // as much as package contract reads
+	maxExcerpt       = 256 << 10 // as much as package contract reads
+	maxDocumentation = 2000      // bytes of a URL
 )
 
 // An entry is one registered service, prepared for listing and routing. All but its presence is immutable.
 type entry struct {
-	contract     *contract.Contract
-	presence     presence
-	trust        float64 // least trust level of users
-	confidential bool    // sensitive data may go there
+	contract      *contract.Contract // without the members that [routingPart] leaves out
+	documentation string             // URL, from the contract's metadata
+	size          int64              // bytes of memory, as [entry.bytes] estimates them
+	presence      presence
+	trust         float64 // least trust level of users
+	confidential  bool    // sensitive data may go there
 
 	digest    string
-	excerpt   jsontext.Value               // of the contract: what routing looks at; canonical JSON, itself a contract
-	summary   atomic.Pointer[caio.Service] // as lists show it while the service is active; made when it is asked for
-	listed    []byte                       // the summary as JSON, up to the status, which comes last
+	excerpt   jsontext.Value // of the contract: what routing looks at; canonical JSON, itself a contract
+	listed    []byte         // the summary as JSON, up to the status, which comes last
 	endpoints []caio.Endpoint
 
 	offers       []offer
+	mark         uint64   // of the offers, see [catalogue.mark]; set when the entry is added
 	p95          *float64 // promised milliseconds
 	price        *float64 // of a call of 1,000 tokens as the contract states it
 	availability *float64 // promised ratio
@@ -60,7 +62,10 @@ func (e *entry) status() string {
 }
 
 func newEntry(ct *contract.Contract) (*entry, error) {
-	e := &entry{contract: ct, digest: ct.Digest(), price: priceOf(ct.Cost), trust: trustFor(ct), confidential: confidential(ct)}
+	e := &entry{contract: routingPart(ct), digest: ct.Digest(), price: priceOf(ct.Cost), trust: trustFor(ct), confidential: confidential(ct)}
+	if link := ct.Metadata.DocumentationURL; len(link) <= maxDocumentation {
+		e.documentation = link
+	}
 	for _, c := range ct.Capabilities {
 		e.addOffer(c)
 	}
@@ -72,38 +77,64 @@ func newEntry(ct *contract.Contract) (*entry, error) {
 			e.availability = stricter(e.availability, g.Bound.Min, func(a, b float64) bool { return a > b })
 		}
 	}
-	for _, endpoint := range ct.API.Endpoints {
-		e.endpoints = append(e.endpoints, caio.Endpoint{Method: endpoint.Method, Path: endpoint.Path})
+	e.endpoints = make([]caio.Endpoint, len(ct.API.Endpoints))
+	for i, endpoint := range ct.API.Endpoints {
+		e.endpoints[i] = caio.Endpoint{Method: endpoint.Method, Path: endpoint.Path}
 	}
-	summary := e.summarize()
-	listed, err := json.Marshal(summary)
+	e.parts = parts{performance: performance(e.p95), cost: cost(e.price), reliability: ratio(e.availability)}
+	text, err := ct.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
-	e.listed = bytes.Clone(bytes.TrimSuffix(listed, []byte(statusActive+endOfListed)))
-	e.parts = parts{performance: performance(e.p95), cost: cost(e.price), reliability: ratio(e.availability)}
-	e.excerpt, err = excerptOf(ct)
-	if err == nil && len(e.excerpt) > maxExcerpt {
-		err = invalidContract(fmt.Errorf("with all digits of its numbers the contract has %d bytes, at most %d are kept", len(e.excerpt), maxExcerpt))
+	if e.excerpt, err = excerptOf(text); err != nil {
+		return nil, err
 	}
+	if len(e.excerpt) > maxExcerpt {
+		return nil, invalidContract(fmt.Errorf("with all digits of its numbers the contract has %d bytes, at most %d are kept", len(e.excerpt), maxExcerpt))
+	}
+	listed, err := json.Marshal(e.service())
+	e.listed = bytes.Clone(bytes.TrimSuffix(listed, []byte(statusActive+endOfListed)))
+	e.size = e.bytes(len(text))
 	return e, err
 }
 
-// service returns what lists show. Most services are only ever listed as JSON.
-func (e *entry) service() *caio.Service {
-	if e.summary.Load() == nil {
-		e.summary.Store(e.summarize())
+// routingPart returns a copy of the contract for matching. The copy lacks schemas, parameters, capacities, cost (the
+// entry has the price), invariants, metadata and extensions: decoded, free members take up to 50 times their text. It
+// still has the whole text, as JSON.
+func routingPart(whole *contract.Contract) *contract.Contract {
+	ct := *whole
+	ct.Description, ct.Cost, ct.Invariants, ct.Extensions, ct.Metadata = "", nil, nil, nil, contract.Metadata{}
+	ct.API.Endpoints = nil // entry.endpoints has them
+	ct.Capabilities = make([]contract.Capability, len(whole.Capabilities))
+	for i, c := range whole.Capabilities {
+		ct.Capabilities[i] = contract.Capability{Type: c.Type, Accuracy: c.Accuracy}
 	}
-	return e.summary.Load()
+	return &ct
 }
 
-func (e *entry) summarize() *caio.Service {
-	ct := e.contract
-	s := &caio.Service{ID: ct.ID, Name: ct.Name, Version: ct.Version, Guarantees: guaranteesOf(ct), Status: statusActive}
-	for _, o := range e.offers {
-		s.Capabilities = append(s.Capabilities, o.capability)
+// wholeContract reads the contract again from its text.
+func (e *entry) wholeContract() (*contract.Contract, error) {
+	text, err := e.contract.MarshalJSON()
+	if err != nil {
+		return nil, err
 	}
-	return s
+	return contract.Parse(e.contract.ID, text)
+}
+
+// service returns what lists show while the service is active.
+func (e *entry) service() *caio.Service {
+	return &caio.Service{
+		ID: e.contract.ID, Name: e.contract.Name, Version: e.contract.Version, Capabilities: e.capabilities(),
+		Guarantees: guaranteesOf(e.contract), Status: statusActive,
+	}
+}
+
+func (e *entry) capabilities() []string {
+	list := make([]string, len(e.offers))
+	for i := range e.offers {
+		list[i] = e.offers[i].capability
+	}
+	return list
 }
 
 func (e *entry) addOffer(c contract.Capability) {
@@ -189,15 +220,11 @@ func confidential(ct *contract.Contract) bool {
 	return p != nil && (p.DataLocality == "on_device" || p.DataLocality == "local" || p.Encryption != nil && *p.Encryption)
 }
 
-// excerptOf returns what routing looks at of the contract: the document without remarks and schemas. It is a valid contract,
+// excerptOf returns what routing looks at of a contract: the document without remarks and schemas. It is a valid contract,
 // because all that it lacks is optional and nothing else in a contract refers to it.
-func excerptOf(ct *contract.Contract) (jsontext.Value, error) {
-	data, err := ct.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
+func excerptOf(text []byte) (jsontext.Value, error) {
 	var document map[string]any
-	if err := json.Unmarshal(data, &document); err != nil {
+	if err := json.Unmarshal(text, &document); err != nil {
 		return nil, err
 	}
 	body := document

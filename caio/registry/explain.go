@@ -2,6 +2,7 @@ package registry
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -106,7 +107,7 @@ func (r *Registry) getExplanation(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encodeExplanation(r.explain(text))
+	return r.getExplained(req.Context(), text)
 }
 
 // postExplanation routes a request like orchestrate and explains the outcome, which may be that no service matches.
@@ -117,12 +118,21 @@ func (r *Registry) postExplanation(req *http.Request) (any, error) {
 	}
 	s, err := r.route(req.Context(), request)
 	if err == nil {
-		return encodeExplanation(r.explain(s.trace))
+		return r.getExplained(req.Context(), s.trace)
 	}
 	if explained := r.refusals.find("", err); explained != nil {
 		return encodeExplanation(explained, nil)
 	}
 	return nil, err
+}
+
+// getExplained explains a trace, which has the contract of each step.
+func (r *Registry) getExplained(ctx context.Context, trace []byte) (explained any, err error) {
+	err = r.loads.do(ctx, func() (err error) {
+		explained, err = encodeExplanation(r.explain(trace))
+		return err
+	})
+	return explained, err
 }
 
 // encodeExplanation writes lists without elements as [], not null.
@@ -147,7 +157,7 @@ func (r *Registry) explain(trace []byte) (*page.Decision, error) {
 	}
 	decision := decide(&recorded.draft)
 	explained := &page.Decision{Summary: page.Summary{ID: recorded.id, At: recorded.at, Asked: asked(recorded.request), Service: servicesOf(decision)}}
-	if err := Verify(trace); err != nil {
+	if err := verify(trace, members, recorded); err != nil {
 		explained.Faults = wire.Clip(err.Error(), 1000)
 	}
 	json.Unmarshal(members["hash"], &explained.Hash) // Verify says if it is none
@@ -160,7 +170,7 @@ func (r *Registry) explain(trace []byte) (*page.Decision, error) {
 				Latency: figureOf(c.P95Latency), Price: figureOf(c.Price), Availability: figureOf(c.Availability)})
 		}
 		offering, _ := r.services.having(step.Capabilities)
-		others, _ := misses(offering.ranked, &recorded.draft, requirementsOf(step), maxRefused)
+		others, _ := misses(offering, &recorded.draft, requirementsOf(step), maxRefused)
 		shown.Refused = refused(others)
 		explained.Steps = append(explained.Steps, shown)
 	}

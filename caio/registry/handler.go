@@ -102,7 +102,7 @@ func (r *Registry) newHandler(g *guard) http.Handler {
 }
 
 func (r *Registry) postContract(req *http.Request) (any, error) {
-	s, err := readContract(req)
+	s, err := r.readContract(req)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (r *Registry) postContract(req *http.Request) (any, error) {
 }
 
 func (r *Registry) postUpload(req *http.Request) (any, error) {
-	s, err := readUpload(req)
+	s, err := r.readUpload(req)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (r *Registry) postUpload(req *http.Request) (any, error) {
 // postValidate answers {"is_valid","errors"} for a readable request, whatever contract is in it. Beside the errors as
 // text it gives them as diagnostics.
 func (r *Registry) postValidate(req *http.Request) (any, error) {
-	_, err := readContract(req)
+	_, err := r.readContract(req)
 	var faults contract.Diagnostics
 	if err != nil && !errors.As(err, &faults) {
 		return nil, err
@@ -133,7 +133,13 @@ func (r *Registry) postValidate(req *http.Request) (any, error) {
 }
 
 func (r *Registry) getService(req *http.Request) (any, error) {
-	return r.Service(req.Context(), req.PathValue("id"))
+	e, err := r.lookUp(req.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	service := e.service()
+	service.Status, service.Contract = e.status(), e.contract // its JSON is that of the whole contract
+	return service, nil
 }
 
 func (r *Registry) deleteService(req *http.Request) (any, error) {
@@ -170,7 +176,10 @@ func (r *Registry) getMetrics(*http.Request) (any, error) {
 	metric := func(name, kind, help string, value float64) {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %[1]s %[3]s\n%[1]s %[4]g\n", name, help, kind, value)
 	}
-	metric("caio_registry_services", "gauge", "Services that are registered.", float64(len(r.services.entries())))
+	used := r.services.usage()
+	metric("caio_registry_services", "gauge", "Services that are registered.", float64(used.services))
+	metric("caio_registry_services_bytes", "gauge", "Bytes of memory that the services take, as estimated for the bound.", float64(used.bytes))
+	metric("caio_registry_capabilities", "gauge", "Different capabilities that the services offer.", float64(used.capabilities))
 	metric("caio_registry_decisions_total", "counter", "Requests that were routed to a service.", float64(r.decided.Load()))
 	metric("caio_registry_no_match_total", "counter", "Requests that no service met.", float64(r.unmatched.Load()))
 	if r.replica != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/internal/costtest"
 )
 
 var registered = map[string]any{
@@ -319,6 +320,7 @@ func FuzzRequests(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, path int, contentType, body string) {
+		defer costtest.AllocatesAtMost(t, 96<<20)() // 64 for the contract
 		if path < 0 || path >= len(paths) || strings.ContainsAny(contentType, "\r\n") {
 			t.Skip()
 		}

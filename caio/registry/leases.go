@@ -30,7 +30,11 @@ func (r *Registry) Lease(ctx context.Context, ct *contract.Contract, ttl time.Du
 }
 
 func (r *Registry) register(ctx context.Context, s submission) (*caio.Registration, error) {
-	e, err := newEntry(s.contract)
+	var e *entry
+	err := r.loads.do(ctx, func() (err error) {
+		e, err = newEntry(s.contract)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("registry: the contract of %s: %w", s.contract.ID, err)
 	}
@@ -65,8 +69,8 @@ func (r *Registry) register(ctx context.Context, s submission) (*caio.Registrati
 	e.presence.lease(s.ttl)
 	r.expireFrom(e.presence.expires.Load())
 	if held == nil {
-		r.services.add(e)
-		r.logRegistered(s.contract, s.ttl)
+		r.services.add(e) // there is room, says check
+		r.logRegistered(e, s.ttl)
 	}
 	return registered(s), nil
 }
@@ -75,13 +79,14 @@ func (r *Registry) register(ctx context.Context, s submission) (*caio.Registrati
 // unregister.
 func mayOnlyExtend(ctx context.Context) bool { return roleOf(ctx) == stranger }
 
-func (r *Registry) logRegistered(c *contract.Contract, ttl time.Duration) {
+func (r *Registry) logRegistered(e *entry, ttl time.Duration) {
+	c := e.contract
 	attrs := []any{"service_id", c.ID, "version", c.Version, "base_url", c.API.BaseURL}
 	if ttl > 0 {
 		attrs = append(attrs, "ttl", ttl)
 	}
 	if r.prober != nil {
-		check := r.prober.target(c)
+		check := r.prober.target(c.API.BaseURL, e.endpoints)
 		if check == "" {
 			check = "none: the contract has no path that is checked, so the lease alone decides"
 		}

@@ -20,13 +20,21 @@ type listed struct {
 // list returns the services that meet the requirements and have the status, any if it is "".
 func (r *Registry) list(required contract.Requirements, status string) listing {
 	r.sweep()
-	candidates, _ := r.services.having(required.Capabilities)
+	candidates, count := sortedList[*entry]{r.services.entries()}, 0
+	if len(required.Capabilities) > 0 {
+		offering, _ := r.services.having(required.Capabilities)
+		candidates, count = offering.byID, offering.count
+	} else {
+		count = len(candidates[0])
+	}
 	query := contract.NewQuery(required)
 	everyone := len(required.Capabilities) <= 1 && len(required.Guarantees) == 0 && len(required.Constraints) == 0
-	list := make(listing, 0, len(candidates.byID))
-	for _, e := range candidates.byID {
-		if state := e.status(); (status == "" || status == state) && (everyone || query.MetBy(e.contract)) {
-			list = append(list, listed{e, state})
+	list := make(listing, 0, count)
+	for _, chunk := range candidates {
+		for _, e := range chunk {
+			if state := e.status(); (status == "" || status == state) && (everyone || query.MetBy(e.contract)) {
+				list = append(list, listed{e, state})
+			}
 		}
 	}
 	return list

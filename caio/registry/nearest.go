@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 const (
 	maxNearest = 3       // services that an explanation names
+	maxNames   = 50      // capabilities that it lists
 	maxChecks  = 100_000 // clauses that are held against services for it, some 5 ms
 )
 
@@ -34,30 +36,29 @@ func (r *Registry) noMatch(d *draft, step int, required contract.Requirements) *
 	}
 	candidates, missing := r.services.having(required.Capabilities)
 	if len(missing) > 0 {
-		offered := r.services.capabilities()
+		offered := r.services.capabilities(maxNames)
 		e.Message = fmt.Sprintf("no matching service%s: none has the capability %s; on offer: %s", in,
 			wire.Clip(strings.Join(missing, ", "), 200), cmp.Or(wire.Clip(strings.Join(offered, ", "), 300), "nothing"))
-		e.Details = map[string]any{"missing_capabilities": missing, "available_capabilities": offered[:min(len(offered), 50)]}
+		e.Details = map[string]any{"missing_capabilities": missing, "available_capabilities": offered}
 		return e
 	}
-	list := candidates.ranked
-	nearest, examined := misses(list, d, required, maxNearest)
+	nearest, examined := misses(candidates, d, required, maxNearest)
 	if len(nearest) == 0 { // one came meanwhile
 		e.Message = fmt.Sprintf("no matching service%s; services are changing, try again", in)
 		return e
 	}
 	first := nearest[0].Failed[0]
 	e.Message = fmt.Sprintf("no matching service%s: of %d candidates none meets all requirements; the nearest, %s, fails %s: %s", in,
-		len(list), nearest[0].ServiceID, first.Requirement, first.Detail)
-	e.Details = map[string]any{"candidates": len(list), "examined": examined, "nearest": nearest}
+		candidates.count, nearest[0].ServiceID, first.Requirement, first.Detail)
+	e.Details = map[string]any{"candidates": candidates.count, "examined": examined, "nearest": nearest}
 	return e
 }
 
 // misses says what the services of the list fail that are nearest to what is required, and how many it looked at.
-func misses(list []posting, d *draft, required contract.Requirements, most int) (worded []nearMiss, examined int) {
+func misses(list postings, d *draft, required contract.Requirements, most int) (worded []nearMiss, examined int) {
 	clauses := clausesOf(required, d.rules)
-	examined = min(len(list), maxChecks/len(clauses))
-	return wordMisses(nearest(list[:examined], clauses, d.request, most), d, required), examined
+	examined = min(list.count, maxChecks/len(clauses))
+	return wordMisses(nearest(list.ranked.first(examined), clauses, d.request, most), d, required), examined
 }
 
 // A clauseQuery is one clause of what is required.
@@ -100,10 +101,10 @@ func (m miss) compare(other miss) int {
 
 // nearest returns the services that fail the fewest clauses, of those with equally many the ones that are the least away from
 // the bounds they miss; at most so many.
-func nearest(list []posting, clauses []clauseQuery, req *caio.Request, most int) []miss {
+func nearest(list iter.Seq[*posting], clauses []clauseQuery, req *caio.Request, most int) []miss {
 	best := make([]miss, 0, most+1)
-	for i := range list {
-		one := miss{entry: list[i].entry}
+	for at := range list {
+		one := miss{entry: at.entry}
 		one.failed = one.failsBeside(req)
 		for j := 0; j < len(clauses) && !(len(best) == most && one.failed > best[most-1].failed); j++ {
 			if c := &clauses[j]; !c.MetBy(one.contract) {
@@ -114,8 +115,8 @@ func nearest(list []posting, clauses []clauseQuery, req *caio.Request, most int)
 		if one.failed == 0 || len(best) == most && best[most-1].compare(one) <= 0 {
 			continue
 		}
-		at, _ := slices.BinarySearchFunc(best, one, miss.compare)
-		best = slices.Insert(best, at, one)[:min(len(best)+1, most)]
+		place, _ := slices.BinarySearchFunc(best, one, miss.compare)
+		best = slices.Insert(best, place, one)[:min(len(best)+1, most)]
 	}
 	return best
 }

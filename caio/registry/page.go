@@ -122,8 +122,7 @@ func (r *Registry) pageServices(query url.Values) page.Services {
 	r.sweep()
 	all := r.services.entries()
 	s := page.Services{Total: len(all), Query: wire.Clip(query.Get("q"), maxWords)}
-	offered := r.services.capabilities()
-	s.Capabilities = clipped(offered[:min(len(offered), maxOffered)])
+	s.Capabilities = clipped(r.services.capabilities(maxOffered))
 	wanted, after := strings.ToLower(strings.TrimSpace(query.Get("q"))), query.Get("after")
 	for _, e := range all {
 		if !e.routable() {
@@ -140,7 +139,7 @@ func (r *Registry) pageServices(query url.Values) page.Services {
 				s.First = s.Matching
 			}
 			row := e.row()
-			if r.prober != nil && r.prober.target(e.contract) == "" {
+			if r.prober != nil && r.prober.target(e.contract.API.BaseURL, e.endpoints) == "" {
 				row.Lease = strings.TrimPrefix(row.Lease+", no health check", ", ")
 			}
 			s.List = append(s.List, row)
@@ -160,28 +159,30 @@ func (e *entry) mentions(text string) bool {
 func (e *entry) row() page.Service {
 	row := page.Service{
 		ID: e.contract.ID, Name: wire.Clip(e.contract.Name, maxWords), Version: wire.Clip(e.contract.Version, maxWords), Status: e.status(),
-		Address: wire.Clip(e.contract.API.BaseURL, maxWords), Documentation: linkable(e.contract.Metadata.DocumentationURL),
+		Address: wire.Clip(e.contract.API.BaseURL, maxWords), Documentation: linkable(e.documentation),
 	}
 	if ttl := time.Duration(e.presence.ttl.Load()); ttl > 0 {
 		row.Lease = "leased for " + ttl.String()
 	}
-	for _, o := range e.offers {
+	for _, o := range e.offers[:min(len(e.offers), maxItems)] {
 		text := wire.Clip(o.capability, maxWords)
 		if o.accuracy != nil {
 			text += " ≥ " + figure(*o.accuracy)
 		}
 		row.Capabilities = append(row.Capabilities, text)
 	}
-	for _, g := range e.contract.Guarantees {
+	for _, g := range e.contract.Guarantees[:min(len(e.contract.Guarantees), maxItems)] {
 		row.Guarantees = append(row.Guarantees, wire.Clip(inWords(g.Property, g.Bound), maxWords))
 	}
-	row.Capabilities, row.Guarantees = firstOf(row.Capabilities), firstOf(row.Guarantees)
+	row.Capabilities = withMore(row.Capabilities, len(e.offers))
+	row.Guarantees = withMore(row.Guarantees, len(e.contract.Guarantees))
 	return row
 }
 
-func firstOf(items []string) []string {
-	if len(items) > maxItems {
-		return append(items[:maxItems:maxItems], fmt.Sprintf("and %d more", len(items)-maxItems))
+// withMore adds how many items of all are missing, if there are any.
+func withMore(items []string, all int) []string {
+	if all > len(items) {
+		return append(items, fmt.Sprintf("and %d more", all-len(items)))
 	}
 	return items
 }
@@ -189,7 +190,7 @@ func firstOf(items []string) []string {
 // linkable returns the URL if a browser may be sent there.
 func linkable(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || len(text) > 2000 {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return ""
 	}
 	return u.String()

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/internal/netaddr"
 )
 
@@ -115,7 +115,7 @@ func (r *Registry) probe(ctx context.Context) {
 	slots := make(chan struct{}, maxProbes)
 	for ctx.Err() == nil {
 		r.sweep()
-		round := slices.DeleteFunc(slices.Clone(r.services.entries()), func(e *entry) bool { return r.prober.target(e.contract) == "" })
+		round := slices.DeleteFunc(slices.Clone(r.services.entries()), func(e *entry) bool { return r.prober.target(e.contract.API.BaseURL, e.endpoints) == "" })
 		rand.Shuffle(len(round), func(i, j int) { round[i], round[j] = round[j], round[i] })
 		pause := r.prober.interval / time.Duration(max(1, len(round)))
 		if len(round) == 0 {
@@ -161,7 +161,7 @@ func (r *Registry) check(ctx context.Context, e *entry) {
 func (p *prober) ask(ctx context.Context, e *entry) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	target := p.target(e.contract)
+	target := p.target(e.contract.API.BaseURL, e.endpoints)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return err
@@ -178,14 +178,13 @@ func (p *prober) ask(ctx context.Context, e *entry) error {
 	return nil
 }
 
-// target returns the URL that says how the service is, "" if its contract has none that may be
-// asked.
-func (p *prober) target(ct *contract.Contract) string {
-	base, err := url.Parse(ct.API.BaseURL)
+// target returns the URL of the service's health check, "" if no endpoint may be asked.
+func (p *prober) target(baseURL string, endpoints []caio.Endpoint) string {
+	base, err := url.Parse(baseURL)
 	if err != nil {
 		return ""
 	}
-	for _, endpoint := range ct.API.Endpoints {
+	for _, endpoint := range endpoints {
 		full := strings.TrimRight(base.Path, "/") + endpoint.Path
 		if endpoint.Method == http.MethodGet && slices.Contains(p.paths, full) {
 			return (&url.URL{Scheme: base.Scheme, Host: base.Host, Path: full}).String()

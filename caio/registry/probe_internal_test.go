@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/caio"
 )
 
 // Contracts choose the addresses of health checks, so some are refused. The two answers are without
@@ -110,8 +110,8 @@ func TestProbeTarget(t *testing.T) {
 		"parameter":                 {"http://h", "GET", "/{health}", ""},
 		"other method":              {"http://h", "POST", "/health", ""},
 	} {
-		ct := &contract.Contract{API: contract.API{BaseURL: test.base, Endpoints: []contract.Endpoint{{Method: "GET", Path: "/things"}, {Method: test.method, Path: test.path}}}}
-		if got := p.target(ct); got != test.want {
+		endpoints := []caio.Endpoint{{Method: "GET", Path: "/things"}, {Method: test.method, Path: test.path}}
+		if got := p.target(test.base, endpoints); got != test.want {
 			t.Errorf("%s: target is %q, want %q", name, got, test.want)
 		}
 	}

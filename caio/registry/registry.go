@@ -34,6 +34,7 @@ type Registry struct {
 	prober   *prober  // nil for none
 	store    Store    // nil for none
 	replica  *replica // nil unless the store is shared
+	loads    loadLimiter
 	handler  http.Handler
 	log      *slog.Logger
 	version  string
@@ -48,6 +49,18 @@ type Registry struct {
 type Options struct {
 	// MaxServices bounds the services registered at the same time. Default: 10,000; at most 1,000,000.
 	MaxServices int
+
+	// MaxBytes bounds the memory of the registered services together, in bytes. The registry estimates it: a contract's text,
+	// the texts made of it, and the part that routing looks at. The real memory is 0.4 to 1.1 times the estimate. A small
+	// service counts 4 KB, one with the contract of the Codex bridge 10 to 15 KB, and the largest contract 0.8 MB, or up to 14 MB
+	// if its constraints have many small objects. Beyond the bound, registering fails with status 507 and code
+	// REGISTRY_FULL. Services of a [Store] that exceed it, or MaxServices or MaxCapabilities, are logged and not served.
+	// Default: 256 MiB; at least 1 MiB.
+	MaxBytes int64
+
+	// MaxCapabilities bounds the different capabilities that all registered services offer together. Beyond it,
+	// registering fails like beyond MaxBytes. Default: 100,000; at most 1,000,000.
+	MaxCapabilities int
 
 	// MaxTraces bounds the decisions that [Registry.Trace] remembers; the oldest is forgotten first. If they take more than
 	// 64 KiB each in the mean, fewer are remembered. Default: 1,000; at most 1,000,000.
@@ -120,8 +133,15 @@ func New(opts *Options) (*Registry, error) {
 	}
 	err := errors.Join(
 		setDefault("MaxServices", &o.MaxServices, 10_000),
+		setDefault("MaxCapabilities", &o.MaxCapabilities, 100_000),
 		setDefault("MaxTraces", &o.MaxTraces, 1_000),
 	)
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 256 << 20
+	}
+	if o.MaxBytes < 1<<20 {
+		err = errors.Join(err, fmt.Errorf("MaxBytes is %d, not at least %d", o.MaxBytes, 1<<20))
+	}
 	if o.Weights == (Weights{}) {
 		o.Weights = DefaultWeights()
 	}
@@ -133,8 +153,8 @@ func New(opts *Options) (*Registry, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Registry{
-		services: newCatalogue(o.MaxServices, o.Weights), traces: newTraceLog(o.MaxTraces, o.Store != nil), weights: o.Weights, store: o.Store,
-		log: o.Logger, version: moduleVersion(), started: time.Now(),
+		services: newCatalogue(limits{o.MaxServices, o.MaxCapabilities, o.MaxBytes}, o.Weights), traces: newTraceLog(o.MaxTraces, o.Store != nil), weights: o.Weights, store: o.Store,
+		loads: newLoadLimiter(), log: o.Logger, version: moduleVersion(), started: time.Now(),
 	}
 	if store, ok := o.Store.(SharedStore); ok {
 		r.replica = newReplica(store)
@@ -192,17 +212,28 @@ func (r *Registry) Services(_ context.Context, q caio.Query) ([]caio.Service, er
 	return services, nil
 }
 
-// Service returns one service with its contract. It fails with [caio.ErrNotFound] if there is none.
+// Service returns one service with its contract. It reads the contract from its text each time: schema files are names, as
+// after [contract.Parse]. It fails with [caio.ErrNotFound] if there is no such service.
 func (r *Registry) Service(_ context.Context, serviceID string) (*caio.Service, error) {
+	e, err := r.lookUp(serviceID)
+	if err != nil {
+		return nil, err
+	}
+	service := e.service()
+	service.Status = e.status()
+	if service.Contract, err = e.wholeContract(); err != nil {
+		return nil, fmt.Errorf("registry: the contract of %s: %w", e.contract.ID, err)
+	}
+	return service, nil
+}
+
+func (r *Registry) lookUp(serviceID string) (*entry, error) {
 	r.sweep()
 	e, ok := r.services.get(serviceID)
 	if !ok {
 		return nil, unknownService("read service", serviceID)
 	}
-	service := *e.service()
-	service.Status = e.status()
-	service.Contract = e.contract
-	return &service, nil
+	return e, nil
 }
 
 // Trace returns the record of a decision. It fails with [caio.ErrNotFound] if there is none, or none any more.

@@ -132,13 +132,11 @@ func (r *Registry) apply(changes Changes) {
 	for _, id := range changes.Gone {
 		r.drop(id)
 	}
-	if len(r.services.entries()) == 0 {
-		r.services.fill(coming)
-		coming = nil
-	}
+	r.addAll(coming)
 	for _, e := range coming {
-		r.services.add(e)
-		r.log.Debug("a service came", "service_id", e.contract.ID, "version", e.contract.Version)
+		if _, served := r.services.get(e.contract.ID); served {
+			r.log.Debug("a service came", "service_id", e.contract.ID, "version", e.contract.Version)
+		}
 	}
 	r.changes.Unlock()
 	if r.replica.reach(changes.At) {

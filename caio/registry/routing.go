@@ -94,18 +94,21 @@ type pick struct {
 func (r *Registry) choose(d *draft, required contract.Requirements, rules []*contract.Query) (p pick, ok bool) {
 	list, _ := r.services.having(required.Capabilities)
 	all := append([]*contract.Query{contract.NewQuery(required)}, rules...)
-	p.considered = len(list.ranked)
+	p.considered = list.count
 	sum, mark := d.weights.sum(), r.services.mark(required.Capabilities...)
-	for i := range list.ranked {
-		at := &list.ranked[i]
-		if len(p.candidates) == maxCandidates && at.total/sum < p.candidates[maxCandidates-1].Score {
-			break // a total for one capability is no less than for several
-		}
-		if at.mark&mark != mark || !at.mayReceive(d.request) {
-			continue
-		}
-		if e := at.entry; e.routable() && e.meets(all) {
-			p.add(e, d.weights.candidate(e, required.Capabilities))
+ranked:
+	for _, chunk := range list.ranked {
+		for i := range chunk {
+			at := &chunk[i]
+			if len(p.candidates) == maxCandidates && at.total/sum < p.candidates[maxCandidates-1].Score {
+				break ranked // a total for one capability is no less than for several
+			}
+			if at.mark&mark != mark || !at.mayReceive(d.request) {
+				continue
+			}
+			if e := at.entry; e.routable() && e.meets(all) {
+				p.add(e, d.weights.candidate(e, required.Capabilities))
+			}
 		}
 	}
 	return p, p.entry != nil

@@ -50,6 +50,8 @@ const (
 	kindService = "service"
 	kindTrace   = "trace"
 
+	maxLeftOut = 10 // log lines at a time about services for which there is no room
+
 	maxBatch      = 100 // records that are saved at once
 	maxBatchBytes = 1 << 20
 
@@ -124,10 +126,7 @@ func (r *Registry) load(ctx context.Context) error {
 	})
 	var faults []error
 	var entries []*entry
-	for i, s := range decodeServices(records) {
-		if s.err == nil && len(entries) == r.services.capacity {
-			s.err = fmt.Errorf("stored service %s: %w", wire.Clip(records[i].ID, 100), r.services.full())
-		}
+	for _, s := range decodeServices(records) {
 		if s.err != nil {
 			faults = append(faults, s.err)
 			continue
@@ -136,8 +135,19 @@ func (r *Registry) load(ctx context.Context) error {
 		r.expireFrom(s.presence.expires.Load())
 		entries = append(entries, s.entry)
 	}
-	r.services.fill(entries)
+	r.addAll(entries)
 	return errors.Join(err, errors.Join(faults[:min(len(faults), 10)]...), r.loadTraces(ctx))
+}
+
+// addAll adds services from the store. A service that exceeds a limit is logged and not served, and stays in the store.
+func (r *Registry) addAll(entries []*entry) {
+	for i, left := range r.services.add(entries...) {
+		if i == maxLeftOut {
+			r.log.Error("further services of the store are not served for want of room")
+			break
+		}
+		r.log.Error("a service of the store is not served", "service_id", left.contract.ID, "error", left.err)
+	}
 }
 
 func (r *Registry) loadTraces(ctx context.Context) error {

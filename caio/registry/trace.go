@@ -151,7 +151,7 @@ func decide(d *draft) *caio.Decision {
 
 func (p *pick) decide(d *draft, step caio.Step) caio.Decision {
 	return caio.Decision{
-		ServiceID: p.contract.ID, ServiceName: p.contract.Name, Guarantees: p.service().Guarantees,
+		ServiceID: p.contract.ID, ServiceName: p.contract.Name, Guarantees: guaranteesOf(p.contract),
 		BaseURL: p.contract.API.BaseURL, Endpoints: p.endpoints, Candidates: p.candidates, Reasons: p.reasons(d, step),
 	}
 }

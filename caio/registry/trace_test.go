@@ -12,6 +12,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/costtest"
 )
 
 // chainRegistry holds services for a chain, and a trace of one.
@@ -211,6 +212,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add([]byte(`{"hash":"sha256:0","decision":{},"decision_id":"d","guarantees":{},"proofs":[{"proof_type":"contract_matching","evidence":{}}],"request":{"requirements":["a"]},"timestamp":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, trace []byte) {
+		defer costtest.AllocatesAtMost(t, 32<<20)()
 		if registry.Verify(trace) == nil {
 			t.Errorf("verifies: %s", trace)
 		}

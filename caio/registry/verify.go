@@ -23,22 +23,42 @@ const maxTrace = 8 << 20
 // The hash is not a signature. To know that the whole trace was not replaced by another, compare the hash with that in the
 // answer to the request.
 func Verify(trace []byte) error {
-	if len(trace) > maxTrace {
-		return fmt.Errorf("registry: the trace is larger than %d bytes", maxTrace)
+	if err := checkLength(trace); err != nil {
+		return err
 	}
 	var members map[string]jsontext.Value
 	if err := json.Unmarshal(trace, &members); err != nil || members == nil {
 		return fmt.Errorf("registry: the trace is not a JSON object: %w", err)
 	}
+	recorded, err := readTrace(members)
+	if err != nil {
+		return errors.Join(append(checkText(trace, members), err)...)
+	}
+	return verify(trace, members, recorded)
+}
+
+func checkLength(trace []byte) error {
+	if len(trace) > maxTrace {
+		return fmt.Errorf("registry: the trace is larger than %d bytes", maxTrace)
+	}
+	return nil
+}
+
+// checkText checks the hash, and that the text is the only one with it.
+func checkText(trace []byte, members map[string]jsontext.Value) []error {
 	faults := checkHash(members)
 	if hasCapitalEscape(trace) {
 		faults = append(faults, fault("hash: a text is not in canonical form: \\u is followed by capitals"))
 	}
-	recorded, err := readTrace(members)
-	if err != nil {
-		return errors.Join(append(faults, err)...)
+	return faults
+}
+
+// verify does what [Verify] does with a trace that readTrace has read.
+func verify(trace []byte, members map[string]jsontext.Value, recorded *recordedTrace) error {
+	if err := checkLength(trace); err != nil {
+		return err
 	}
-	faults = append(faults, recorded.checkSelection()...)
+	faults := append(checkText(trace, members), recorded.checkSelection()...)
 	again, err := seal(&recorded.draft)
 	if err != nil {
 		return errors.Join(append(faults, fmt.Errorf("registry: the decision cannot be recomputed: %w", err))...)

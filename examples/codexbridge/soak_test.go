@@ -44,6 +44,10 @@ const (
 	soakCallers = 128             // calls at a time
 	soakSamples = 30              // of what the process holds, at most
 	soakPatient = 5 * time.Second // for calls of long soaks; short ones do not wait for a deadline
+
+	// soakSettle is for long soaks: net/http keeps a connection for half a second if it refused the
+	// request without reading all of it.
+	soakSettle = 600 * time.Millisecond
 )
 
 // TestSoak calls a bridge for long, as a mix of callers does: most get their answers, some meet
@@ -56,11 +60,13 @@ const (
 // its own.
 func TestSoak(t *testing.T) {
 	patience, calls := time.Minute, soakMix{soakCalls, hostileCalls}
+	settle := time.Duration(0)
 	if *soak >= time.Minute {
-		patience = soakPatient
+		patience, settle = soakPatient, soakSettle
 		calls = soakMix{slices.Concat(soakCalls, patientCalls), slices.Concat(hostileCalls, patientHostileCalls)}
 	}
 	s := startSoak(t, patience)
+	s.settle = settle
 	s.callEach(t, calls)
 	resetPeak()
 	var samples []sample
@@ -90,7 +96,8 @@ type soakEnv struct {
 	registry *caio.Client
 	errors   atomic.Int64 // records of the log at level ERROR
 
-	hostileBodies string // folder
+	hostileBodies string        // folder
+	settle        time.Duration // without a change in the number of goroutines, before they are counted
 
 	done      atomic.Int64
 	mu        sync.Mutex
@@ -286,7 +293,9 @@ func (s *soakEnv) finished(name string, latency time.Duration) {
 func (s *soakEnv) counts() string {
 	var b strings.Builder
 	for c := range slices.Values(slices.Concat(soakCalls, patientCalls, hostileCalls, patientHostileCalls)) {
-		fmt.Fprintf(&b, "%6d %s\n", s.byName[c.name], c.name)
+		if n := s.byName[c.name]; n > 0 {
+			fmt.Fprintf(&b, "%6d %s\n", n, c.name)
+		}
 	}
 	return b.String()
 }
@@ -319,11 +328,12 @@ func (s *soakEnv) measure(t *testing.T, at time.Duration) sample {
 		inProgress = health["calls_in_progress"].(float64)
 	}
 	s.client.CloseIdleConnections()
-	goroutines := runtime.NumGoroutine()
-	for range 100 { // connections take a moment to close
-		before := goroutines
+	goroutines, since := runtime.NumGoroutine(), time.Now()
+	for range 300 { // connections take a moment to close
 		time.Sleep(10 * time.Millisecond)
-		if goroutines = runtime.NumGoroutine(); goroutines == before {
+		if n := runtime.NumGoroutine(); n != goroutines {
+			goroutines, since = n, time.Now()
+		} else if time.Since(since) >= s.settle {
 			break
 		}
 	}

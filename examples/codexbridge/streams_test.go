@@ -111,11 +111,8 @@ func (m *holdingModel) openStreams(
 	var began, ended sync.WaitGroup
 	began.Add(manyStreams)
 	waits := make([]time.Duration, manyStreams)
-	tick := time.Tick(max(interval, 1))
 	for i := range waits {
-		if interval > 0 {
-			<-tick
-		}
+		time.Sleep(interval)
 		ended.Go(func() {
 			var once sync.Once
 			defer once.Do(began.Done)

@@ -47,8 +47,6 @@ func (e *apiError) UnmarshalJSON(data []byte) error {
 }
 
 // An upstreamError is what the model's server said when it failed. It is for the log; public words it for callers.
-//
-// The SDK's own error is not kept: it holds the request, key and prompt included.
 type upstreamError struct {
 	apiError
 	status     int // of HTTP; 0 if the error came inside an answer

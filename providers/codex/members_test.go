@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/smarthaus/caio-bridge-go/internal/costtest"
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
@@ -64,6 +65,7 @@ func FuzzMembers(f *testing.F) {
 		f.Add(seed, []byte{})
 	}
 	f.Fuzz(func(t *testing.T, text string, cuts []byte) {
+		defer costtest.AllocatesAtMost(t, 16<<20)()
 		got := map[string]string{}
 		if err := codex.ReadMembers(pieces(text, cuts), func(name, piece string) error {
 			if !utf8.ValidString(piece) || piece == "" {

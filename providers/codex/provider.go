@@ -103,7 +103,11 @@ func New(opts *Options) (*Provider, error) {
 		p.close = client.CloseIdleConnections
 		o.HTTPClient = client
 	}
-	p.upstream = newUpstream(&o)
+	upstream, err := newUpstream(&o)
+	if err != nil {
+		return nil, fmt.Errorf("codex: %w", err)
+	}
+	p.upstream = upstream
 	return p, nil
 }
 

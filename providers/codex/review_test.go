@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/internal/costtest"
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
@@ -107,6 +108,7 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(`{"status":"incomplete","incomplete_details":{"reason":"content_filter"},"usage":{"input_tokens":-1}}`)
 	f.Add(`{"status":"completed","output":[null,{"type":"message","content":[null,{"type":"refusal","refusal":"\u0000"}]}]}`)
 	f.Fuzz(func(t *testing.T, body string) {
+		defer costtest.AllocatesAtMost(t, 16<<20)()
 		var a codex.Answer
 		if json.Unmarshal([]byte(body), &a) != nil {
 			return

@@ -280,6 +280,42 @@ func TestServerOutOfReach(t *testing.T) {
 	wantError(t, err, bridge.CodeUpstreamFailed, 0, "cannot be reached")
 }
 
+// The operator's own client may follow redirects anywhere.
+func TestRedirectsStayAtTheServer(t *testing.T) {
+	t.Parallel()
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Error("another server got the request")
+	}))
+	t.Cleanup(other.Close)
+	mux := http.NewServeMux()
+	mux.Handle("/away/", http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	mux.Handle("/moved/", http.RedirectHandler("/v1/responses", http.StatusTemporaryRedirect))
+	mux.Handle("/forever/", http.RedirectHandler("/forever/more", http.StatusTemporaryRedirect))
+	mux.Handle("/v1/responses", writeJSON(200, completed("x")))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	for _, base := range []string{"/away", "/moved", "/forever"} {
+		for _, client := range []*http.Client{nil, {}, {CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}} {
+			if base == "/forever" && client != nil && client.CheckRedirect != nil {
+				continue // that check has no bound
+			}
+			p, err := codex.New(&codex.Options{APIKey: key, BaseURL: server.URL + base, HTTPClient: client})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { p.Close() })
+			_, err = ask(t, p)
+			if base == "/moved" {
+				if err != nil {
+					t.Errorf("%s, %v: %v", base, client, err)
+				}
+				continue
+			}
+			wantError(t, err, bridge.CodeUpstreamFailed, 0, "")
+		}
+	}
+}
+
 func TestServerThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -31,11 +31,12 @@ type file struct {
 	closed bool
 }
 
-// OpenFile opens the store at path. If there is no file, OpenFile makes one that only its owner can read. A file that is
-// damaged, or in use by another process, is an error.
+// OpenFile opens the store at path. If there is no file, OpenFile makes one that only its owner can
+// read. A file that is damaged, or in use by another process, is an error.
 //
-// On a file system that is full or read-only (see [storefault.Unwritable]) OpenFile returns a Store and an error. That
-// Store has the records of the file. Its Put and Delete fail until the file system takes data again.
+// On a file system that is full or read-only (see [storefault.Unwritable]) OpenFile returns a Store
+// and an error. That Store has the records of the file. Its Put and Delete fail until the file
+// system takes data again.
 func OpenFile(path string) (Store, error) {
 	f := &file{path: path}
 	err := f.open()
@@ -56,7 +57,8 @@ func OpenFile(path string) (Store, error) {
 	return nil, err
 }
 
-// open sets db. If the file system takes no data, db is read-only, or nil if there is no file to read.
+// open sets db. If the file system takes no data, db is read-only, or nil if there is no file to
+// read.
 func (f *file) open() error {
 	info, err := os.Stat(f.path)
 	isNew := errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0

@@ -13,7 +13,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/storefault"
 )
 
-// A store on a read-only file system shows its records, refuses to write, and writes again when the file system does.
+// A store on a read-only file system shows its records, refuses to write, and writes again when the
+// file system does.
 func TestReadOnlyFileSystem(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

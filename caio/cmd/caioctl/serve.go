@@ -81,6 +81,8 @@ func (a *app) serveCommand() *cobra.Command {
 	flags.StringVar(&addr, "addr", "127.0.0.1:8080", "address to listen on")
 	keeping.addFlags(cmd)
 	flags.IntVar(&opts.MaxServices, "max-services", 10_000, "services that may be registered")
+	flags.Int64Var(&opts.MaxBytes, "max-bytes", 256<<20, "bytes of memory that the registered services may take together")
+	flags.IntVar(&opts.MaxCapabilities, "max-capabilities", 100_000, "different capabilities that the services may offer together")
 	flags.BoolVar(&opts.OpenIntegration, "open-integration", false, "answer /api/v1/integration/* without a token, as CAIO does; callers without one can register\nservices and make registrations longer, but not shorten or end any")
 	flags.DurationVar(&opts.ProbeInterval, "probe", 0, "check the health of each service that often, and do not route to unhealthy ones; 0 for never.\nAsked is GET /health, /healthz, /readyz or /livez, if the contract has it directly under base_url; else the lease decides.\nIf there are tokens, services on this machine cannot be checked, and count as unhealthy")
 	flags.StringArrayVar(&opts.ProbePaths, "probe-path", nil, "further path that --probe may ask, that of base_url included, such as /v1/health; repeatable")

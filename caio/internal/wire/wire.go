@@ -31,6 +31,7 @@ const (
 	RequestTooLarge      = "REQUEST_TOO_LARGE"
 	UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE"
 	RegistryFull         = "REGISTRY_FULL"
+	RegistryBusy         = "REGISTRY_BUSY"
 	StoreUnavailable     = "STORE_UNAVAILABLE"
 )
 

@@ -27,8 +27,8 @@ type Store struct {
 	db *bbolt.DB
 }
 
-// Open opens the file, and makes it, readable for its owner only, if there is none. It must be closed. On a read-only file
-// system it opens a file that is there, and Save fails.
+// Open opens the file, and makes it, readable for its owner only, if there is none. It must be
+// closed. On a read-only file system it opens a file that is there, and Save fails.
 func Open(path string) (*Store, error) {
 	info, err := os.Stat(path)
 	isNew := errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0

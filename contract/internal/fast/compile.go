@@ -1,8 +1,9 @@
 // Package fast checks JSON text against the common part of JSON Schema without decoding it.
 //
-// [Schema.Valid] never says no: it reads the text once and stops at the first doubt. [Schema.Faults] says what is wrong
-// and where, in text that is known to be JSON. Both are bounded: a text is read twice in sum, whatever the
-// schema, and regular expressions have a limit of their own.
+// [Schema.Valid] never says no: it reads the text once and stops at the first doubt.
+// [Schema.Faults] finds the places of faults, in text that is known to be JSON. Both are bounded: a
+// text is read twice in sum, whatever the schema, and regular expressions have a limit of their
+// own.
 package fast
 
 import (
@@ -20,12 +21,12 @@ type Schema struct {
 	maxDepth int
 }
 
-// MaxMatching bounds the work of regular expressions on one text: instructions times bytes. Go's regexp needs at most
-// 10 ns for each.
+// MaxMatching bounds the work of regular expressions on one text: instructions times bytes. Go's
+// regexp needs at most 10 ns for each.
 const MaxMatching = 8 << 20
 
-// Compile returns a checker for a schema, given as decoded JSON, and for instances of at most maxDepth levels. It returns
-// nil if the schema uses anything that this package does not know.
+// Compile returns a checker for a schema, given as decoded JSON, and for instances of at most
+// maxDepth levels. It returns nil if the schema uses anything that this package does not know.
 func Compile(schema any, maxDepth int) *Schema {
 	c := compiler{document: schema, nodes: map[string]*node{}}
 	root := c.compile(schema, nil)
@@ -48,7 +49,7 @@ const (
 	anyKind = null | boolean | number | text | array | object
 )
 
-// A node is one schema. The zero limits of min are "none", those of max are too: see newNode.
+// A node is one schema. Make it with newNode, because its limits have no useful zero values.
 type node struct {
 	at       []string // the way from the root of the document
 	kinds    kind
@@ -62,7 +63,7 @@ type node struct {
 	minLength, maxLength int // of text, in characters
 	pattern              *regexp.Regexp
 	patternSize          int  // instructions
-	floating             bool // pattern does not look at what surrounds a match
+	floating             bool // pattern has no anchors
 
 	items              *node
 	minItems, maxItems int
@@ -280,7 +281,7 @@ func (c *compiler) pattern(n *node, value any) {
 // below returns the place of a part of the schema.
 func (n *node) below(tokens ...string) []string { return append(slices.Clip(n.at), tokens...) }
 
-// looksAround reports whether an expression has anchors or word boundaries.
+// looksAround reports if an expression has anchors or word boundaries.
 func looksAround(e *syntax.Regexp) bool {
 	switch e.Op {
 	case syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
@@ -289,8 +290,8 @@ func looksAround(e *syntax.Regexp) bool {
 	return slices.ContainsFunc(e.Sub, looksAround)
 }
 
-// properties joins properties, required and oneOf: a name that is required somewhere has a bit, whether or not it has a
-// schema.
+// properties joins properties, required and oneOf: a name that is required somewhere has a bit,
+// whether or not it has a schema.
 func (c *compiler) properties(n *node, schema map[string]any) {
 	members, ok := schema["properties"].(map[string]any)
 	if _, stated := schema["properties"]; stated && !ok {
@@ -343,8 +344,8 @@ func (c *compiler) set(n *node, required any) (bits uint64) {
 	return bits
 }
 
-// choices takes oneOf if its branches do nothing but require members. Other branches are left to the engine: here "no"
-// does not mean that a branch refuses the value.
+// choices takes oneOf if its branches do nothing but require members. Other branches are left to
+// the engine: here "no" does not mean that a branch refuses the value.
 func (c *compiler) choices(n *node, branches any) {
 	list, ok := branches.([]any)
 	if !ok || len(list) == 0 {
@@ -360,7 +361,7 @@ func (c *compiler) choices(n *node, branches any) {
 		n.oneOf = append(n.oneOf, c.set(n, required))
 	}
 	if len(list) > 1 {
-		n.kinds &= object // what is no object satisfies all branches
+		n.kinds &= object // other kinds satisfy all branches
 	}
 }
 

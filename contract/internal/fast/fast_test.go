@@ -30,7 +30,7 @@ func allows(engine *jsonschema.Schema, data []byte) bool {
 	if syntax != nil {
 		return false
 	}
-	found, err := engine.Check(value)
+	found, err := engine.Check(value, jsonschema.MaxPrice)
 	return err == nil && len(found) == 0
 }
 

@@ -7,8 +7,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// fewOthers is how many members without a property are compared with each other. Those of larger objects are left to a
-// reader of JSON: see [Verdict].
+// fewOthers bounds the members without a property that are compared with each other. A JSON reader
+// must look for duplicates in larger objects: see [Verdict].
 const fewOthers = 8
 
 // members are the names of one object that were read.
@@ -18,7 +18,7 @@ type members struct {
 	others int
 }
 
-// add reports whether a name without a property is new, as far as it looks.
+// add reports if a name without a property is new among the first fewOthers.
 func (m *members) add(w *walk, name []byte) bool {
 	if m.others == fewOthers {
 		w.many = true
@@ -77,8 +77,8 @@ func (n *node) object(w *walk, start, depth int) int {
 	return i + 1
 }
 
-// memberAt checks the member whose value starts at or after i. It returns the index behind it and the property that is
-// likely to come next.
+// memberAt checks the member with the value at or after i. It returns the index behind it, and the
+// property that likely comes next.
 func (n *node) memberAt(w *walk, seen *members, name []byte, start, i, depth, next int) (end, following int) {
 	at := n.find(name, next)
 	if at >= 0 {
@@ -97,7 +97,7 @@ func (n *node) memberAt(w *walk, seen *members, name []byte, start, i, depth, ne
 	return n.others.scan(w, i, depth), next
 }
 
-// complete checks what can be said at the end of an object.
+// complete checks the keywords that need the whole object.
 func (n *node) complete(w *walk, seen *members, start, count int) bool {
 	if missing := n.required &^ seen.named; missing != 0 && !w.failWith(n, start, "required", 0, func() []string { return n.names(missing) }) {
 		return false
@@ -119,7 +119,7 @@ func (n *node) names(set uint64) (list []string) {
 	return list
 }
 
-// oneComplete reports whether exactly one of the sets is part of seen.
+// oneComplete reports if exactly one of the sets is part of seen.
 func oneComplete(sets []uint64, seen uint64) bool {
 	complete := 0
 	for _, set := range sets {
@@ -153,7 +153,8 @@ func (w *walk) name(i int) (name []byte, end int) {
 	return name, end
 }
 
-// find looks a name up, first where it stands if members come in the schema's order.
+// find returns the index of a property, or -1. It tries next first, for members in the schema's
+// order.
 func (n *node) find(name []byte, next int) int {
 	if next < len(n.properties) && n.properties[next].name == string(name) {
 		return next
@@ -164,7 +165,7 @@ func (n *node) find(name []byte, next int) int {
 	return -1
 }
 
-// resembles reports whether a name that is not the schema's differs from one only in case.
+// resembles reports if a name differs in case only from one of the schema's.
 func (n *node) resembles(name []byte) bool {
 	if len(n.folded) == 0 || len(name) > utf8.UTFMax*n.longest {
 		return false
@@ -174,7 +175,7 @@ func (n *node) resembles(name []byte) bool {
 	return known
 }
 
-// fold appends what all names have in common that [strings.EqualFold] takes for the same.
+// fold appends a form of the name that is equal for names equal under [strings.EqualFold].
 func fold(dst []byte, name string) []byte {
 	for _, r := range name {
 		switch {

@@ -20,15 +20,15 @@ type walk struct {
 
 	faults []Fault
 	most   int // of faults; 0 stops at the first, without a record
-	pos    int // where reading stopped
+	pos    int // offset of the last fault or doubt
 }
 
 // A Fault is one keyword that a value does not satisfy.
 type Fault struct {
-	Offset  int      // of the value, in bytes
+	Offset  int      // offset of the value in bytes
 	Keyword []string // the way to the keyword from the root of the schema; to the schema itself if that is false
-	Names   []string // the unknown member, the missing ones ("required"), or those that are there ("oneOf")
-	Count   int      // of items, members or characters, where the keyword bounds them
+	Names   []string // the unknown member, the missing members ("required"), or the present ones ("oneOf")
+	Count   int      // number of items, members or characters, if the keyword bounds it
 }
 
 func (s *Schema) newWalk(data []byte, exact bool) walk {
@@ -38,7 +38,8 @@ func (s *Schema) newWalk(data []byte, exact bool) walk {
 // A Verdict is the answer of [Schema.Valid].
 type Verdict uint8
 
-// The verdicts. Unnamed members that are many are not compared with each other, because that takes memory.
+// The verdicts. Unnamed members that are many are not compared with each other, because that takes
+// memory.
 const (
 	Unknown       Verdict = iota
 	TooMuchWork           // to say more
@@ -46,8 +47,8 @@ const (
 	Valid
 )
 
-// Valid answers whether data is strict JSON which the schema allows. If exact, a member whose name differs from one of the schema's
-// in case only makes it Unknown.
+// Valid judges data: strict JSON that the schema allows, or Unknown. If exact, a member makes it
+// Unknown if its name differs in case only from one of the schema's.
 func (s *Schema) Valid(data []byte, exact bool) Verdict {
 	w := s.newWalk(data, exact)
 	end := s.root.scan(&w, 0, s.maxDepth)
@@ -62,8 +63,8 @@ func (s *Schema) Valid(data []byte, exact bool) Verdict {
 	return Valid
 }
 
-// Faults returns at most most faults of data, in the order of their places. It reports false if it cannot tell whether there
-// are any. The text must be JSON with unique names, no deeper than the schema's limit.
+// Faults returns at most most faults of data, in the order of their places. It reports false if the
+// outcome is unknown. The text must be JSON with unique names, no deeper than the schema's limit.
 func (s *Schema) Faults(data []byte, exact bool, most int) (faults []Fault, known bool) {
 	w := s.newWalk(data, exact)
 	w.most = most
@@ -75,10 +76,10 @@ func (s *Schema) Faults(data []byte, exact bool, most int) (faults []Fault, know
 	return w.faults, true
 }
 
-// fail records a fault of the value at i and reports whether to go on behind the value.
+// fail records a fault of the value at i and reports if reading goes on behind the value.
 func (w *walk) fail(n *node, i int, keyword string) bool { return w.failWith(n, i, keyword, 0, nil) }
 
-// failWith is fail with what else a [Fault] has. names is only called if the fault is recorded.
+// failWith is fail with the other fields of a [Fault]. It calls names only if it records the fault.
 func (w *walk) failWith(n *node, i int, keyword string, count int, names func() []string) bool {
 	w.pos = i
 	if w.most == 0 {
@@ -102,7 +103,8 @@ func (w *walk) stop(i int) int {
 	return -1
 }
 
-// behind returns the index behind the value at i if reading shall go on there after a fault, else -1.
+// behind returns the index behind the value at i if reading shall go on there after a fault, else
+// -1.
 func (w *walk) behind(i int, goOn bool) int {
 	if !goOn {
 		return -1
@@ -110,8 +112,8 @@ func (w *walk) behind(i int, goOn bool) int {
 	return skip(w.d, i)
 }
 
-// scan returns the index behind the value that starts at or after i, or -1 if it is not certainly valid or reading
-// ends. depth is how many levels the value may have.
+// scan returns the index behind the value that starts at or after i, or -1 if it is not certainly
+// valid or reading ends. depth is how many levels the value may have.
 func (n *node) scan(w *walk, i, depth int) int {
 	i = space(w.d, i)
 	if i >= len(w.d) {
@@ -150,7 +152,8 @@ func (n *node) scan(w *walk, i, depth int) int {
 	return end
 }
 
-// readAgain charges for reading the bytes between i and end again, and reports whether that may be done.
+// readAgain charges for reading the bytes between i and end again. It reports false if that is too
+// much.
 func (w *walk) readAgain(i, end int) bool {
 	if w.work -= end - i; w.work < 0 {
 		w.tooMuch = true
@@ -259,7 +262,7 @@ func (n *node) array(w *walk, start, depth int) int {
 			if w.most == 0 {
 				return w.behind(start, w.fail(n, start, "maxItems"))
 			}
-			i = skip(w.d, i) // what is too much is counted only
+			i = skip(w.d, i) // further items are counted, not checked
 		} else if i = n.items.scan(w, i, depth); i < 0 {
 			return -1
 		}

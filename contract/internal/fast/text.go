@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// text checks the string whose opening quote is at i.
+// text checks the string that begins with the quote at i.
 func (n *node) text(w *walk, i int) int {
 	end, escapes, ascii := quoted(w.d, i)
 	if end < 0 {
@@ -66,8 +66,9 @@ func (n *node) content(w *walk, i, end, escapes int) int {
 	return end
 }
 
-// matchesBetween reports whether the pattern certainly matches a text with escapes: one that does not look at what
-// surrounds a match may match between two escapes. Most texts of a request have escapes, and need no copy then.
+// matchesBetween reports if the pattern certainly matches a text with escapes, without a copy of
+// it. A pattern without anchors may match between two escapes, and most texts of requests have
+// escapes.
 func (n *node) matchesBetween(raw []byte) bool {
 	for n.floating {
 		plain, _, more := bytes.Cut(raw, []byte{'\\'})
@@ -83,8 +84,9 @@ func (n *node) matchesBetween(raw []byte) bool {
 	return false
 }
 
-// quoted returns the index behind the string whose opening quote is at i, how many escapes it has and whether it is ASCII,
-// which may be denied wrongly; -1 if it is not a JSON string. UTF-8 is for the caller to check.
+// quoted reads the string that begins with the quote at i. It returns the index behind it, or -1 if
+// it is not a JSON string, and the number of escapes. If ascii is false, the caller must check
+// UTF-8.
 func quoted(d []byte, i int) (end, escapes int, ascii bool) {
 	var seen uint64
 	for i++; i < len(d); {
@@ -120,9 +122,9 @@ func quoted(d []byte, i int) (end, escapes int, ascii bool) {
 
 const ones, highs = 0x0101010101010101, 0x8080808080808080
 
-// notable returns 0 if none of 8 bytes is a quote, a backslash or a control character. Otherwise the lowest bit that is
-// set is in the first that is one.
-// See https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord.
+// notable returns 0 if none of 8 bytes is a quote, a backslash or a control character. Otherwise
+// the lowest bit that is set is in the first that is one. See
+// https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord.
 func notable(word uint64) uint64 {
 	quotes, backslashes := word^(ones*'"'), word^(ones*'\\')
 	controls := (word - ones*' ') & ^word
@@ -132,7 +134,8 @@ func notable(word uint64) uint64 {
 // maxEscape is the length of the longest escape of one character.
 const maxEscape = len(`\ud83d\ude00`)
 
-// escape returns the length of the escape at the start of d, a surrogate pair counting as one, or 0 if it is not one.
+// escape returns the length of the escape at the start of d, a surrogate pair counting as one, or 0
+// if it is not one.
 func escape(d []byte) int {
 	if len(d) < 2 {
 		return 0

@@ -4,8 +4,8 @@ import (
 	"regexp/syntax"
 )
 
-// Limits of the schemas of one contract, and of one schema. They bound what loading a contract costs, and keep the time
-// in which the engine compiles one schema below half a second.
+// Limits of one schema, and of all schemas of one contract. They bound the cost of loading a
+// contract, and keep the engine's time to compile one schema below half a second.
 const (
 	maxSchemaDepth   = 64      // levels of JSON
 	maxSchemaValues  = 3_000   // JSON values of one schema; the engine compiles in quadratic time
@@ -17,12 +17,12 @@ const (
 	maxPatternKeys   = 20      // patternProperties of one object
 	maxLooks         = 200_000 // subschemas that look at one value, added up over all schemas
 	maxText          = 4 << 20 // bytes of all schemas as JSON, parts of files included
-	maxExampleValues = 1_000   // JSON values of the schemas whose examples are checked: each is compiled
+	maxExampleValues = 1_000   // JSON values of schemas with examples: to check these, each is compiled
 	maxReviewed      = 100     // doubts that a review reports
 )
 
-// A Budget is what the schemas of one contract may still cost in sum. A schema that does not fit is refused before
-// it is compiled. A Budget must not be used concurrently.
+// A Budget bounds the cost of all schemas of one contract. [Inspect] refuses a schema that does not
+// fit, before it is compiled. A Budget is not safe for concurrent use.
 type Budget struct {
 	values   int
 	text     int // bytes
@@ -39,11 +39,13 @@ func NewBudget() *Budget {
 	return &Budget{values: maxValues, text: maxText, patterns: maxPatternsSize, looks: maxLooks, examples: maxExampleValues, matching: maxMatching, doubts: maxReviewed, judged: map[string]*Schema{}}
 }
 
-// Spent reports whether a schema was refused because the budget is spent. Further schemas are refused without a look.
+// Spent reports if a schema was refused because the budget is spent. Inspect refuses further ones
+// unseen.
 func (b *Budget) Spent() bool { return b.values < 0 || b.text < 0 || b.patterns < 0 || b.looks < 0 }
 
-// patternSize returns how many instructions the compiled expression has at most, without compiling it: Go compiles
-// (a{500}){1000} into gigabytes. Large character classes count, too, for their memory.
+// patternSize returns how many instructions the compiled expression has at most, without compiling
+// it: Go compiles (a{500}){1000} into gigabytes. Large character classes count, too, for their
+// memory.
 func patternSize(e *syntax.Regexp) int {
 	const most = 1 << 20
 	size := 0

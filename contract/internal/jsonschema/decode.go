@@ -22,8 +22,9 @@ type SyntaxError struct {
 	Detail  string
 }
 
-// Scan checks that data is one JSON value of at most maxDepth levels, and returns the number of values in it. It is strict: names
-// must be unique, text must be UTF-8, and numbers must fit a float64. It decodes nothing.
+// Scan checks that data is one JSON value of at most maxDepth levels, and returns the number of
+// values in it. It is strict: names must be unique, text must be UTF-8, and numbers must fit a
+// float64. It decodes nothing.
 func Scan(data []byte, maxDepth int) (values int, failed *SyntaxError) {
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(data))
 	for {
@@ -51,13 +52,13 @@ func Scan(data []byte, maxDepth int) (values int, failed *SyntaxError) {
 	}
 }
 
-// isName reports whether the string that was read last is the name of a member.
+// isName reports if the string that was read last is the name of a member.
 func isName(decoder *jsontext.Decoder, depth int) bool {
 	kind, length := decoder.StackIndex(depth)
 	return kind == '{' && length%2 == 1
 }
 
-// fits reports whether a number fits a float64. Short ones do.
+// fits reports if a number fits a float64. Short ones do.
 func fits(number string) bool {
 	if len(number) < 300 && !strings.ContainsAny(number, "eE") {
 		return true
@@ -109,7 +110,7 @@ func syntaxError(err error, size int) *SyntaxError {
 	return &SyntaxError{Detail: "not valid JSON: the text ends too early, after 0 bytes"}
 }
 
-// matchesAny reports whether a pattern matches the name.
+// matchesAny reports if a pattern matches the name.
 func matchesAny(patterns []*regexp.Regexp, name string) bool {
 	return slices.ContainsFunc(patterns, func(pattern *regexp.Regexp) bool { return pattern.MatchString(name) })
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v5"
 )
 
-// An engine decides whether values satisfy one schema. It is safe for concurrent use.
+// An engine checks values against one schema. It is safe for concurrent use.
 type engine interface {
-	// check returns nothing for a value that the schema allows, and at most most failures for another. The value is
-	// made of nil, bool, float64, string, []any and map[string]any.
+	// check returns nothing for a value that the schema allows, and at most most failures for another.
+	// The value is made of nil, bool, float64, string, []any and map[string]any.
 	check(value any, most int) ([]failure, error)
 }
 
@@ -29,7 +29,7 @@ type failure struct {
 	noBranch bool     // for anyOf and oneOf: no branch fits, rather than several
 }
 
-// engineV5 is jsonschema/v5, which is used in this file only.
+// engineV5 is jsonschema/v5. No other file uses it.
 type engineV5 struct{ schema *jsonschema.Schema }
 
 const schemaURL = "mem:///schema.json"
@@ -58,8 +58,8 @@ func compileV5(document []byte) (compiled engine, err error) {
 	return engineV5{schema}, nil
 }
 
-// isRegex reports whether a text is a regular expression in RE2 syntax. It parses and does not compile: a short text can
-// compile into gigabytes.
+// isRegex reports if a text is a regular expression in RE2 syntax. It parses and does not compile:
+// a short text can compile into gigabytes.
 func isRegex(value any) bool {
 	text, ok := value.(string)
 	if !ok {
@@ -118,8 +118,9 @@ func compareLocations(a, b string) int {
 	return len(a) - len(b)
 }
 
-// leaves appends the errors at the ends of the tree to list: they alone say something. Of anyOf and oneOf, only a branch that
-// was clearly meant is followed. Otherwise the choice itself is the error.
+// leaves appends the errors at the ends of the tree to list: they alone say something. Of anyOf and
+// oneOf, only a branch that was clearly meant is followed. Otherwise the choice itself is the
+// error.
 func leaves(e *jsonschema.ValidationError, list []*jsonschema.ValidationError) []*jsonschema.ValidationError {
 	if len(e.Causes) == 0 {
 		return append(list, e)
@@ -142,8 +143,8 @@ func leaves(e *jsonschema.ValidationError, list []*jsonschema.ValidationError) [
 // lastOf returns the last part of a location.
 func lastOf(location string) string { return location[strings.LastIndexByte(location, '/')+1:] }
 
-// meantBranch returns the only branch that fails for something inside the value rather than for its type, constant or
-// choice of values.
+// meantBranch returns the only branch that fails for something inside the value rather than for its
+// type, constant or choice of values.
 func meantBranch(e *jsonschema.ValidationError) *jsonschema.ValidationError {
 	if len(e.Causes) == 1 {
 		return e.Causes[0]
@@ -162,8 +163,9 @@ func meantBranch(e *jsonschema.ValidationError) *jsonschema.ValidationError {
 	return meant
 }
 
-// refusesKind reports whether an error at or one level below a place of the given depth says that the value is another
-// kind of thing: a different type there, or a different constant in one of its members.
+// refusesKind reports if an error at or one level below a place of the given depth says that the
+// value is another kind of thing: a different type there, or a different constant in one of its
+// members.
 func refusesKind(e *jsonschema.ValidationError, depth int) bool {
 	at := strings.Count(e.InstanceLocation, "/")
 	if len(e.Causes) == 0 {
@@ -179,7 +181,7 @@ func refusesKind(e *jsonschema.ValidationError, depth int) bool {
 	return at <= depth+1 && slices.ContainsFunc(e.Causes, func(cause *jsonschema.ValidationError) bool { return refusesKind(cause, depth) })
 }
 
-// concernsName reports whether a path of keywords leads through propertyNames.
+// concernsName reports if a path of keywords leads through propertyNames.
 func concernsName(path []string) bool {
 	for i, token := range path {
 		if token == "propertyNames" && (i == 0 || keywords[path[i-1]].holds != mapForm) {

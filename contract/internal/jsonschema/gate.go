@@ -11,22 +11,22 @@ import (
 
 // A Problem is a reason to refuse a schema.
 type Problem struct {
-	Node    *tree.Node // where it was written
-	AtKey   bool       // it is about Node's key rather than its value
+	Node    *tree.Node // the value in question, with its place in the file
+	AtKey   bool       // the key of Node is in question rather than its value
 	Code    string     // "endpoint/schema-unsafe" and so on
 	Message string
 	Fix     string // "" if there is nothing to suggest
 }
 
-// forbidden keywords change what references mean. `{"$id":"?"}` alone ends the process: the engine recurses until the
-// stack overflows, which cannot be recovered from.
+// forbidden keywords change the meaning of references. `{"$id":"?"}` alone ends the process: the
+// engine recurses until the stack overflows, and a program cannot recover from that.
 var forbidden = []string{"$id", "id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "$vocabulary"}
 
 // draft2020 lists the values of $schema that name the draft we validate by.
 var draft2020 = []string{"https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#"}
 
-// A gate walks a schema instead of the engine, which is asked only when a value is to be checked. It refuses a schema that
-// the engine would refuse, and one that could harm the process.
+// A gate judges a schema without compiling it. It refuses each schema that the engine would refuse,
+// and each that could harm the process.
 type gate struct {
 	root     *tree.Node
 	budget   *Budget
@@ -98,7 +98,7 @@ func (g *gate) measure(n *tree.Node, depth int) {
 	}
 }
 
-// schema checks one schema and those in it.
+// schema checks one schema and its subschemas.
 func (g *gate) schema(n *tree.Node) {
 	if g.seen[n] {
 		return
@@ -150,7 +150,7 @@ func children(value *tree.Node, form schemaForm) func(yield func(string, *tree.N
 	}
 }
 
-// keywords checks what is dangerous or silently misunderstood in one schema object.
+// keywords checks the keywords of one schema object.
 func (g *gate) keywords(n *tree.Node) {
 	for _, key := range forbidden {
 		if value := n.Get(key); value != nil {
@@ -185,7 +185,8 @@ func (g *gate) keywords(n *tree.Node) {
 	}
 }
 
-// pattern refuses expressions that are large when compiled. It measures the parsed expression and compiles nothing.
+// pattern refuses expressions that are large when compiled. It measures the parsed expression and
+// compiles nothing.
 func (g *gate) pattern(at *tree.Node, expression string) {
 	if g.budget.Spent() {
 		return

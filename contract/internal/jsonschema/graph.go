@@ -4,7 +4,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
-// A graph says which schemas are asked about the same value (in place) and which about the values inside it.
+// A graph says which schemas are asked about the same value (in place) and which about the values
+// inside it.
 type graph map[*tree.Node][]edge
 
 type edge struct {
@@ -30,8 +31,8 @@ func (g graph) add(from, to *tree.Node, keyword, name string, inPlace bool) {
 	g[from] = append(g[from], e)
 }
 
-// widest returns a schema because of which too many subschemas look at one value, and how many do, or one that looks at
-// the same value without end, and 0; nil if there is neither.
+// widest returns a schema because of which too many subschemas look at one value, and how many do,
+// or one that looks at the same value without end, and 0; nil if there is neither.
 func (g graph) widest(nodes []*tree.Node) (at *tree.Node, looks int) {
 	const open = -1
 	counts := map[*tree.Node]int{}
@@ -62,17 +63,19 @@ func (g graph) widest(nodes []*tree.Node) (at *tree.Node, looks int) {
 	return at, looks
 }
 
-// A view is what happens when a schema looks at a value: how many subschemas do, and, for each child that the schema can
-// tell apart, which schemas look at that child, as often as they are listed.
+// A view is what happens when a schema looks at a value: how many subschemas do, and, for each
+// child that the schema can tell apart, which schemas look at that child, as often as they are
+// listed.
 type view struct {
 	looks    int
 	children [][]int // indexes of views
 }
 
-// maxDepth returns how many levels an instance may have so that at most 50,000 looks are taken along any path into it.
-// The engine does not stop at the first branch that matches: a schema that looks at each child twice looks 2^d times
-// at depth d. It also limits schemas that look once, because the cost of wording an error is cubic in the depth.
-// It reports false if the budget does not suffice to find out.
+// maxDepth returns how many levels an instance may have so that at most 50,000 looks are taken
+// along any path into it. The engine does not stop at the first branch that matches: a schema that
+// looks at each child twice looks 2^d times at depth d. It also limits schemas that look once,
+// because the cost of wording an error is cubic in the depth. It reports false if the budget does
+// not suffice to find out.
 func (g graph) maxDepth(root *tree.Node, budget *Budget) (levels int, known bool) {
 	const (
 		deepest = 64
@@ -106,8 +109,8 @@ func (g graph) maxDepth(root *tree.Node, budget *Budget) (levels int, known bool
 	return deepest, true
 }
 
-// views computes the view of root, which is the first, and of every schema that it leads to. It stops early if the budget is
-// spent.
+// views computes the view of root, which is the first, and of every schema that it leads to. It
+// stops early if the budget is spent.
 func (g graph) views(root *tree.Node, budget *Budget) []view {
 	index := map[*tree.Node]int{root: 0}
 	queue := []*tree.Node{root}

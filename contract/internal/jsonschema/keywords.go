@@ -34,7 +34,7 @@ const (
 	schemasOrNames // of "dependencies" of draft-07
 )
 
-// formNames says what a form takes, for the fix of a problem.
+// formNames are the words for each form in the fix of a problem.
 var formNames = map[valueForm]string{
 	aText: "text", aBool: "true or false", aNumber: "a number", aPositive: "a number above 0", aCount: "a whole number from 0",
 	aName: "the name of a type, or a list of different ones: null, boolean, object, array, number, integer, string",
@@ -53,7 +53,7 @@ const (
 	mapForm
 )
 
-// keywords lists the vocabulary of JSON Schema 2020-12, and of OpenAPI "example", which says nothing about values.
+// keywords lists the vocabulary of JSON Schema 2020-12, and the annotation "example" of OpenAPI.
 var keywords = map[string]keyword{
 	"$comment": {takes: aText}, "$ref": {takes: aText}, "$schema": {takes: aText},
 	"title": {takes: aText}, "description": {takes: aText}, "format": {takes: aText}, "pattern": {takes: aText},
@@ -98,13 +98,14 @@ func isKeyword(name string) bool {
 	return known
 }
 
-// maxWhole is the largest number up to which a float64 holds all whole numbers.
+// maxWhole is 2^53: a float64 holds all smaller whole numbers.
 const maxWhole = 1 << 53
 
 // typeNames are the values of "type".
 var typeNames = []string{"array", "boolean", "integer", "null", "number", "object", "string"}
 
-// misfit returns the part of value that the form does not allow, or nil. Schemas inside value are not looked at.
+// misfit returns the part of value that the form does not allow, or nil. Schemas inside value are
+// not looked at.
 func (form valueForm) misfit(value *tree.Node) *tree.Node {
 	ok := true
 	switch form {
@@ -147,7 +148,8 @@ func (form valueForm) misfit(value *tree.Node) *tree.Node {
 	return value
 }
 
-// misfitOfTexts returns what keeps value from being a list of different texts, of allowed ones unless that is nil.
+// misfitOfTexts returns the part that keeps value from being a list of different texts. If allowed
+// is not nil, each text must be in it.
 func misfitOfTexts(value *tree.Node, allowed []string) *tree.Node {
 	if !value.Is(tree.List) {
 		return value

@@ -13,19 +13,20 @@ const (
 	// DefaultMaxValues is how many JSON values of one text reach the engine.
 	DefaultMaxValues = 10_000
 
-	// maxPrice bounds the engine's work on one value, in the unit of a [pricer].
-	maxPrice = 14 << 20
+	// MaxPrice bounds the engine's work on one value: bytes that it allocates at most.
+	MaxPrice = 14 << 20
 
-	// maxMatching bounds the work of regular expressions: instructions times bytes of text. Go's regexp needs at most
-	// 10 ns for each.
+	// maxMatching bounds the work of regular expressions: instructions times bytes of text. Go's
+	// regexp needs at most 10 ns for each.
 	maxMatching = 8 << 20
 )
 
-// A pricer knows what the engine's look at one value costs at most, in bytes that it allocates. They take it at most 10 ns
-// each. Prices are those measured, for a value that each schema refuses.
+// A pricer estimates the engine's work on a value: the bytes that it allocates at most, at 10 ns
+// each. The prices were measured with values that every schema refuses.
 //
-// The engine looks at a value once for each schema that applies to it. It tries all branches of anyOf, copies the path of
-// the value at each level, and puts the path of keywords together anew, from its parts, for each error.
+// The engine looks at a value once for each schema that applies to it. It tries all branches of
+// anyOf, copies the path of the value at each level, and puts the path of keywords together anew,
+// from its parts, for each error.
 type pricer struct {
 	root  *priced
 	known map[string]*priced // by $ref
@@ -56,12 +57,12 @@ type priced struct {
 }
 
 const (
-	lookPrice    = 320 // what stands around each call
+	lookPrice    = 320 // a call for one schema and one value
 	errorPrice   = 350 // an error, without its paths
 	numberPrice  = 250 // a big.Rat
 	comparePrice = 320 // comparing two numbers
-	mapPrice     = 250 // the engine's map of what was not evaluated
-	memberPrice  = 90  // an entry in it
+	mapPrice     = 250 // the engine's map of unevaluated members or items
+	memberPrice  = 90  // an entry of that map
 )
 
 func newPricer(document any) *pricer {
@@ -70,7 +71,8 @@ func newPricer(document any) *pricer {
 	return p
 }
 
-// schema prices a schema and those in it. path is the length of the way to the schema around it, last that of the rest.
+// schema prices a schema and its subschemas. path is the length of the parent's location, last the
+// length of the part that leads from there to the schema.
 func (p *pricer) schema(document, schema any, path, last int) *priced {
 	path += last
 	s, ok := schema.(map[string]any)
@@ -138,7 +140,7 @@ func (p *pricer) reference(document any, ref string) *priced {
 	return n
 }
 
-// ofObjects prices what applies to objects and their members.
+// ofObjects prices the keywords for objects and their members.
 func (p *pricer) ofObjects(document any, n *priced, s map[string]any) {
 	n.name = 6
 	properties, _ := s["properties"].(map[string]any)
@@ -170,7 +172,7 @@ func (p *pricer) ofObjects(document any, n *priced, s map[string]any) {
 	}
 }
 
-// ofScalars prices what applies to texts, numbers and constants.
+// ofScalars prices the keywords for texts, numbers and constants.
 func (n *priced) ofScalars(s map[string]any) {
 	if pattern, ok := s["pattern"].(string); ok {
 		n.text += 2 + sizeOf(pattern)
@@ -190,8 +192,8 @@ func (n *priced) ofScalars(s map[string]any) {
 		n.number += numberPrice
 	}
 	for _, keyword := range []string{"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"} {
-		if _, ok := s[keyword]; ok {
-			n.number += numberPrice
+		if limit, ok := s[keyword].(float64); ok {
+			n.number += numberPrice * digits(limit)
 		}
 	}
 	n.constants, _ = s["enum"].([]any)
@@ -213,19 +215,20 @@ func sizeOf(pattern string) int {
 	return patternSize(parsed)
 }
 
-// A bill adds up what one check costs, and stops at the limit.
+// A bill adds up the price of one check, and stops at the limit.
 type bill struct{ left int }
 
-// affordable reports whether the engine may check the value.
-func (p *pricer) affordable(value any) bool {
-	b := bill{left: maxPrice}
+// affordable reports if the engine may check the value for at most that price.
+func (p *pricer) affordable(value any, most int) bool {
+	b := bill{left: most}
 	return b.add(p.root, value, place{})
 }
 
-// A place is where a look happens: bytes of the way to the value, and of the keywords that led there, and their number.
+// A place has the bytes of the value's pointer and of the keywords' location, and the keywords'
+// number.
 type place struct{ value, keywords, steps int }
 
-// add reports whether the value is still within the limit.
+// add charges for the value and reports if the bill is still within the limit.
 func (b *bill) add(n *priced, value any, at place) bool {
 	at.keywords += n.last
 	at.steps++
@@ -337,7 +340,8 @@ func count(value any) int {
 	return n
 }
 
-// digits returns by how much a number costs more than a small one: the engine writes all digits of 1e308.
+// digits returns by how much a number costs more than a small one: the engine writes all digits of
+// 1e308.
 func digits(f float64) int {
 	if f = math.Abs(f); f == 0 || f > 1e-20 && f < 1e20 {
 		return 1
@@ -345,8 +349,9 @@ func digits(f float64) int {
 	return 5
 }
 
-// uniquePrice prices the search for equal items. The engine hashes items and compares those with equal hashes. Its hash joins
-// texts without their lengths, so that lists of texts with control characters can be made to collide.
+// uniquePrice prices the search for equal items. The engine compares items with equal hashes. Its
+// hash joins texts without their lengths, so a sender can make lists of texts with control
+// characters collide.
 func uniquePrice(list []any) int {
 	size, collides := 0, false
 	for _, item := range list {

@@ -8,8 +8,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
-// Review reports what is valid JSON Schema but surely or probably a mistake. The schema must have passed [Inspect]. It
-// reports less once the budget is spent.
+// Review reports probable mistakes in a schema that has passed [Inspect]. It reports less once the
+// budget is spent.
 func Review(root *tree.Node, budget *Budget) []Problem {
 	r := &reviewer{root: root, budget: budget}
 	r.schema(root)
@@ -111,7 +111,7 @@ func (r *reviewer) examples(n *tree.Node) {
 		if example.Levels() > schema.MaxDepth() {
 			continue
 		}
-		if found, err := schema.Check(example.Any()); err == nil && len(found) > 0 {
+		if found, err := schema.Check(example.Any(), MaxPrice); err == nil && len(found) > 0 {
 			at := example
 			if inner := example.Find(found[0].Path...); inner != nil {
 				at = inner
@@ -121,8 +121,8 @@ func (r *reviewer) examples(n *tree.Node) {
 	}
 }
 
-// part returns a schema inside the root with the definitions that it may refer to. It returns nil if the schema refers
-// to the root itself, or if compiling it is beyond the budget.
+// part returns a schema inside the root with the definitions that it may refer to. It returns nil
+// if the schema refers to the root itself, or if compiling it is beyond the budget.
 func (r *reviewer) part(n *tree.Node) *Schema {
 	if r.budget.examples < 0 {
 		return nil

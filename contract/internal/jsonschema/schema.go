@@ -1,7 +1,7 @@
-// Package jsonschema checks values against JSON Schema 2020-12 and says in words what is wrong with them.
+// Package jsonschema checks values against JSON Schema 2020-12 and words their violations.
 //
-// Schemas come from contracts and so from strangers. A gate refuses those that could harm the process before
-// jsonschema/v5, the engine behind this package, sees them.
+// Schemas come from contracts, so they are untrusted. A gate refuses schemas that could harm the
+// process before jsonschema/v5, the engine behind this package, sees them.
 package jsonschema
 
 import (
@@ -20,15 +20,15 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
-// A Schema is a JSON Schema that has passed the gate. It holds its text. It is compiled at its first use, or by
-// [Schema.Compile]. It is immutable and safe for concurrent use.
+// A Schema is a JSON Schema that has passed the gate. It holds its text. It is compiled at its
+// first use, or by [Schema.Compile]. It is immutable and safe for concurrent use.
 type Schema struct {
 	text     []byte // JSON
 	maxDepth int    // levels of an instance
 	compiled func() (*program, error)
 }
 
-// A program is what checks values.
+// A program is a compiled schema.
 type program struct {
 	engine   engine
 	document any // the schema as decoded JSON, to word failures by
@@ -37,8 +37,8 @@ type program struct {
 	patterns map[string]*regexp.Regexp // of patternProperties
 }
 
-// Inspect judges the schema that root holds without compiling it, and charges it to the budget. It returns nil if there
-// are problems. A schema that it returns can be compiled.
+// Inspect judges the schema that root holds without compiling it, and charges it to the budget. It
+// returns nil if there are problems. A schema that it returns can be compiled.
 func Inspect(root *tree.Node, budget *Budget) (*Schema, []Problem) {
 	if budget.Spent() {
 		return nil, nil
@@ -61,7 +61,8 @@ func Inspect(root *tree.Node, budget *Budget) (*Schema, []Problem) {
 	return s, nil
 }
 
-// Compile compiles the schema, unless that was done before. The error says why the engine refuses it.
+// Compile compiles the schema, unless that was done before. The error says why the engine refuses
+// it.
 func (s *Schema) Compile() error {
 	_, err := s.compiled()
 	return err
@@ -114,8 +115,8 @@ func (s *Schema) MaxDepth() int { return s.maxDepth }
 // JSON returns the schema as JSON. The caller must not modify it.
 func (s *Schema) JSON() []byte { return s.text }
 
-// Document returns the schema as decoded JSON. It decodes it anew each time, because a schema that checks no values holds
-// its text only.
+// Document returns the schema as decoded JSON. It decodes it anew each time, because a schema that
+// checks no values holds its text only.
 func (s *Schema) Document() any {
 	var document any
 	if err := json.Unmarshal(s.text, &document); err != nil {
@@ -124,10 +125,10 @@ func (s *Schema) Document() any {
 	return document
 }
 
-// maxViolations bounds what one Check reports.
+// maxViolations bounds the violations of one check.
 const maxViolations = 100
 
-// A Violation says what is wrong at one place of a value.
+// A Violation describes one place of a value that the schema refuses.
 type Violation struct {
 	Path    []string // names and indexes from the root of the value
 	Keyword string   // the keyword that is not satisfied, for example "required"
@@ -139,14 +140,15 @@ type Violation struct {
 // errTooCostly says that the engine was not asked.
 var errTooCostly = errors.New("checking the value takes too much work")
 
-// Check returns what is wrong with value, sorted by place, at most 100, or an error if the engine failed or was not asked
-// because of the work. The value must be as [tree.Node.Any] returns it and no deeper than MaxDepth.
-func (s *Schema) Check(value any) ([]Violation, error) {
+// Check returns the violations of value, sorted by place, at most 100. It returns an error if the
+// engine fails, and errTooCostly if its work would take more than most, see [MaxPrice]. The value
+// must be as [tree.Node.Any] returns it and no deeper than MaxDepth.
+func (s *Schema) Check(value any, most int) ([]Violation, error) {
 	p, err := s.compiled()
 	if err != nil {
 		return nil, err
 	}
-	if !p.pricer.affordable(value) {
+	if !p.pricer.affordable(value, most) {
 		return nil, errTooCostly
 	}
 	failed, err := p.engine.check(value, maxViolations)

@@ -118,7 +118,15 @@ func eachValue(values []any, keyword string, b map[string]any) Relation {
 	if text, ok := b[keyword].(string); ok && keyword == "pattern" {
 		pattern, _ = regexp.Compile(text) // once for all values
 	}
+	constants, limited := valuesOf(map[string]any{keyword: b[keyword]})
+	among := membership(constants)
 	for _, value := range values {
+		if limited {
+			if !among(value) {
+				return no("%s is allowed \x01, but not \x02", short(value))
+			}
+			continue
+		}
 		if domain, known := domains[keyword]; known && typeOf(value)&domain == 0 {
 			continue
 		}
@@ -133,6 +141,27 @@ func eachValue(values []any, keyword string, b map[string]any) Relation {
 	return Relation{}
 }
 
+// membership returns a function that reports whether a value is one of the constants.
+func membership(constants []any) func(value any) bool {
+	scalars := make(map[any]bool, len(constants))
+	var others []any
+	for _, constant := range constants {
+		switch constant.(type) {
+		case []any, map[string]any:
+			others = append(others, constant)
+		default:
+			scalars[constant] = true
+		}
+	}
+	return func(value any) bool {
+		switch value.(type) {
+		case []any, map[string]any:
+			return slices.ContainsFunc(others, func(other any) bool { return reflect.DeepEqual(value, other) })
+		}
+		return scalars[value]
+	}
+}
+
 // allows evaluates the simple keywords. pattern is the compiled limit of "pattern".
 func allows(value any, keyword string, limit any, pattern *regexp.Regexp) (allowed, certain bool) {
 	n, _ := value.(float64)
@@ -141,12 +170,6 @@ func allows(value any, keyword string, limit any, pattern *regexp.Regexp) (allow
 	switch keyword {
 	case "type":
 		return typeOf(value)&^typesOf([]map[string]any{{"type": limit}}) == 0, true
-	case "enum", "const":
-		values, _ := limit.([]any)
-		if keyword == "const" {
-			values = []any{limit}
-		}
-		return slices.ContainsFunc(values, func(other any) bool { return reflect.DeepEqual(value, other) }), true
 	case "minimum":
 		return n >= bound, true
 	case "maximum":

@@ -59,7 +59,7 @@ func TestSuite(t *testing.T) {
 						t.Errorf("%s: %s: %s: the fast check finds %v, want valid %t", filepath.Base(file), group.Description, test.Description, faults, test.Valid)
 					}
 				}
-				found, err := schema.Check(value)
+				found, err := schema.Check(value, jsonschema.MaxPrice)
 				if err != nil || (len(found) == 0) != test.Valid {
 					t.Errorf("%s: %s: %s: want valid %t, found %v, %v", filepath.Base(file), group.Description, test.Description, test.Valid, found, err)
 					continue

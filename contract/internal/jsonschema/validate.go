@@ -12,7 +12,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract/internal/fast"
 )
 
-// An Outcome is the result of checking a text. The zero Outcome means that the schema allows it. At most one field is set.
+// An Outcome is the result of checking a text. The zero Outcome means that the schema allows it. At
+// most one field is set.
 type Outcome struct {
 	Violations []Violation
 	Syntax     *SyntaxError
@@ -39,9 +40,9 @@ func (s *Schema) read(data []byte, exact bool) fast.Verdict {
 	return p.fast.Valid(data, exact)
 }
 
-// Validate checks a text. The engine sees it if it has at most maxValues JSON values and the work is bounded. Otherwise
-// the check that reads bytes decides, if it knows all keywords of the schema. If exact, names that differ from the
-// schema's in case only are refused.
+// Validate checks a text. The engine sees it if it has at most maxValues JSON values and the work
+// is bounded. Otherwise the check that reads bytes decides, if it knows all keywords of the schema.
+// If exact, names that differ from the schema's in case only are refused.
 func (s *Schema) Validate(data []byte, exact bool, maxValues int) Outcome {
 	verdict := s.read(data, exact)
 	if verdict == fast.Valid {
@@ -81,7 +82,7 @@ func (s *Schema) decide(data []byte, exact bool) (Outcome, error) {
 	if syntax != nil {
 		return Outcome{Syntax: syntax}, nil
 	}
-	found, err := s.Check(value)
+	found, err := s.Check(value, MaxPrice)
 	if err != nil {
 		return Outcome{Unchecked: "it could not be checked"}, err
 	}
@@ -91,7 +92,7 @@ func (s *Schema) decide(data []byte, exact bool) (Outcome, error) {
 	return Outcome{Violations: found}, nil
 }
 
-// violations words what the check of bytes found.
+// violations words the faults that the check of bytes found.
 func (p *program) violations(data []byte, faults []fast.Fault) []Violation {
 	var list []Violation
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(data))
@@ -120,7 +121,8 @@ func (p *program) violations(data []byte, faults []fast.Fault) []Violation {
 func pathAt(decoder *jsontext.Decoder, offset int) []string {
 	for {
 		_, err := decoder.ReadToken()
-		// The next value begins behind the end of this one, so the first end beyond the offset is that of the value.
+		// The next value begins behind the end of this one, so the first end beyond the offset is that of
+		// the value.
 		if err != nil || decoder.InputOffset() > int64(offset) {
 			break
 		}
@@ -136,7 +138,8 @@ func pathAt(decoder *jsontext.Decoder, offset int) []string {
 	return path
 }
 
-// valueAt returns as much of the value as the words need: of a list or an object nothing but the size and the names.
+// valueAt returns as much of the value as the words need: of a list or an object nothing but the
+// size and the names.
 func (p *program) valueAt(data []byte, f fast.Fault) any {
 	keyword, limit := p.keyword(f.Keyword)
 	switch {

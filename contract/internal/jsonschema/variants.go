@@ -10,9 +10,9 @@ import (
 	"unicode"
 )
 
-// Variants returns the members of value that the schema does not name, but for their case: decoders that fold case, as
-// encoding/json does, would take them for members that they are not, unchecked. The value must be as for [Schema.Check], and
-// not too costly for it.
+// Variants returns the members of value that the schema does not name, but for their case: decoders
+// that fold case, as encoding/json does, would take them for members that they are not, unchecked.
+// The value must be as for [Schema.Check], and not too costly for it.
 func (s *Schema) Variants(value any) []Violation {
 	p, err := s.compiled()
 	if err != nil {
@@ -28,7 +28,8 @@ func (s *Schema) Variants(value any) []Violation {
 	return sortViolations(slices.Collect(maps.Values(w.found)))
 }
 
-// A variantWalk goes through a value twice: to find members, and to excuse those that another part of the schema names.
+// A variantWalk goes through a value twice: to find members, and to drop members that another part
+// of the schema names.
 type variantWalk struct {
 	program *program
 	excuse  bool
@@ -40,7 +41,7 @@ type variantWalk struct {
 type step struct {
 	before *step
 	name   string
-	index  int // in a list, where there is no name
+	index  int // in a list
 	list   bool
 }
 
@@ -129,7 +130,7 @@ func (w *variantWalk) object(s map[string]any, value map[string]any, at *step) {
 	}
 }
 
-// fold returns the names of members by what is the same in every case.
+// fold returns the names of members by their case-folded form.
 func (w *variantWalk) fold(named map[string]any) map[string]string {
 	if len(named) == 0 {
 		return nil

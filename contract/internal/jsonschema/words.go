@@ -121,7 +121,7 @@ func sortedNames(object any) []string {
 	return slices.Sorted(maps.Keys(members))
 }
 
-// matchesAny reports whether a pattern of patternProperties allows the name.
+// matchesAny reports if a pattern of patternProperties allows the name.
 func (p *program) matchesAny(patterns map[string]any, name string) bool {
 	for pattern := range patterns {
 		if compiled := p.patterns[pattern]; compiled != nil && compiled.MatchString(name) {
