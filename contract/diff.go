@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
+	"github.com/smarthaus/caio-bridge-go/internal/jsonvalue"
 )
 
 // Class says what a [Change] means to callers. Everything in a contract is a promise of the service or a demand on its
@@ -228,8 +229,8 @@ func (d *differ) others(section, path string, before, after map[string]any, know
 		if reflect.DeepEqual(was, is) {
 			continue
 		}
-		x, okX := toFloat(was)
-		y, okY := toFloat(is)
+		x, okX := jsonvalue.Float(was)
+		y, okY := jsonvalue.Float(is)
 		if better, directed := known[key]; directed && (okX || was == nil) && (okY || is == nil) {
 			d.number(section, tree.JoinPath(path, key), floatOrNil(x, okX), floatOrNil(y, okY), better, false)
 			continue

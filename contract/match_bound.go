@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
+	"github.com/smarthaus/caio-bridge-go/internal/jsonvalue"
 )
 
 // A boundClause requires a bound on a property, or of the guarantee with that name.
@@ -75,7 +76,7 @@ func (b *Bound) within(want *Bound) bool {
 		return false
 	}
 	for name, value := range want.Other {
-		if !equalJSON(b.Other[name], value) {
+		if !jsonvalue.Equal(b.Other[name], value) {
 			return false
 		}
 	}
@@ -108,7 +109,7 @@ func (k *boundClause) detail(c *Contract, _ bool) string {
 		unmet = fmt.Sprintf("%s needs a seed, or does not say; none was required", g.Property)
 	}
 	for _, name := range slices.Sorted(maps.Keys(want.Other)) {
-		if have := g.Bound.Other[name]; unmet == "" && !equalJSON(have, want.Other[name]) {
+		if have := g.Bound.Other[name]; unmet == "" && !jsonvalue.Equal(have, want.Other[name]) {
 			unmet = fmt.Sprintf("states %s %s for %s, %s was required", name, describe(have), g.Property, describe(want.Other[name]))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
+	"github.com/smarthaus/caio-bridge-go/internal/jsonvalue"
 )
 
 // A constraintClause is one entry of [Requirements.Constraints].
@@ -68,17 +69,17 @@ func (k *constraintClause) metBy(c *Contract) bool {
 		want, ok := k.want.(bool)
 		return ok && (want || have != true)
 	case atLeast:
-		want, ok := toFloat(k.want)
-		limit, _ := toFloat(have)
+		want, ok := jsonvalue.Float(k.want)
+		limit, _ := jsonvalue.Float(have)
 		return ok && (!stated || limit >= want)
 	}
-	return stated && equalJSON(have, k.want)
+	return stated && jsonvalue.Equal(have, k.want)
 }
 
 func (k *constraintClause) detail(c *Contract, met bool) string {
 	have, stated := c.value(k.section, k.name)
 	_, isBool := k.want.(bool)
-	_, isNumber := toFloat(k.want)
+	_, isNumber := jsonvalue.Float(k.want)
 	switch {
 	case k.compare == forbids && !isBool:
 		return fmt.Sprintf("%s must be required as true or false, found %s", k.key, describe(k.want))
@@ -108,7 +109,7 @@ const requiredTrust = "required_trust_level"
 
 func (k trustClause) metBy(c *Contract) bool {
 	have, stated := c.value(anySection, requiredTrust)
-	level, isNumber := toFloat(have)
+	level, isNumber := jsonvalue.Float(have)
 	return !stated || isNumber && level <= float64(k)
 }
 

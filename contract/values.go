@@ -3,10 +3,10 @@ package contract
 import (
 	"fmt"
 	"math"
-	"reflect"
 	"strconv"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
+	"github.com/smarthaus/caio-bridge-go/internal/jsonvalue"
 )
 
 // value returns a value of a section, and whether the contract states it. In anySection it is that of the first of
@@ -81,36 +81,6 @@ func (a *Alignment) value(name string) (any, bool) {
 	return value, stated
 }
 
-// equalJSON compares values as JSON does: numbers by value.
-func equalJSON(a, b any) bool {
-	if x, ok := toFloat(a); ok {
-		y, ok := toFloat(b)
-		return ok && x == y
-	}
-	return reflect.DeepEqual(a, b)
-}
-
-// toFloat returns a number of any type.
-func toFloat(value any) (float64, bool) {
-	switch v := value.(type) {
-	case float64:
-		return v, !math.IsNaN(v)
-	case int:
-		return float64(v), true
-	}
-	switch v := reflect.ValueOf(value); {
-	case !v.IsValid():
-		return 0, false
-	case v.CanInt():
-		return float64(v.Int()), true
-	case v.CanUint():
-		return float64(v.Uint()), true
-	case v.CanFloat():
-		return v.Float(), !math.IsNaN(v.Float())
-	}
-	return 0, false
-}
-
 // number writes 1000000 and 0.00001 as people do.
 func number(f float64) string {
 	if size := math.Abs(f); size >= 1e-6 && size < 1e15 {
@@ -121,7 +91,7 @@ func number(f float64) string {
 
 // describe names a value for people, cut to 40 characters.
 func describe(value any) string {
-	if f, ok := toFloat(value); ok {
+	if f, ok := jsonvalue.Float(value); ok {
 		return number(f)
 	}
 	switch v := value.(type) {
