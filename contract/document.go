@@ -68,8 +68,8 @@ func (c *Contract) MarshalJSON() ([]byte, error) {
 	return slices.Clone(c.document.json), nil
 }
 
-// YAML returns the document as YAML: the same shape, members and order as its author wrote, but not the remarks, anchors
-// and styles. It fails for a contract that was not loaded.
+// YAML returns the document as YAML: the same shape, members and order as its author wrote, but not
+// the remarks, anchors and styles. It fails for a contract that was not loaded.
 func (c *Contract) YAML() ([]byte, error) {
 	root, err := c.root()
 	if err != nil {

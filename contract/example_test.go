@@ -152,14 +152,14 @@ func ExampleDiff() {
 	// required: major made: minor
 }
 
-func ExampleQuery() {
+func ExampleMatcher() {
 	c, err := contract.Parse("contract.yaml", []byte(demo))
 	if err != nil {
 		log.Fatal(err)
 	}
-	query := contract.NewQuery(contract.Requirements{Capabilities: []string{"chat"}})
+	query := contract.NewMatcher(contract.Requirements{Capabilities: []string{"chat"}})
 	for _, one := range []*contract.Contract{c} {
-		if query.MetBy(one) {
+		if query.Matches(one) {
 			fmt.Println(one.ID)
 		}
 	}

@@ -13,18 +13,20 @@ type Requirements struct {
 	// AnyOf are types of capabilities, at least one of which is required if there are any.
 	AnyOf []string
 
-	// Guarantees are bounds that the service must promise at least as strictly: a minimum at least as high, a maximum at
-	// least as low. Keys are properties ("p95_latency_ms") or names of guarantees ("accuracy").
+	// Guarantees are bounds that the service must promise at least as strictly: a minimum at least as
+	// high, a maximum at least as low. Keys are properties ("p95_latency_ms") or names of guarantees
+	// ("accuracy").
 	Guarantees map[string]Bound
 
-	// Constraints are members of the contract's constraints, privacy or alignment, by name ("requires_gpu") or with the
-	// section in front ("privacy.gdpr_compliant"). false for requires_gpu and requires_internet means that the service must
-	// not require it; numbers for max_concurrent_requests, max_context_tokens and rate limits ("rate_limit.per_minute")
-	// mean at least that many; everything else must be equal.
+	// Constraints are members of the contract's constraints, privacy or alignment, by name
+	// ("requires_gpu") or with the section in front ("privacy.gdpr_compliant"). false for requires_gpu
+	// and requires_internet means that the service must not require it; numbers for
+	// max_concurrent_requests, max_context_tokens and rate limits ("rate_limit.per_minute") mean at
+	// least that many; everything else must be equal.
 	Constraints map[string]any
 
-	// TrustLevel is how far the caller is trusted. It must not be below the service's required_trust_level, a member of its
-	// constraints, privacy or alignment. nil is not compared.
+	// TrustLevel is how far the caller is trusted. It must not be below the service's
+	// required_trust_level, a member of its constraints, privacy or alignment. nil is not compared.
 	TrustLevel *float64
 }
 
@@ -44,7 +46,7 @@ type Clause struct {
 // Match reports whether c meets all of r, and words the answer to each requirement.
 func (c *Contract) Match(r Requirements) Match {
 	m := Match{OK: true}
-	for _, one := range NewQuery(r).clauses {
+	for _, one := range NewMatcher(r).clauses {
 		met := one.metBy(c)
 		m.OK = m.OK && met
 		m.Clauses = append(m.Clauses, Clause{Requirement: one.requirement(), Met: met, Detail: one.detail(c, met)})
@@ -52,9 +54,9 @@ func (c *Contract) Match(r Requirements) Match {
 	return m
 }
 
-// A Query is [Requirements] prepared for many contracts. It answers as [Contract.Match] does, but words nothing, which is
-// much faster. It is safe for concurrent use.
-type Query struct {
+// A Matcher is [Requirements] prepared for many contracts. It answers as [Contract.Match] does, but
+// words nothing, which is much faster. It is safe for concurrent use.
+type Matcher struct {
 	clauses []clause
 }
 
@@ -65,30 +67,30 @@ type clause interface {
 	detail(c *Contract, met bool) string
 }
 
-// NewQuery prepares r. The caller must not modify the values of r afterwards.
-func NewQuery(r Requirements) *Query {
-	q := new(Query)
+// NewMatcher prepares r. The caller must not modify the values of r afterwards.
+func NewMatcher(r Requirements) *Matcher {
+	m := new(Matcher)
 	for _, capability := range r.Capabilities {
-		q.clauses = append(q.clauses, capabilityClause(capability))
+		m.clauses = append(m.clauses, capabilityClause(capability))
 	}
 	if len(r.AnyOf) > 0 {
-		q.clauses = append(q.clauses, anyOfClause(r.AnyOf))
+		m.clauses = append(m.clauses, anyOfClause(r.AnyOf))
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Guarantees)) {
-		q.clauses = append(q.clauses, &boundClause{key: key, stronger: strongerLatencies(key), want: r.Guarantees[key]})
+		m.clauses = append(m.clauses, &boundClause{key: key, stronger: strongerLatencies(key), want: r.Guarantees[key]})
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Constraints)) {
-		q.clauses = append(q.clauses, newConstraintClause(key, r.Constraints[key]))
+		m.clauses = append(m.clauses, newConstraintClause(key, r.Constraints[key]))
 	}
 	if r.TrustLevel != nil {
-		q.clauses = append(q.clauses, trustClause(*r.TrustLevel))
+		m.clauses = append(m.clauses, trustClause(*r.TrustLevel))
 	}
-	return q
+	return m
 }
 
-// MetBy reports whether c meets all requirements.
-func (q *Query) MetBy(c *Contract) bool {
-	for _, one := range q.clauses {
+// Matches reports whether c meets all requirements.
+func (m *Matcher) Matches(c *Contract) bool {
+	for _, one := range m.clauses {
 		if !one.metBy(c) {
 			return false
 		}

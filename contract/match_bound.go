@@ -25,9 +25,9 @@ func (k *boundClause) metBy(c *Contract) bool {
 
 func (k *boundClause) requirement() string { return "guarantees." + k.key }
 
-// decisive returns the first guarantee that meets the clause, else the first on its subject, else nil. Guarantees of the
-// property come before those of the name, and then those of higher quantiles of latency, which imply the lower ones: what
-// 99 % of calls stay below, 95 % do, too.
+// decisive returns the first guarantee that meets the clause, else the first on its subject, else
+// nil. Guarantees of the property come before those of the name, and then those of higher quantiles
+// of latency, which imply the lower ones: what 99 % of calls stay below, 95 % do, too.
 func (k *boundClause) decisive(c *Contract) *Guarantee {
 	byProperty := false
 	for i := range c.Guarantees {
@@ -59,7 +59,8 @@ func (k *boundClause) decisive(c *Contract) *Guarantee {
 // latencies are the properties of latency; each bounds those before it.
 var latencies = [...]string{"p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "max_latency_ms"}
 
-// strongerLatencies returns the properties that bound a property of latency, nil for other properties.
+// strongerLatencies returns the properties that bound a property of latency, nil for other
+// properties.
 func strongerLatencies(property string) []string {
 	if i := slices.Index(latencies[:], property); i >= 0 {
 		return latencies[i+1:]
@@ -110,7 +111,8 @@ func (k *boundClause) detail(c *Contract, _ bool) string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(want.Other)) {
 		if have := g.Bound.Other[name]; unmet == "" && !jsonvalue.Equal(have, want.Other[name]) {
-			unmet = fmt.Sprintf("states %s %s for %s, %s was required", name, describe(have), g.Property, describe(want.Other[name]))
+			unmet = fmt.Sprintf("states %s %s for %s, %s was required",
+				name, describe(have), g.Property, describe(want.Other[name]))
 		}
 	}
 	return cmp.Or(unmet, strings.Join(promised, ", "), "promises "+g.Property)

@@ -9,8 +9,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/jsonvalue"
 )
 
-// value returns a value of a section, and whether the contract states it. In anySection it is that of the first of
-// constraints, privacy and alignment to state it.
+// value returns a value of a section, and whether the contract states it. In anySection it is that
+// of the first of constraints, privacy and alignment to state it.
 func (c *Contract) value(s section, name string) (value any, stated bool) {
 	if s == anySection || s == inConstraints {
 		value, stated = c.Constraints.value(name)

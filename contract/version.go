@@ -33,8 +33,8 @@ func (b Bump) String() string {
 // MarshalText returns what String returns.
 func (b Bump) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
-// isVersion reports whether text is a version by Semantic Versioning 2.0.0. Package semver wants a "v" in front, and also
-// takes versions with fewer than three numbers.
+// isVersion reports whether text is a version by Semantic Versioning 2.0.0. Package semver wants a
+// "v" in front, and also takes versions with fewer than three numbers.
 func isVersion(text string) bool {
 	v := "v" + text
 	return semver.IsValid(v) && semver.Canonical(v)+semver.Build(v) == v
@@ -43,8 +43,8 @@ func isVersion(text string) bool {
 // compareVersions orders versions by precedence (Semantic Versioning 2.0.0, section 11).
 func compareVersions(a, b string) int { return semver.Compare("v"+a, "v"+b) }
 
-// bumpOf returns the bump from a version to another, None if that is not a later one. Below 1.0.0 the second number takes
-// the part of the first, and the third that of the second.
+// bumpOf returns the bump from a version to another, None if that is not a later one. Below 1.0.0
+// the second number takes the part of the first, and the third that of the second.
 func bumpOf(before, after string) Bump {
 	v, w := numbersOf(before), numbersOf(after)
 	bump := Major // also from a pre-release to its release: nothing was promised yet
@@ -75,7 +75,8 @@ func versionError(before, after string, required Bump) string {
 	case compareVersions(before, after) > 0:
 		return fmt.Sprintf("the version went back from %s to %s", before, after)
 	case made == None && required > None:
-		return fmt.Sprintf("the version is still %s, but the changes need a %s step: %s", before, required, nextVersion(before, required))
+		return fmt.Sprintf("the version is still %s, but the changes need a %s step: %s",
+			before, required, nextVersion(before, required))
 	case made < required:
 		return fmt.Sprintf("%s to %s is a %s step, but the changes need a %s one: %s",
 			before, after, made, required, nextVersion(before, required))

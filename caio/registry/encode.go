@@ -5,7 +5,8 @@ import (
 	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
-// canonical returns a value as canonical JSON (RFC 8785). It encodes as encoding/json does, with half the allocations.
+// canonical returns a value as canonical JSON (RFC 8785). It encodes as encoding/json does, with
+// half the allocations.
 func canonical(value any) (jsontext.Value, error) {
 	data, err := jsonv1.Marshal(value)
 	if err != nil {

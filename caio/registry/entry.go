@@ -250,9 +250,9 @@ func excerptOf(text []byte) (jsontext.Value, error) {
 }
 
 // meets reports whether the service meets all of the requirements.
-func (e *entry) meets(required []*contract.Query) bool {
+func (e *entry) meets(required []*contract.Matcher) bool {
 	for _, q := range required {
-		if !q.MetBy(e.contract) {
+		if !q.Matches(e.contract) {
 			return false
 		}
 	}

@@ -14,7 +14,8 @@ func TestEqual(t *testing.T) {
 		a, b any
 		want bool
 	}{
-		{1, 1.0, true}, {named(3), uint64(3), true}, {float32(0.5), 0.5, true}, {1, 2, false}, {1, "1", false}, {1, true, false},
+		{1, 1.0, true}, {named(3), uint64(3), true}, {float32(0.5), 0.5, true},
+		{1, 2, false}, {1, "1", false}, {1, true, false},
 		{0, nil, false}, {nil, nil, true}, {"a", "a", true}, {math.NaN(), math.NaN(), false},
 		{[]any{"a"}, []any{"a"}, true}, {[]any{"a"}, "a", false}, {map[string]any{"a": nil}, map[string]any{}, false},
 	} {

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Default sets an option that is zero to its default. It fails if the option is then not between low and high.
+// Default sets an option that is zero to its default. It fails if the option is then not between
+// low and high.
 func Default[T int | int64 | time.Duration](name string, option *T, preset, low, high T) error {
 	if *option == 0 {
 		*option = preset

@@ -12,8 +12,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 )
 
-// A MemoryStore is a [registry.Store] in memory. It outlives registries, but not the process. The zero value is empty. It is
-// safe for concurrent use.
+// A MemoryStore is a [registry.Store] in memory. It outlives registries, but not the process. The
+// zero value is empty. It is safe for concurrent use.
 type MemoryStore struct {
 	mu      sync.Mutex
 	records map[[2]string][]byte // by kind and id
@@ -24,7 +24,8 @@ func (s *MemoryStore) Load(_ context.Context, kind string, each func(id string, 
 	s.mu.Lock()
 	records := maps.Clone(s.records)
 	s.mu.Unlock()
-	for _, key := range slices.SortedFunc(maps.Keys(records), func(a, b [2]string) int { return cmp.Compare(a[1], b[1]) }) {
+	byID := func(a, b [2]string) int { return cmp.Compare(a[1], b[1]) }
+	for _, key := range slices.SortedFunc(maps.Keys(records), byID) {
 		if key[0] != kind {
 			continue
 		}
