@@ -76,7 +76,7 @@ func TestStalls(t *testing.T) {
 					p := shouter(func(ctx context.Context, _ shoutRequest, send func(word) error) (shoutResponse, error) {
 						return test.handle(ctx, send)
 					}, bridge.Timeout(total))
-					opts := &bridge.Options{FirstEventTimeout: first, IdleTimeout: idle, JobTimeout: total}
+					opts := &bridge.Options{Jobs: bridge.JobOptions{Timeout: total}, Timeouts: bridge.Timeouts{FirstEvent: first, Idle: idle}}
 					b := newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 1"), p, opts)
 					inBubble(t, b, func(client *http.Client) {
 						start := time.Now()
@@ -118,7 +118,7 @@ func TestSlowCallerIsNoStall(t *testing.T) {
 		var log logBuffer
 		b := newBridge(t, loadContract(t), shouter(func(_ context.Context, _ shoutRequest, send func(word) error) (shoutResponse, error) {
 			return shoutResponse{"A"}, errors.Join(send(word{strings.Repeat("A", 1<<20)}), send(word{"B"}))
-		}), &bridge.Options{IdleTimeout: time.Second, WriteTimeout: 10 * time.Second, Logger: log.logger()})
+		}), &bridge.Options{Logger: log.logger(), Timeouts: bridge.Timeouts{Idle: time.Second, Write: 10 * time.Second}})
 		inBubble(t, b, func(client *http.Client) {
 			for pause, want := range map[time.Duration]string{9 * time.Second: "status=200", 11 * time.Second: "code=client_closed_request"} {
 				res, err := client.Do(newRequest(t, "POST", shoutURL, `{"text": "a"}`, wantEvents...))
@@ -149,12 +149,12 @@ func TestStallOnASocket(t *testing.T) {
 		cancelled <- struct{}{}
 		return shoutResponse{}, ctx.Err()
 	})
-	srv := serve(t, newBridge(t, loadContract(t), p, &bridge.Options{FirstEventTimeout: 20 * time.Millisecond}))
+	srv := serve(t, newBridge(t, loadContract(t), p, &bridge.Options{Timeouts: bridge.Timeouts{FirstEvent: 20 * time.Millisecond}}))
 	if got := post(t, srv, "/shout", `{"text": "none"}`, wantEvents...); got.Status != 504 || got.problem(t).Code != "timeout" {
 		t.Errorf("before the first event: %d %s", got.Status, got.Body)
 	}
 	<-cancelled
-	srv = serve(t, newBridge(t, loadContract(t), p, &bridge.Options{IdleTimeout: 20 * time.Millisecond}))
+	srv = serve(t, newBridge(t, loadContract(t), p, &bridge.Options{Timeouts: bridge.Timeouts{Idle: 20 * time.Millisecond}}))
 	if got := post(t, srv, "/shout", `{"text": "event"}`, wantEvents...); got.Status != 200 || strings.Count(got.Body, "event: error\n") != 1 || !strings.Contains(got.Body, `"code":"timeout"`) {
 		t.Errorf("after an event: %d %s", got.Status, got.Body)
 	}
@@ -225,8 +225,8 @@ func TestBoundsOfTheContract(t *testing.T) {
 func TestTimeoutsWithoutEnd(t *testing.T) {
 	t.Parallel()
 	for _, opts := range []bridge.Options{
-		{Timeout: math.MaxInt64, JobTimeout: math.MaxInt64},
-		{FirstEventTimeout: -1},
+		{Jobs: bridge.JobOptions{Timeout: math.MaxInt64}, Timeouts: bridge.Timeouts{Call: math.MaxInt64}},
+		{Timeouts: bridge.Timeouts{FirstEvent: -1}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBridge(t, loadContract(t), shouter(func(ctx context.Context, req shoutRequest, send func(word) error) (shoutResponse, error) {
@@ -258,7 +258,7 @@ func TestStallIsATimeout(t *testing.T) {
 			<-ctx.Done()
 			causes <- context.Cause(ctx)
 			return shoutResponse{}, ctx.Err()
-		}), &bridge.Options{FirstEventTimeout: time.Second})
+		}), &bridge.Options{Timeouts: bridge.Timeouts{FirstEvent: time.Second}})
 		inBubble(t, b, func(client *http.Client) {
 			send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`))
 			if cause := <-causes; !errors.Is(cause, context.DeadlineExceeded) {

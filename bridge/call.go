@@ -5,275 +5,359 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
-
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/bounds"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
+	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// Why the context of a call ended, beside a [deadline]. That a caller left shows as a plain context.Canceled.
-var (
-	errClientGone = errors.New("the caller is gone")
-	errStopping   = errors.New("the bridge is stopping")
-	errSilent     = silence{}
+const (
+	// lateGrace is the time that a handler gets to return after its context has ended.
+	lateGrace = 100 * time.Millisecond
+
+	// admitTimeout bounds a custom limiter, as [limits.Limiter] documents.
+	admitTimeout = 5 * time.Second
 )
 
-// silence is a kind of timeout, also to [upstream], which learns from it that a host has stalled.
-type silence struct{}
+// Causes of the end of a call's context, besides a [bounds.Deadline]. A caller that left has the
+// plain cause context.Canceled.
+var (
+	errClientGone = errors.New("the caller is gone")
+	errStopping   = jobs.ErrStopping
+	errStalled    = stallError{}
+)
 
-func (silence) Error() string        { return "the handler sent nothing" }
-func (silence) Is(target error) bool { return target == context.DeadlineExceeded }
+var (
+	errIgnoredContext = errors.New("the handler did not return when its context ended")
+	errGoexit         = errors.New("the handler ended its goroutine")
+)
 
-// call answers a request for an endpoint of the contract. An error that it returns has not been
-// sent to the caller.
+// A stallError is a kind of timeout, also to package upstream, which then knows that a host
+// stalled.
+type stallError struct{}
+
+func (stallError) Error() string        { return "the handler sent nothing" }
+func (stallError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// call answers a request for an endpoint of the contract. It returns an error that was not sent.
 //
-// A step comes before those that cost more, and a check before each effect. A call that a step
-// refuses has none of the effects of later steps:
+// A cheap step comes before a costly one, and a check before its effect. A call that a step refuses
+// has none of the effects of later steps:
 //
-//  1. Who asks, and from where: a hash of the token, or Options.Authenticate.
+//  1. Caller and origin: a hash of the token, or Options.Authenticate.
 //  2. Headers: Accept, Content-Type, Content-Encoding, Content-Length, Idempotency-Key.
-//  3. The body is received, within Options.MaxTotalBodyBytes, and decompressed.
-//  4. The body is checked against the schema and decoded, and its tokens are counted. A call that is refused so far counts
-//     for no limit.
-//  5. Its key is reserved, in memory, or the outcome of the earlier call with the key is sent.
+//  3. The body arrives, within Options.MaxTotalBodyBytes, and is decompressed.
+//  4. The body is checked against the schema and decoded, and its tokens are counted. A call that
+//     is refused up to here counts for no limit.
+//  5. A recorded call (see recordedCall) reserves its key, or gets the earlier response.
 //  6. The limiter admits the call, which now counts.
-//  7. A call with a key, or a job, is stored, and then evicts the oldest outcomes over the bound.
+//  7. A recorded call is stored, and then evicts the oldest outcomes over the bound.
 //  8. The handler runs.
-func (b *Bridge) call(x *exchange, bound *binding) error {
-	var err error
-	if x.principal, err = x.service.guard.checkCaller(x.r); err != nil {
+func (b *Bridge) call(x *exchange, op *operation) error {
+	if err := b.checkAccess(x); err != nil {
 		return err
 	}
-	if err := x.service.guard.checkFetch(x.r); err != nil {
+	stream, err := negotiate(x.r, op)
+	if err != nil {
+		return err
+	}
+	recording, err := b.recordingOf(x)
+	if err != nil {
+		return err
+	}
+	defer x.body.Release()
+	body, req, err := b.receive(x, op)
+	if err != nil {
+		if e := publicError(err); e.Clause != "" {
+			b.telemetry.Refused(x.r.Context(), x.route, e.Clause)
+		}
+		return err
+	}
+	if !recording.async {
+		op = withCallerWait(x.r, op)
+	}
+	var to responder = jsonResponder{x}
+	if stream {
+		to = newSSEResponder(x, op.MaxResponse)
+	}
+	if recording.wanted() {
+		return b.recordedCall(x, op, recording, body, req, to)
+	}
+	release, err := b.admit(x)
+	if err != nil {
+		return err
+	}
+	return b.invoke(x, op, req, release, to)
+}
+
+// checkAccess authenticates the caller and refuses calls of a bridge that stops.
+func (b *Bridge) checkAccess(x *exchange) error {
+	if err := x.service.access.authenticate(x); err != nil {
+		return err
+	}
+	if err := checkFetchMetadata(x.r); err != nil {
 		return err
 	}
 	if b.draining.Load() {
 		return shuttingDown()
 	}
-	stream, err := negotiate(x.r, bound)
-	if err != nil {
-		return err
-	}
-	key, err := idempotencyKey(x.r)
-	if err != nil {
-		return err
-	}
-	defer x.body.release()
-	body, req, err := b.receive(x, bound)
-	if err != nil {
-		return b.refuse(x, err)
-	}
-	bound = hurried(x.r, bound)
-	var to answer = plainAnswer{x}
-	if stream {
-		to = newEventStream(x, bound.maxResponse)
-	}
-	kept, replayed, err := b.keep(x, bound, key, body, to)
-	if err != nil || replayed {
-		return err
-	}
-	return b.run(x, bound, req, to, kept)
+	return nil
 }
 
-// receive returns the body of a request that the contract allows, and what it is decoded into.
-func (b *Bridge) receive(x *exchange, bound *binding) (body []byte, req any, err error) {
-	if body, err = b.readRequest(x, bound); err != nil {
+func shuttingDown() *Error {
+	return &Error{
+		Code:       CodeUnavailable,
+		Detail:     "This bridge is shutting down. Try again: another instance may answer.",
+		RetryAfter: time.Second,
+		Cause:      errStopping,
+	}
+}
+
+// callMounted passes a request to a handler of Options.Handlers.
+func (b *Bridge) callMounted(x *exchange, h http.Handler) error {
+	if err := b.checkAccess(x); err != nil {
+		return err
+	}
+	b.inFlight.Add()
+	defer b.inFlight.Done()
+	h.ServeHTTP(x.w, x.r)
+	return nil
+}
+
+// receive reads the request's JSON, checks it and decodes it.
+func (b *Bridge) receive(x *exchange, op *operation) (body []byte, req any, err error) {
+	if body, err = b.readRequest(x, op); err != nil {
 		return nil, nil, err
 	}
-	req, err = b.checkRequest(x, body, bound)
-	return body, req, err
-}
-
-// run has the limiter admit a call, whose handler then runs. If the call does not get that far, its
-// slot and its key are free again, whatever panics.
-func (b *Bridge) run(x *exchange, bound *binding, req any, to answer, kept *entry) (err error) {
-	var release func()
-	begun := false // invoke frees the slot, and the key
-	defer func() {
-		if begun {
-			return
-		}
-		if release != nil {
-			release()
-		}
-		_ = b.ledger.forget(kept) // its error is in the log
-	}()
-	release, err = guarded(func() (func(), error) { return b.admit(x) }) // the limiter may be the operator's
-	if err != nil {
-		return err
-	}
-	x.body.release()
-	if kept == nil {
-		begun = true
-		run := b.runApart
-		if x.severable() {
-			run = b.runHere
-		}
-		return b.invoke(x, bound, req, release, to, run)
-	}
-	if err := b.ledger.begin(kept); err != nil {
-		return err
-	}
-	if !kept.Job {
-		begun = true
-		return b.invokeOnce(x, bound, req, release, to, kept)
-	}
-	if err := b.start(x, bound, req, release, kept); err != nil {
-		return err
-	}
-	begun = true
-	return b.accept(x, kept)
-}
-
-// refuse counts a call that a clause of the contract does not let come as far as the limits.
-func (b *Bridge) refuse(x *exchange, err error) error {
-	if e := classify(err); e.Clause != "" {
-		b.telemetry.admitted(x.r.Context(), x.route, e)
-	}
-	return err
-}
-
-// checkRequest returns the decoded request if the contract allows it.
-func (b *Bridge) checkRequest(x *exchange, body []byte, bound *binding) (any, error) {
 	ctx := x.r.Context()
-	if err := b.schemas.request(ctx, x.route, bound.endpoint.InputSchema, body); err != nil {
+	if err := b.schemas.Request(ctx, x.route, op.endpoint.InputSchema, body); err != nil {
 		if ctx.Err() != nil {
-			return nil, blame(ctx, err)
+			return nil, nil, callError(ctx, err)
 		}
-		return nil, invalidRequest(err)
+		return nil, nil, invalidRequest(err)
 	}
-	req, err := bound.decode(body)
-	if err != nil {
-		return nil, invalidRequest(err)
+	if req, err = op.decode(body); err != nil {
+		return nil, nil, invalidRequest(err)
 	}
 	if limit := x.service.contract.Constraints.MaxContextTokens; limit > 0 {
 		if n := x.service.provider.Provider.(TokenCounter).CountTokens(req); n > limit {
-			return nil, &Error{
+			return nil, nil, &Error{
 				Code:   CodeContextLength,
 				Detail: fmt.Sprintf("The request has about %d tokens, the contract allows %d. Send less context.", n, limit),
 				Clause: "constraints.context_length.max_tokens",
 			}
 		}
 	}
-	return req, nil
+	return body, req, nil
 }
 
-// invalidRequest tells malformed (400) from not allowed by the schema (422). Both name the place, to the caller alone: logs
-// hold no bodies.
+// invalidRequest returns 400 for a malformed body, 422 for one that the schema refuses. The caller
+// learns the place. The log does not, because it holds no bodies.
 func invalidRequest(err error) error {
+	const clause = "api.endpoints.input_schema"
 	if violations, ok := errors.AsType[contract.Violations](err); ok {
-		return &Error{Code: CodeSchemaViolation, Detail: "The request does not fit the endpoint's input_schema; errors says where.", Fields: violations, Clause: "api.endpoints.input_schema"}
+		const detail = "The request does not fit the endpoint's input_schema; errors says where."
+		return &Error{Code: CodeSchemaViolation, Detail: detail, Fields: violations, Clause: clause}
 	}
 	if cost, ok := errors.AsType[*contract.CostError](err); ok {
-		return &Error{Code: CodeTooLarge, Detail: "The body is too much to check against the endpoint's input_schema: " + cost.Detail + ".", Clause: "api.endpoints.input_schema"}
+		detail := "The body is too much to check against the endpoint's input_schema: " + cost.Detail + "."
+		return &Error{Code: CodeTooLarge, Detail: detail, Clause: clause}
 	}
 	if syntax, ok := errors.AsType[*contract.SyntaxError](err); ok {
-		return &Error{Code: CodeInvalidRequest, Detail: "The body was not understood: " + syntax.Detail + ".", Fields: []contract.Violation{{Pointer: syntax.Pointer, Detail: syntax.Detail}}}
+		return &Error{
+			Code:   CodeInvalidRequest,
+			Detail: "The body was not understood: " + syntax.Detail + ".",
+			Fields: []contract.Violation{{Pointer: syntax.Pointer, Detail: syntax.Detail}},
+		}
 	}
-	e := &Error{Code: CodeInvalidRequest, Detail: "The body cannot be decoded into what this operation takes.", Cause: undecodable(err)}
-	if mismatch, ok := errors.AsType[*jsonv2.SemanticError](err); ok {
+	e := &Error{
+		Code:   CodeInvalidRequest,
+		Detail: "The body cannot be decoded into what this operation takes.",
+		Cause:  codec.Redact(err),
+	}
+	if pointer, kind, ok := codec.Mismatch(err); ok {
 		e.Detail += " See errors for where."
-		e.Fields = []contract.Violation{{Pointer: string(mismatch.JSONPointer), Detail: "this " + mismatch.JSONKind.String() + " is not one that the operation can take"}}
+		detail := "this " + kind + " is not one that the operation can take"
+		e.Fields = []contract.Violation{{Pointer: pointer, Detail: detail}}
 	}
 	return e
 }
 
-func shuttingDown() *Error {
-	return &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down. Try again: another instance may answer.", RetryAfter: time.Second, Cause: errStopping}
+// admit takes a slot for the call. The caller calls release once.
+func (b *Bridge) admit(x *exchange) (release func(), err error) {
+	ctx := x.r.Context()
+	if b.opts.Limiter != nil { // it may do I/O
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, admitTimeout)
+		defer cancel()
+	}
+	admission, err := b.limiter.Admit(ctx, x.principal)
+	header.SetQuotas(x.w.Header(), admission.Quotas)
+	if err != nil {
+		err = refusal(x.r.Context(), err)
+		b.telemetry.Refused(x.r.Context(), x.route, publicError(err).Clause)
+		return nil, err
+	}
+	b.inFlight.Add()
+	release = func() {
+		defer b.inFlight.Done()
+		if admission.Release != nil {
+			admission.Release()
+		}
+	}
+	counted := false
+	defer func() {
+		if !counted { // the meter panics
+			release()
+		}
+	}()
+	b.telemetry.Admitted(x.r.Context(), x.route)
+	counted = true
+	x.body.Release()
+	return release, nil
 }
 
-// An answer is how a result reaches the caller: as one JSON document, or as the end of a stream.
-type answer interface {
-	listens() bool                             // whether events reach anybody
-	attach(end context.CancelCauseFunc)        // which is called if nobody reads the answer
-	send(ctx context.Context, event any) error // ctx is the call's
-	finish(result []byte) error
-	fail(err error) // says so in the stream if it has begun, otherwise leaves it to the caller of invoke
-	close()         // no write happens after it returns
+// refusal returns the error of a call that a limiter did not admit. A limiter that fails admits no
+// call, because the call may be over the limits.
+func refusal(ctx context.Context, err error) error {
+	if refusal, ok := errors.AsType[*limits.Refusal](err); ok {
+		return &Error{Code: CodeRateLimited, Detail: refusal.Detail, Clause: refusal.Clause, RetryAfter: refusal.RetryAfter}
+	}
+	if _, ok := asError(err); ok {
+		return err
+	}
+	if ctx.Err() != nil { // the caller left meanwhile
+		return callError(ctx, err)
+	}
+	return &Error{
+		Code:       CodeUnavailable,
+		Detail:     "Whether the call is within the limits could not be found out. Try again.",
+		RetryAfter: time.Second,
+		Cause:      err,
+	}
 }
 
-// blame finds out who ended a failed call: the caller who left, the bridge that is stopping, the deadline, or the handler.
-func blame(ctx context.Context, err error) *Error {
-	if _, ok := errors.AsType[*panicError](err); ok {
-		return classify(err) // whatever else happened: it is a fault to be mended
+// invoke calls the handler under the call's deadline and writes its result. It answers the caller
+// in time even if the handler ignores its context. Such a call keeps its slot until the handler
+// returns, because until then it is in progress.
+func (b *Bridge) invoke(x *exchange, op *operation, req any, release func(), to responder) error {
+	ctx, stop := context.WithTimeoutCause(x.r.Context(), op.Total, op.Deadline)
+	defer stop()
+	defer to.close()
+	c := &handlerCall{exchange: x, op: op, req: req, release: release, done: make(chan outcome, 1)}
+	if op.shouldStream(to) {
+		ctx, c.end = context.WithCancelCause(ctx)
+		defer c.end(nil)
+		var unwatch func() bool
+		c.send, unwatch = op.watchIdle(ctx, to, c.end)
+		defer unwatch()
+	}
+	x.service.provider.Acquire()
+	b.goroutines.Go(func() { b.handle(ctx, c) })
+	body, err := c.wait(ctx, to)
+	if err == nil {
+		err = b.checkResult(ctx, x.route, body, op)
+	}
+	if err == nil {
+		err = to.writeResult(body)
+	}
+	if err == nil {
+		return nil
+	}
+	err = callError(ctx, err)
+	to.fail(err)
+	return err
+}
+
+// A handlerCall is one call of a handler, on a goroutine of its own.
+type handlerCall struct {
+	exchange *exchange
+	op       *operation
+	req      any
+	send     func(any) error         // nil if the handler answers once
+	end      context.CancelCauseFunc // ends the handler's context; nil if send is nil
+	release  func()                  // frees the call's slot
+	done     chan outcome            // buffered: a late handler has no receiver
+}
+
+// An outcome is the result of a handler as JSON, or its error.
+type outcome struct {
+	body []byte
+	err  error
+}
+
+// handle runs the handler and frees the call's slot. A panic of the handler, its types, the limiter
+// or telemetry becomes the call's error: on this goroutine it would end the process.
+func (b *Bridge) handle(ctx context.Context, c *handlerCall) {
+	defer b.releaseService(c.exchange.service)
+	o := outcome{err: errGoexit}
+	defer func() { c.done <- o }()
+	o.err = panics.Recover(func() error {
+		defer c.release() // before the caller has the answer, and may call again
+		result, err := b.callProvider(ctx, c)
+		if err == nil {
+			o.body, err = encodeResult(result)
+		}
+		return err
+	})
+}
+
+// callProvider calls the handler within its span.
+func (b *Bridge) callProvider(ctx context.Context, c *handlerCall) (result any, err error) {
+	ctx, ended := b.telemetry.Call(ctx, &c.exchange.telemetry, c.exchange.route)
+	err = errGoexit
+	defer func() { ended(codeOf(err)) }()
+	return c.op.handle(ctx, c.req, c.send)
+}
+
+// wait returns the outcome of the handler, and sends heartbeats meanwhile.
+func (c *handlerCall) wait(ctx context.Context, to responder) ([]byte, error) {
+	for ctx.Err() == nil {
+		select {
+		case o := <-c.done:
+			return o.body, o.err
+		case <-to.heartbeats():
+			if err := to.heartbeat(); err != nil {
+				c.end(err)
+			}
+		case <-ctx.Done():
+		}
+	}
+	late := time.NewTimer(lateGrace)
+	defer late.Stop()
+	select {
+	case o := <-c.done:
+		return o.body, o.err
+	case <-late.C:
+		return nil, fmt.Errorf("%w: %w", errIgnoredContext, ctx.Err())
+	}
+}
+
+// callError returns the public error of a failed call: of the caller that left, the bridge that
+// stops, the deadline, or the handler.
+func callError(ctx context.Context, err error) *Error {
+	if panics.Is(err) {
+		return publicError(err) // a defect, even if ctx has ended
 	}
 	cause := context.Cause(ctx)
-	if late, ok := errors.AsType[*deadline](cause); ok {
-		return &Error{Code: CodeTimeout, Detail: "The call took longer than this operation allows, or than the caller said to wait.", Clause: late.clause, Cause: err}
+	if late, ok := errors.AsType[*bounds.Deadline](cause); ok {
+		const detail = "The call took longer than this operation allows, or than the caller said to wait."
+		return &Error{Code: CodeTimeout, Detail: detail, Clause: late.Clause, Cause: err}
 	}
 	switch {
 	case errors.Is(cause, errStopping):
-		return &Error{Code: CodeUnavailable, Detail: "This bridge is shutting down; the call was cut off. Try again.", Cause: err}
-	case errors.Is(cause, errSilent):
-		return &Error{Code: CodeTimeout, Detail: "The wrapped service sent nothing for longer than this operation allows.", Cause: fmt.Errorf("%w: %w", cause, err)}
+		const detail = "This bridge is shutting down; the call was cut off. Try again."
+		return &Error{Code: CodeUnavailable, Detail: detail, Cause: err}
+	case errors.Is(cause, errStalled):
+		const detail = "The wrapped service sent nothing for longer than this operation allows."
+		return &Error{Code: CodeTimeout, Detail: detail, Cause: fmt.Errorf("%w: %w", cause, err)}
 	case cause != nil, errors.Is(err, errClientGone):
 		return &Error{Code: codeClientGone, Cause: err}
 	}
-	return classify(err)
-}
-
-// checkResult encodes a result and holds it against the contract: what the contract does not promise is not sent.
-func (b *Bridge) checkResult(ctx context.Context, route string, result any, bound *binding) ([]byte, error) {
-	invalid := func(err error) error {
-		return &Error{Code: CodeInvalidResponse, Detail: "The answer is not what the contract promises, so it was not sent.", Clause: "api.endpoints.output_schema", Cause: err}
-	}
-	body, err := guarded(func() ([]byte, error) { return encode(result) })
-	if _, ok := errors.AsType[*panicError](err); ok {
-		return nil, err
-	} else if err != nil {
-		return nil, invalid(err)
-	}
-	if int64(len(body)) > bound.maxResponse {
-		return nil, &Error{
-			Code: CodeInvalidResponse, Detail: "The answer is larger than this operation allows, so it was not sent.", Clause: bound.responseClause,
-			Cause: fmt.Errorf("%d bytes, at most %d are allowed (Options.MaxResponseBytes, or max_response_bytes of the contract)", len(body), bound.maxResponse),
-		}
-	}
-	if err := b.schemas.result(ctx, route, bound.endpoint.OutputSchema, body); err != nil {
-		if ctx.Err() != nil {
-			return nil, err
-		}
-		return nil, invalid(withoutValues(err))
-	}
-	return body, nil
-}
-
-// withoutValues says where an answer does not fit and what would, but not what is there instead.
-func withoutValues(err error) error {
-	violations, ok := errors.AsType[contract.Violations](err)
-	if !ok {
-		return err
-	}
-	for i := range violations {
-		violations[i].Detail, _, _ = strings.Cut(violations[i].Detail, ", found ")
-	}
-	return violations
-}
-
-// plainAnswer answers with one JSON document. Events are dropped.
-type plainAnswer struct{ x *exchange }
-
-func (a plainAnswer) listens() bool                         { return false }
-func (a plainAnswer) attach(context.CancelCauseFunc)        {}
-func (a plainAnswer) send(ctx context.Context, _ any) error { return ctx.Err() }
-func (a plainAnswer) fail(error)                            {}
-func (a plainAnswer) close()                                {}
-
-func (a plainAnswer) finish(result []byte) error {
-	if !hasBody(a.x.r.Method) { // what answers others is not cached unless it says so
-		a.x.w.Header().Set("Cache-Control", "no-store")
-	}
-	return a.x.writeJSON(http.StatusOK, "application/json", result)
-}
-
-func (x *exchange) writeJSON(status int, mediaType string, body []byte) error {
-	x.extendWrite()
-	x.w.Header().Set("Content-Type", mediaType)
-	x.w.WriteHeader(status)
-	if _, err := x.w.Write(body); err != nil {
-		return fmt.Errorf("%w: %w", errClientGone, err)
-	}
-	return nil
+	return publicError(err)
 }

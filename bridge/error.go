@@ -7,22 +7,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// Codes of [Error] that the bridge itself uses, each with its HTTP status. A provider may use them too, or codes of its
-// own together with [Error.Status].
+// Codes of [Error] that the bridge uses, each with its HTTP status. A provider may use them, or
+// codes of its own together with [Error.Status].
 const (
 	CodeInvalidRequest  = "invalid_request"         // 400: not well-formed, or not HTTP as the bridge speaks it
 	CodeUnauthenticated = "unauthenticated"         // 401
 	CodeForbidden       = "forbidden"               // 403
 	CodeNotFound        = "not_found"               // 404
 	CodeTooLarge        = "request_too_large"       // 413
-	CodeSchemaViolation = "schema_violation"        // 422: the body is JSON, but not what input_schema allows
+	CodeSchemaViolation = "schema_violation"        // 422: the body is JSON, but does not fit input_schema
 	CodeContextLength   = "context_length_exceeded" // 422: more tokens than the contract or the model takes
 	CodeRateLimited     = "rate_limited"            // 429: a limit of the contract or of the wrapped service
-	CodeInternal        = "internal"                // 500: nobody classified the error
-	CodeInvalidResponse = "invalid_response"        // 502: the answer is not what output_schema promises
+	CodeInternal        = "internal"                // 500: the handler's error is no [Error]
+	CodeInvalidResponse = "invalid_response"        // 502: the answer does not fit output_schema
 	CodeUpstreamFailed  = "upstream_failed"         // 502: the wrapped service failed
 	CodeUnavailable     = "unavailable"             // 503: not ready, or shutting down
 	CodeTimeout         = "timeout"                 // 504: no answer within the time allowed
@@ -32,39 +33,52 @@ const (
 	codeKeyInUse        = "idempotency_key_in_use" // 409: the first call with the key has not ended
 	codeKeyReused       = "idempotency_key_reused" // 422: the key came with another request before
 	codeInterrupted     = "interrupted"            // 503, of a job: the bridge stopped before it had ended
-	codeCancelled       = "cancelled"              // 409, of a job: its owner ended it
+	codeCancelled       = jobs.CodeCancelled       // 409, of a job: its owner ended it
 	codeClientGone      = "client_closed_request"  // 499: for the log
 )
 
-const statusClientGone = 499 // as nginx logs it
+const statusClientGone = 499 // of nginx
 
 var statusOfCode = map[string]int{
-	CodeInvalidRequest: http.StatusBadRequest, CodeUnauthenticated: http.StatusUnauthorized, CodeForbidden: http.StatusForbidden,
-	CodeNotFound: http.StatusNotFound, codeMethod: http.StatusMethodNotAllowed, codeNotAcceptable: http.StatusNotAcceptable,
-	CodeTooLarge: http.StatusRequestEntityTooLarge, codeMediaType: http.StatusUnsupportedMediaType,
-	CodeSchemaViolation: http.StatusUnprocessableEntity, CodeContextLength: http.StatusUnprocessableEntity,
-	codeKeyInUse: http.StatusConflict, codeKeyReused: http.StatusUnprocessableEntity, codeCancelled: http.StatusConflict, codeInterrupted: http.StatusServiceUnavailable,
-	CodeRateLimited: http.StatusTooManyRequests, codeClientGone: statusClientGone, CodeInternal: http.StatusInternalServerError,
-	CodeInvalidResponse: http.StatusBadGateway, CodeUpstreamFailed: http.StatusBadGateway,
-	CodeUnavailable: http.StatusServiceUnavailable, CodeTimeout: http.StatusGatewayTimeout,
+	CodeInvalidRequest:  http.StatusBadRequest,
+	CodeUnauthenticated: http.StatusUnauthorized,
+	CodeForbidden:       http.StatusForbidden,
+	CodeNotFound:        http.StatusNotFound,
+	codeMethod:          http.StatusMethodNotAllowed,
+	codeNotAcceptable:   http.StatusNotAcceptable,
+	codeKeyInUse:        http.StatusConflict,
+	codeCancelled:       http.StatusConflict,
+	CodeTooLarge:        http.StatusRequestEntityTooLarge,
+	codeMediaType:       http.StatusUnsupportedMediaType,
+	CodeSchemaViolation: http.StatusUnprocessableEntity,
+	CodeContextLength:   http.StatusUnprocessableEntity,
+	codeKeyReused:       http.StatusUnprocessableEntity,
+	CodeRateLimited:     http.StatusTooManyRequests,
+	codeClientGone:      statusClientGone,
+	CodeInternal:        http.StatusInternalServerError,
+	CodeInvalidResponse: http.StatusBadGateway,
+	CodeUpstreamFailed:  http.StatusBadGateway,
+	CodeUnavailable:     http.StatusServiceUnavailable,
+	codeInterrupted:     http.StatusServiceUnavailable,
+	CodeTimeout:         http.StatusGatewayTimeout,
 }
 
-// An Error has two audiences. Every field but Cause goes to the caller, as problem details (RFC 9457); Cause goes to the
-// log with the request's id and nowhere else.
+// An Error has two audiences. The caller gets every field but Cause, as problem details (RFC 9457).
+// The log gets Cause with the request's id.
 type Error struct {
-	Code       string               // stable, in snake case; one of the Code constants or the provider's own; "" means CodeInternal
-	Status     int                  // HTTP status; 0 means the status of Code, and 500 for a code of the provider's own
-	Detail     string               // a sentence for the caller: what happened and what to do; "" says no more than Code
-	Fields     []contract.Violation // which parts of the request are at fault
-	Clause     string               // the clause of the contract that refused, such as "constraints.rate_limit.per_minute"
-	RetryAfter time.Duration        // when to try again, sent in seconds, rounded up; 0 means not said
-	Permanent  bool                 // that trying the same again cannot help although the status (429, 502, 503, 504) suggests it
-	Cause      error                // for the log
+	Code       string               // a Code constant or the provider's own, in snake case; "" means CodeInternal
+	Status     int                  // HTTP status; 0 means that of Code, or 500 for the provider's own code
+	Detail     string               // a sentence for the caller: the problem and its remedy; may be ""
+	Fields     []contract.Violation // parts of the request that are wrong
+	Clause     string               // clause of the contract, such as "constraints.rate_limit.per_minute"
+	RetryAfter time.Duration        // time until a retry makes sense, sent in seconds, rounded up; 0 if unknown
+	Permanent  bool                 // true if a retry cannot help although the status (429, 502, 503, 504) suggests it
+	Cause      error                // for the log only
 }
 
-// Error returns all there is to know, the cause included: it is for the log.
+// Error returns code, detail and cause, for the log.
 func (e *Error) Error() string {
-	if e == nil { // somebody returned a nil *Error as an error
+	if e == nil { // a handler returned a nil *Error as an error
 		return "a nil *bridge.Error"
 	}
 	parts := []string{e.code()}
@@ -85,10 +99,18 @@ func (e *Error) Unwrap() error {
 	return e.Cause
 }
 
-// asError finds the [Error] in err, if there is one.
+// asError finds an [Error] in err.
 func asError(err error) (*Error, bool) {
 	e, ok := errors.AsType[*Error](err)
 	return e, ok && e != nil
+}
+
+// codeOf returns the code of an error, "" for nil.
+func codeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return publicError(err).code()
 }
 
 func (e *Error) code() string {
@@ -118,8 +140,8 @@ func (e *Error) retryable() bool {
 	return false
 }
 
-// classify finds the public face of err. An error nobody classified keeps its text to itself.
-func classify(err error) *Error {
+// publicError returns the [Error] in err. The text of another error stays in Cause.
+func publicError(err error) *Error {
 	if e, ok := asError(err); ok {
 		return e
 	}
@@ -129,5 +151,6 @@ func classify(err error) *Error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Code: CodeTimeout, Detail: "The wrapped service did not answer in the time allowed.", Cause: err}
 	}
-	return &Error{Code: CodeInternal, Detail: "The bridge failed. Its operator finds the cause in the log, by request_id.", Cause: err}
+	const detail = "The bridge failed. Its operator finds the cause in the log, by request_id."
+	return &Error{Code: CodeInternal, Detail: detail, Cause: err}
 }

@@ -23,7 +23,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("GET", "/readyz", "verbose", "", "", "", "", "", "", "", "")
 	f.Add("DELETE", "/jobs/x", "", "", "", "", "", "", "", "end", "")
 	f.Add("OPTIONS", "/things/%2e%2e", "a=1&a=2;b", "", "", "", "", "", "", "", "")
-	b := newBridge(f, loadContract(f, "max_concurrent_requests: 2", "max_concurrent_requests: 100"), shouter(shout), &bridge.Options{MaxBodyBytes: 1 << 16, MaxKept: 50})
+	b := newBridge(f, loadContract(f, "max_concurrent_requests: 2", "max_concurrent_requests: 100"), shouter(shout), &bridge.Options{MaxBodyBytes: 1 << 16, Jobs: bridge.JobOptions{MaxRecords: 50}})
 	f.Cleanup(func() { _ = b.Close() })
 	allowed := map[int]bool{200: true, 202: true, 204: true, 400: true, 404: true, 405: true, 406: true, 409: true, 413: true, 415: true, 422: true, 429: true}
 	f.Fuzz(func(t *testing.T, method, path, query, body, mediaType, coding, accept, prefer, key, lastEvent, id string) {

@@ -2,29 +2,39 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"sync"
 	"time"
+
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/probe"
 )
 
-// checkTimeout is what [HealthChecker] promises providers.
-const checkTimeout = 2 * time.Second
-
-var errMute = errors.New("CheckHealth has not returned in time")
-
-// health answers /livez, /readyz and /health. The provider is asked at most once a second, however many ask.
+// health answers /livez, /readyz and /health.
 type health struct {
 	bridge  *Bridge
 	service *service
-
-	mu     sync.Mutex
-	asked  time.Time     // when the provider was asked last
-	asking chan struct{} // closed when it has answered
-	err    error         // that it answered
+	probe   *probe.Probe // nil for a provider without a health check
 }
 
-// check returns why the bridge cannot take calls, or nil.
+func newHealth(b *Bridge, s *service) *health {
+	h := &health{bridge: b, service: s}
+	if checker, ok := s.provider.Provider.(HealthChecker); ok {
+		h.probe = &probe.Probe{Check: checker.CheckHealth, Go: h.goWithProvider}
+	}
+	return h
+}
+
+// goWithProvider keeps the provider open while f runs. The caller of a probe has acquired the
+// service.
+func (h *health) goWithProvider(f func()) {
+	h.service.provider.Acquire()
+	h.bridge.goroutines.Go(func() {
+		defer h.bridge.releaseService(h.service)
+		f()
+	})
+}
+
+// check returns the reason why the bridge takes no calls, or nil.
 func (h *health) check(ctx context.Context) error {
 	if h.bridge.draining.Load() {
 		return errStopping
@@ -32,137 +42,92 @@ func (h *health) check(ctx context.Context) error {
 	return h.checkProvider(ctx)
 }
 
-// checkProvider returns what the provider says of itself. A provider that does not answer keeps nobody longer than a check may
-// take, and is not asked again before it has. The caller has acquired the service.
+// checkProvider returns the result of the provider's health check.
 func (h *health) checkProvider(ctx context.Context) error {
-	checker, ok := h.service.provider.Provider.(HealthChecker)
-	if !ok {
+	if h.probe == nil {
 		return nil
 	}
-	asking, left := h.ask(ctx, checker)
-	late := time.NewTimer(left)
-	defer late.Stop()
-	select {
-	case <-asking:
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return h.err
-	case <-late.C:
-		return errMute
-	}
+	return h.probe.Run(ctx)
 }
 
-// ask has the provider checked unless that is going on, or was done in the last second. The channel is closed when it is done,
-// for which there is some time left.
-func (h *health) ask(ctx context.Context, checker HealthChecker) (asking <-chan struct{}, left time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.asking != nil && (time.Since(h.asked) < time.Second || !isClosed(h.asking)) {
-		return h.asking, checkTimeout + grace - time.Since(h.asked)
-	}
-	h.asked, h.asking = time.Now(), make(chan struct{})
-	h.service.provider.acquire()
-	h.bridge.calls.Go(func() {
-		defer h.bridge.release(h.service)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout) // one caller leaving must not fail the others
-		defer cancel()
-		_, err := guarded(func() (any, error) { return nil, checker.CheckHealth(ctx) })
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.err = err
-		close(h.asking)
-	})
-	return h.asking, checkTimeout + grace
+func (h *health) live(x *exchange) error {
+	return h.write(x, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
+// A readinessReport is the body of GET /readyz.
+type readinessReport struct {
+	Status       string            `json:"status"` // "ok" or "unavailable"
+	Announcement AnnouncementState `json:"announcement,omitempty"`
+	Checks       []check           `json:"checks,omitempty"`
 }
 
-func (h *health) live(x *exchange) {
-	h.write(x, http.StatusOK, map[string]string{"status": "ok"})
-}
-
-// A readiness is the body of GET /readyz.
-type readiness struct {
-	Status       string  `json:"status"` // "ok" or "unavailable"
-	Announcement string  `json:"announcement,omitempty"`
-	Checks       []check `json:"checks,omitempty"`
-}
-
-// A check is one of the things that GET /readyz?verbose tells of. The store of jobs and the announcement do not decide: most
-// calls need neither.
+// A check is one entry of GET /readyz?verbose. The store of jobs and the announcement do not count
+// for readiness: most calls need neither.
 type check struct {
 	Name   string `json:"name"`
-	Status string `json:"status"`           // "ok" or "failed"; of the announcement, its state
-	Detail string `json:"detail,omitempty"` // for callers who are authenticated: the provider's own public words
+	Status string `json:"status"`           // "ok" or "failed", or the state of the announcement
+	Detail string `json:"detail,omitempty"` // the provider's public error, for authenticated callers
 }
 
-func (h *health) ready(x *exchange) {
-	status, word := h.judge(x, "ok", "unavailable")
-	answer := readiness{Announcement: h.bridge.announcement(), Status: word}
+func (h *health) ready(x *exchange) error {
+	status, word := h.readiness(x, "ok", "unavailable")
+	report := readinessReport{Announcement: h.bridge.announcement.State(), Status: word}
 	if x.r.URL.Query().Has("verbose") {
-		answer.Checks = h.checks(x)
+		report.Checks = h.checks(x)
 	}
-	h.write(x, status, answer)
+	return h.write(x, status, report)
 }
 
 func (h *health) checks(x *exchange) []check {
-	state := func(good bool) string {
+	status := func(good bool) string {
 		if good {
 			return "ok"
 		}
 		return "failed"
 	}
 	err := h.checkProvider(x.r.Context())
-	provider := check{Name: "provider", Status: state(err == nil)}
-	if _, refused := h.service.guard.checkCaller(x.r); refused == nil && h.service.guard.authenticate != nil {
+	provider := check{Name: "provider", Status: status(err == nil)}
+	if _, refused := h.service.access.checkCaller(x.r); refused == nil && h.service.access.verify != nil {
 		if public, ok := asError(err); ok {
 			provider.Detail = public.Detail
 		}
 	}
-	checks := []check{
-		{Name: "shutdown", Status: state(!h.bridge.draining.Load())},
-		provider,
-		{Name: "store", Status: state(!h.bridge.ledger.failing.Load())},
+	checks := []check{{Name: "shutdown", Status: status(!h.bridge.draining.Load())}, provider}
+	if h.bridge.jobs != nil {
+		checks = append(checks, check{Name: "store", Status: status(!h.bridge.jobs.Degraded())})
 	}
-	if announcement := h.bridge.announcement(); announcement != "" {
-		checks = append(checks, check{Name: "announcement", Status: announcement})
+	if state := h.bridge.announcement.State(); state != "" {
+		checks = append(checks, check{Name: "announcement", Status: string(state)})
 	}
 	return checks
 }
 
 // A healthReport is the body of GET /health.
 type healthReport struct {
-	Status        string `json:"status"` // "healthy" or "unhealthy"
-	Service       string `json:"service"`
-	ServiceID     string `json:"service_id"`
-	Version       string `json:"version"` // of the contract
-	UptimeSeconds int64  `json:"uptime_seconds"`
-	InProgress    int64  `json:"calls_in_progress"`
-	Announcement  string `json:"announcement,omitempty"` // how it stands with the orchestrator; see Announcer
+	Status        string            `json:"status"` // "healthy" or "unhealthy"
+	Service       string            `json:"service"`
+	ServiceID     string            `json:"service_id"`
+	Version       string            `json:"version"` // version of the contract
+	UptimeSeconds int64             `json:"uptime_seconds"`
+	InProgress    int64             `json:"calls_in_progress"`
+	Announcement  AnnouncementState `json:"announcement,omitempty"`
 }
 
-func (h *health) report(x *exchange) {
-	status, word := h.judge(x, "healthy", "unhealthy")
+func (h *health) report(x *exchange) error {
+	status, word := h.readiness(x, "healthy", "unhealthy")
 	b, s := h.bridge, h.service
-	h.write(x, status, healthReport{
+	return h.write(x, status, healthReport{
 		Status:        word,
 		Service:       s.name(),
 		ServiceID:     s.contract.ID,
 		Version:       s.contract.Version,
-		UptimeSeconds: int64(time.Since(b.since).Seconds()),
-		InProgress:    b.inProgress.Load(),
-		Announcement:  b.announcement(),
+		UptimeSeconds: int64(time.Since(b.created).Seconds()),
+		InProgress:    b.inFlight.Count(),
+		Announcement:  b.announcement.State(),
 	})
 }
 
-func (h *health) judge(x *exchange, good, bad string) (status int, word string) {
+func (h *health) readiness(x *exchange, good, bad string) (status int, word string) {
 	err := h.check(x.r.Context())
 	if err == nil {
 		return http.StatusOK, good
@@ -171,14 +136,15 @@ func (h *health) judge(x *exchange, good, bad string) (status int, word string) 
 	return http.StatusServiceUnavailable, bad
 }
 
-func (h *health) write(x *exchange, status int, v any) {
-	body, err := encode(v)
+func (h *health) write(x *exchange, status int, v any) error {
+	x.skipAccessLog = true
+	body, err := codec.Encode(v)
 	if err != nil {
-		x.fail(err)
-		return
+		return err
 	}
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.Header().Set("Cache-Control", "no-store")
 	x.w.WriteHeader(status)
-	_, _ = x.w.Write(body) // a health check that left needs no answer
+	_, _ = x.w.Write(body) // it fails only if the caller has left
+	return nil
 }

@@ -220,7 +220,7 @@ func TestKeyOfAJobInUse(t *testing.T) {
 					calls.Add(1)
 					time.Sleep(time.Hour)
 					return shoutResponse{"A"}, nil
-				}, bridge.Timeout(time.Second)), &bridge.Options{JobTimeout: 30 * time.Second})
+				}, bridge.Timeout(time.Second)), &bridge.Options{Jobs: bridge.JobOptions{Timeout: 30 * time.Second}})
 				inBubble(t, b, func(client *http.Client) {
 					job := begin(t, client, origin, "a", "Idempotency-Key", "k")
 					end(t, client, job)

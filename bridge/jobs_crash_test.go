@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/jobfile"
 )
 
 // A process of its own, which a test can kill: it serves until then.
@@ -40,7 +41,7 @@ func TestBridgeProcess(t *testing.T) {
 	}
 	kept, _ := strconv.Atoi(os.Getenv(keptVariable)) // 0 means the default
 	open := func() *bridge.Bridge {
-		return newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 100"), slowShouter(), &bridge.Options{StoreFile: store, MaxKept: kept})
+		return newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 100"), slowShouter(), &bridge.Options{Jobs: bridge.JobOptions{Store: openJobFile(t, store), MaxRecords: kept}})
 	}
 	var b *bridge.Bridge
 	if os.Getenv(fullVariable) == "" {
@@ -136,7 +137,7 @@ func TestKilledBridge(t *testing.T) {
 
 	old := url
 	var log logBuffer
-	b := newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 100"), slowShouter(), &bridge.Options{StoreFile: store, Timeout: time.Second, JobTimeout: time.Second, Logger: log.logger()})
+	b := newBridge(t, loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 100"), slowShouter(), &bridge.Options{Logger: log.logger(), Jobs: bridge.JobOptions{Store: openJobFile(t, store), Timeout: time.Second}, Timeouts: bridge.Timeouts{Call: time.Second}})
 	defer b.Close()
 	url = serve(t, b).URL
 	got := fetchURL(t, client, "GET", url+strings.TrimPrefix(finished, old)).job(t)
@@ -193,7 +194,7 @@ func TestBridgeKilledAtAnyMoment(t *testing.T) {
 		stop.Stop()
 		kill()
 	}
-	b := newBridge(t, loadContract(t), slowShouter(), &bridge.Options{StoreFile: store})
+	b := newBridge(t, loadContract(t), slowShouter(), &bridge.Options{Jobs: bridge.JobOptions{Store: openJobFile(t, store)}})
 	defer b.Close()
 	srv := serve(t, b)
 	for key, want := range answers {
@@ -326,7 +327,7 @@ func TestStoreThatFailsLate(t *testing.T) {
 	b = newBridge(t, loadContract(t), shouter(func(context.Context, shoutRequest, func(word) error) (shoutResponse, error) {
 		<-closing
 		return shoutResponse{"A"}, nil
-	}), &bridge.Options{StoreFile: store, Logger: log.logger()})
+	}), &bridge.Options{Logger: log.logger(), Jobs: bridge.JobOptions{Store: openJobFile(t, store)}})
 	srv := serve(t, b)
 	answered := make(chan reply, 1)
 	go func() { answered <- post(t, srv, "/shout", `{"text": "a"}`, "Idempotency-Key", "k") }()
@@ -348,7 +349,7 @@ func TestStoreThatFailsLate(t *testing.T) {
 // Who follows a job whose outcome cannot be read is told so by the one event that ends the stream.
 func TestOutcomeThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{StoreFile: filepath.Join(t.TempDir(), "jobs.db")})
+	b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Jobs: bridge.JobOptions{Store: openJobFile(t, filepath.Join(t.TempDir(), "jobs.db"))}})
 	srv := serve(t, b)
 	url := begin(t, srv.Client(), srv.URL, "a")
 	ended(t, srv.Client(), url)
@@ -367,9 +368,23 @@ func TestStoreFileThatCannotBeUsed(t *testing.T) {
 	if err := os.WriteFile(store, []byte(strings.Repeat("no store ", 2000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := bridge.New(loadContract(t), shouter(shout), &bridge.Options{StoreFile: store})
-	if err == nil || !strings.Contains(err.Error(), "Options.StoreFile") || !strings.Contains(err.Error(), store) {
-		t.Errorf("New = %v, want an error that names option and file", err)
+	if _, err := jobfile.Open(store); err == nil || !strings.Contains(err.Error(), store) {
+		t.Errorf("Open = %v, want an error that names the file", err)
+	}
+}
+
+// illegible is a store whose records cannot be read.
+type illegible struct{ bridge.JobStore }
+
+func (illegible) All(func(string, []byte) error) error { return errors.New("pages are missing") }
+
+func TestStoreThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	store := openJobFile(t, filepath.Join(t.TempDir(), "jobs.db"))
+	defer store.Close()
+	_, err := bridge.New(loadContract(t), shouter(shout), &bridge.Options{Jobs: bridge.JobOptions{Store: illegible{store}}})
+	if err == nil || !strings.Contains(err.Error(), "Options.Jobs.Store: pages are missing") {
+		t.Errorf("New = %v, want an error that names the option", err)
 	}
 }
 
@@ -402,7 +417,7 @@ func TestRecordsOfTheFuture(t *testing.T) {
 	serveAt := func(ahead time.Duration, use func(t *testing.T, client *http.Client)) {
 		synctest.Test(t, func(t *testing.T) {
 			time.Sleep(ahead)
-			b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{StoreFile: file, KeepFor: time.Hour})
+			b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Jobs: bridge.JobOptions{Store: openJobFile(t, file), Retention: time.Hour}})
 			inBubble(t, b, func(client *http.Client) { use(t, client) })
 		})
 	}

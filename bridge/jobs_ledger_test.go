@@ -44,7 +44,7 @@ func TestRefusedCallsEvictNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				opts.MaxKept = 100
+				opts.Jobs.MaxRecords = 100
 				opts.Authenticate = bridge.BearerTokens(map[string]string{"ann": "token-a", "bob": "token-b"})
 				c := loadContract(t, "max_concurrent_requests: 2", "max_concurrent_requests: 1000")
 				b := newBridge(t, c, shouter(shout), &opts)

@@ -200,6 +200,7 @@ func TestJobEvents(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), nil))
 	url := begin(t, srv.Client(), srv.URL, "one two three")
+	ended(t, srv.Client(), url) // a stream after event 77 of a job that has sent none would have them all
 	const first, second, third, end = "id: 1\nevent: word\ndata: {\"word\":\"ONE\"}\n\n", "id: 2\nevent: word\ndata: {\"word\":\"TWO\"}\n\n",
 		"id: 3\nevent: word\ndata: {\"word\":\"THREE\"}\n\n", "id: end\nevent: result\ndata: {\"loud\":\"ONE TWO THREE\"}\n\n"
 	for last, want := range map[string]string{"": first + second + third + end, "1": second + third + end, "3": end, "77": end} {
@@ -224,7 +225,7 @@ func TestFollowingAJob(t *testing.T) {
 			err := send(word{"A"})
 			time.Sleep(25 * time.Second)
 			return shoutResponse{"A"}, errors.Join(err, send(word{"B"}))
-		}), &bridge.Options{Heartbeat: 10 * time.Second})
+		}), &bridge.Options{Timeouts: bridge.Timeouts{Heartbeat: 10 * time.Second}})
 		inBubble(t, b, func(client *http.Client) {
 			url := begin(t, client, origin, "a")
 			ctx, leave := context.WithCancel(t.Context())
@@ -324,7 +325,7 @@ func TestJobsBelongToTheirPrincipal(t *testing.T) {
 func TestKeptCallsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newBridge(t, loadContract(t), shoutAfter(time.Minute), &bridge.Options{MaxKept: 2})
+		b := newBridge(t, loadContract(t), shoutAfter(time.Minute), &bridge.Options{Jobs: bridge.JobOptions{MaxRecords: 2}})
 		inBubble(t, b, func(client *http.Client) {
 			first := begin(t, client, origin, "a")
 			time.Sleep(time.Second)
@@ -350,7 +351,7 @@ func TestKeptBytesAreBounded(t *testing.T) {
 	b := newBridge(t, loadContract(t), shouter(func(_ context.Context, _ shoutRequest, send func(word) error) (shoutResponse, error) {
 		large := strings.Repeat("A", 300_000)
 		return shoutResponse{large}, errors.Join(send(word{large}), send(word{large}))
-	}), &bridge.Options{MaxResponseBytes: 400_000, MaxKeptBytes: 1_000_000})
+	}), &bridge.Options{MaxResponseBytes: 400_000, Jobs: bridge.JobOptions{MaxBytes: 1_000_000}})
 	srv := serve(t, b)
 	var urls []string
 	for range 6 {

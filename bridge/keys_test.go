@@ -21,7 +21,7 @@ func TestPanicUnderAKey(t *testing.T) {
 			return shoutResponse{}, err
 		}
 		return shoutResponse{}, errors.New("no more")
-	}), &bridge.Options{MaxKept: 1})
+	}), &bridge.Options{Jobs: bridge.JobOptions{MaxRecords: 1}})
 	srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.ServeHTTP(&fading{ResponseWriter: w}, r) // which panics at the second event, the error
 	}))

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -35,16 +34,15 @@ func TestLateHandler(t *testing.T) {
 	for name, test := range map[string]struct {
 		version, header string
 		begun           bool
-		closed          bool // that the answer says so
 	}{
-		"JSON":                        {"HTTP/1.1", "", false, true},
-		"JSON over HTTP/1.0":          {"HTTP/1.0", "", false, true},
-		"JSON with a key":             {"HTTP/1.1", keyed, false, false},
-		"a stream before its begin":   {"HTTP/1.1", stream, false, true},
-		"a stream":                    {"HTTP/1.1", stream, true, false},
-		"a stream over HTTP/1.0":      {"HTTP/1.0", stream, true, true},
-		"a stream with a key":         {"HTTP/1.1", stream + keyed, true, false},
-		"a stream with a key, before": {"HTTP/1.1", stream + keyed, false, false},
+		"JSON":                        {"HTTP/1.1", "", false},
+		"JSON over HTTP/1.0":          {"HTTP/1.0", "", false},
+		"JSON with a key":             {"HTTP/1.1", keyed, false},
+		"a stream before its begin":   {"HTTP/1.1", stream, false},
+		"a stream":                    {"HTTP/1.1", stream, true},
+		"a stream over HTTP/1.0":      {"HTTP/1.0", stream, true},
+		"a stream with a key":         {"HTTP/1.1", stream + keyed, true},
+		"a stream with a key, before": {"HTTP/1.1", stream + keyed, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +59,7 @@ func TestLateHandler(t *testing.T) {
 					}
 					returned.Store(true)
 					return shoutResponse{"A"}, nil
-				}, bridge.Timeout(3*time.Second)), &bridge.Options{Logger: log.logger(), Heartbeat: 2 * time.Second})
+				}, bridge.Timeout(3*time.Second)), &bridge.Options{Logger: log.logger(), Timeouts: bridge.Timeouts{Heartbeat: 2 * time.Second}})
 				ln := memnet.Listen()
 				ctx, stop := context.WithCancel(t.Context())
 				served := make(chan error, 1)
@@ -83,9 +81,6 @@ func TestLateHandler(t *testing.T) {
 				}
 				if returned.Load() {
 					t.Error("the handler has returned: it shall be late")
-				}
-				if got := res.Close; got != test.closed {
-					t.Errorf("the answer says that the connection closes: %t", got)
 				}
 				if test.begun {
 					rest, ok := strings.CutPrefix(string(body), event+": heartbeat\n\n"+terminal)
@@ -128,7 +123,6 @@ func TestHandlersThatAreAlmostLate(t *testing.T) {
 				return shoutResponse{}, errors.New("too late")
 			}, bridge.Timeout(time.Millisecond)), &bridge.Options{Logger: log.logger()})
 			srv := serve(t, b)
-			srv.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = -1 // a connection ends with its late answer: none is for another call
 			answered := make(chan reply)
 			for range calls {
 				go func() { answered <- post(t, srv, "/shout", `{"text": "a"}`, header...) }()
@@ -156,7 +150,7 @@ func TestHandlersThatAreAlmostLate(t *testing.T) {
 	}
 }
 
-// However a caller reaches the bridge over HTTP/1, the answer of a late handler ends in time, and the connection with it.
+// However a caller reaches the bridge over HTTP/1, the answer of a late handler ends in time.
 func TestLateHandlerOverAnyConnection(t *testing.T) {
 	t.Parallel()
 	const get = " /shouted?text=a HTTP/1.1\r\nHost: localhost:8082\r\n"
@@ -220,8 +214,12 @@ func TestLateHandlerOverAnyConnection(t *testing.T) {
 					if begun := strings.Contains(name, "a stream"); err != nil || (res.StatusCode == 200) != begun || method != "HEAD" && !strings.Contains(string(body), `"code":"timeout"`) {
 						t.Errorf("%d with %v: %s", res.StatusCode, err, body)
 					}
-					if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 || time.Since(start) != 3100*time.Millisecond {
-						t.Errorf("after %v the connection ended with %v, after %q", time.Since(start), err, rest)
+					want := 3100 * time.Millisecond
+					if name == "a stream for HEAD" {
+						want = 0 // its header is all of it, and comes with the first event
+					}
+					if took := time.Since(start); took != want {
+						t.Errorf("the answer ended after %v, want %v", took, want)
 					}
 					stop()
 					if err := <-served; err != nil {
@@ -319,7 +317,7 @@ func TestLateHandlerCannotSend(t *testing.T) {
 					}
 					ended <- time.Since(start)
 					return shoutResponse{"A"}, nil
-				}, bridge.Timeout(2500*time.Millisecond)), &bridge.Options{JobTimeout: time.Second})
+				}, bridge.Timeout(2500*time.Millisecond)), &bridge.Options{Jobs: bridge.JobOptions{Timeout: time.Second}})
 				inBubble(t, b, func(client *http.Client) {
 					send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`, header...))
 					if took := <-ended; took != 3*time.Second {
@@ -340,7 +338,7 @@ func TestLateHandlerAndStalledReader(t *testing.T) {
 			_ = send(word{strings.Repeat("A", 3000)}) // which fits into net/http's buffer
 			time.Sleep(10 * time.Second)
 			return shoutResponse{"A"}, nil
-		}), &bridge.Options{Logger: log.logger(), WriteTimeout: 2 * time.Second})
+		}), &bridge.Options{Logger: log.logger(), Timeouts: bridge.Timeouts{Write: 2 * time.Second}})
 		inBubble(t, b, func(client *http.Client) {
 			conn, err := client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", "")
 			if err != nil {
@@ -363,28 +361,6 @@ func TestLateHandlerAndStalledReader(t *testing.T) {
 	})
 }
 
-// A logger that panics does not end the process when it is told of a late handler.
-func TestLateHandlerAndLoggerThatPanics(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newBridge(t, loadContract(t), shouter(func(context.Context, shoutRequest, func(word) error) (shoutResponse, error) {
-			time.Sleep(10 * time.Second)
-			return shoutResponse{"A"}, nil
-		}, bridge.Timeout(3*time.Second)), &bridge.Options{Logger: slog.New(outOfInk{slog.DiscardHandler})})
-		inBubble(t, b, func(client *http.Client) {
-			if got := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`)); got.Status != 504 {
-				t.Errorf("answer = %d %s", got.Status, got.Body)
-			}
-		})
-	})
-}
-
-// outOfInk is a logger that panics at warnings and errors.
-type outOfInk struct{ slog.Handler }
-
-func (outOfInk) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
-func (outOfInk) Handle(context.Context, slog.Record) error    { panic("no ink") }
-
 // A bridge stops within its bounds though a handler never returns, says so, and each call is told of once, whether it was
 // answered before or is cut off.
 func TestStopWithHandlerThatNeverReturns(t *testing.T) {
@@ -396,7 +372,7 @@ func TestStopWithHandlerThatNeverReturns(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					i := instrument(t)
 					var log logBuffer
-					i.opts.Logger, i.opts.DrainTimeout = log.logger(), 2*time.Second
+					i.opts.Logger, i.opts.Timeouts.Drain = log.logger(), 2*time.Second
 					never := make(chan struct{})
 					b := newBridge(t, loadContract(t), shouter(func(_ context.Context, _ shoutRequest, send func(word) error) (shoutResponse, error) {
 						_ = send(word{"A"})

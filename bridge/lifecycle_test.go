@@ -71,7 +71,7 @@ func TestLifecycle(t *testing.T) {
 			d.note("call ended")
 			return shoutResponse{"DONE"}, nil
 		}), d}
-		b := newBridge(t, loadContract(t), p, &bridge.Options{Announcer: d, DrainTimeout: 20 * time.Second})
+		b := newBridge(t, loadContract(t), p, &bridge.Options{Announcer: d, Timeouts: bridge.Timeouts{Drain: 20 * time.Second}})
 		ln := memnet.Listen()
 		ctx, stop := context.WithCancel(t.Context())
 		served := make(chan error, 1)

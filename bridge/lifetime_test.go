@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -230,7 +229,7 @@ func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 		b := newBridge(t, loadContract(t), shouter(func(ctx context.Context, _ shoutRequest, _ func(word) error) (shoutResponse, error) {
 			<-ctx.Done()
 			return shoutResponse{}, ctx.Err()
-		}), &bridge.Options{DrainTimeout: 2 * time.Second})
+		}), &bridge.Options{Timeouts: bridge.Timeouts{Drain: 2 * time.Second}})
 		ln := memnet.Listen()
 		ctx, stop := context.WithCancel(t.Context())
 		served := make(chan error, 1)
@@ -308,21 +307,24 @@ func TestAnnouncementIsShown(t *testing.T) {
 		inBubble(t, newBridge(t, loadContract(t), shouter(shout), &i.opts), func(client *http.Client) {
 			<-a.announced
 			for _, test := range []struct {
-				state   string
+				state   bridge.AnnouncementState
 				ready   string
 				measure map[string]float64
 			}{
+				{"", `{"status":"ok"}`, map[string]float64{}},
 				{"registered", `{"status":"ok","announcement":"registered"}`, map[string]float64{"caio.bridge.announcement.state=registered caio.bridge.service_id=shouter-001": 1}},
 				{"unavailable", `{"status":"ok","announcement":"unavailable"}`, map[string]float64{"caio.bridge.announcement.state=unavailable caio.bridge.service_id=shouter-001": 0}},
-				{"", `{"status":"ok"}`, map[string]float64{}},
 			} {
-				a.state.Store(test.state)
+				if test.state != "" {
+					a.report("shouter-001", test.state, nil)
+					a.report("another", "withdrawn", nil)
+				}
 				got := send(t, client, newRequest(t, "GET", "http://localhost:8082/readyz", ""))
 				if got.Status != 200 || strings.TrimSpace(got.Body) != test.ready {
 					t.Errorf("/readyz = %d %s, want 200 %s", got.Status, got.Body, test.ready)
 				}
 				health := send(t, client, newRequest(t, "GET", "http://localhost:8082/health", ""))
-				if health.Status != 200 || strings.Contains(health.Body, `"announcement":"`+test.state+`"`) != (test.state != "") {
+				if health.Status != 200 || strings.Contains(health.Body, `"announcement":"`+string(test.state)+`"`) != (test.state != "") {
 					t.Errorf("/health = %d %s", health.Status, health.Body)
 				}
 				if diff := cmp.Diff(test.measure, i.sums(t, "caio.bridge.announced")); diff != "" {
@@ -330,22 +332,21 @@ func TestAnnouncementIsShown(t *testing.T) {
 				}
 			}
 		})
-		a.state.Store("registered")
+		a.report("shouter-001", "registered", nil)
 		if got := i.sums(t, "caio.bridge.announced"); len(got) != 0 {
 			t.Errorf("measured after the end: %v", got)
 		}
 	})
 }
 
-// telling is an announcer that says how it stands.
+// telling is an announcer that reports its states.
 type telling struct {
 	*announcer
-	state atomic.Value // of string
+	report func(serviceID string, state bridge.AnnouncementState, reason error)
 }
 
-func (a *telling) Announcement(serviceID string) string {
-	state, _ := a.state.Load().(string)
-	return map[bool]string{true: state}[serviceID == "shouter-001"]
+func (a *telling) ReportAnnouncements(report func(string, bridge.AnnouncementState, error)) {
+	a.report = report
 }
 
 func TestAnnouncedAddress(t *testing.T) {

@@ -154,7 +154,7 @@ func TestSlotsComeBack(t *testing.T) {
 				time.Sleep(time.Hour)
 			}
 			return shoutResponse{"A"}, nil
-		}), &bridge.Options{Timeout: time.Second})
+		}), &bridge.Options{Timeouts: bridge.Timeouts{Call: time.Second}})
 		inBubble(t, b, func(client *http.Client) {
 			for range 300 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(3000))*time.Millisecond)

@@ -32,7 +32,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 			t.Run(name+how, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{ReadTimeout: 5 * time.Second, Authenticate: bridge.BearerTokens(map[string]string{"ann": "token-a"})})
+					b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Authenticate: bridge.BearerTokens(map[string]string{"ann": "token-a"}), Timeouts: bridge.Timeouts{Read: 5 * time.Second}})
 					inBubble(t, b, func(client *http.Client) {
 						conn, err := client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", "")
 						if err != nil {

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/jobfile"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -239,4 +240,14 @@ func (l *logBuffer) String() string {
 
 func (l *logBuffer) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// openJobFile opens a store that the bridge closes.
+func openJobFile(t testing.TB, path string) bridge.JobStore {
+	t.Helper()
+	store, err := jobfile.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
 }

@@ -13,98 +13,172 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// Options adjust a [Bridge]. Nil and zero fields mean the defaults, all of them bounded.
+// Options configure a [Bridge]. Nil and zero fields mean the defaults, all of them bounded.
 type Options struct {
-	// Logger gets one record per request and every cause of a failure. Default: nothing is logged.
+	// Logger gets one record for each request, and the cause of each failure. Default: no log.
 	Logger *slog.Logger
 
-	// Authenticate names the caller of a request, or refuses it; a function that asks somebody else for that bounds how long it
-	// waits. Default: none, which is accepted on loopback only. /livez, /readyz and /health are always open. See [BearerTokens] and [ClientCertificate]; the examples have a
-	// verifier of tokens, and both ways at once. An [*Error] is answered as it is, such as one with [CodeForbidden], and any
-	// other with 401; its text is logged, so it must not repeat credentials. A caller without a name is refused.
-	Authenticate func(*http.Request) (principal string, err error)
+	// Audit is called once for each finished request (health checks excluded) and each finished job.
+	// It runs synchronously, so keep it fast. Its context keeps the request's values and does not end
+	// with it. Default: none.
+	Audit func(context.Context, Call)
 
-	// AllowUnauthenticated lets a bridge without Authenticate listen off loopback: for networks where something in
-	// front authenticates. Default: false.
-	AllowUnauthenticated bool
-
-	// AllowedHosts are further names under which callers on loopback may address the bridge, without
-	// port, besides localhost, loopback addresses and the hosts of the contract's base_url and of
-	// BaseURL. Other Host headers are refused there, against DNS rebinding. Off loopback they are
-	// refused in a GET or HEAD without Authenticate, unless they are IP addresses. Default: none.
-	AllowedHosts []string
-
-	// AllowedOrigins are the web origins that browsers may call from (CORS), exact, such as
-	// "https://app.example.com". Default: none; a request that names any other origin than the
-	// bridge's own is refused. Off loopback and without Authenticate, the bridge's own origins are
-	// those on loopback and on AllowedHosts, base_url and BaseURL.
-	AllowedOrigins []string
-
-	// CallerLimits bound each caller for itself, beside the contract's limits on all of them together. Callers are told
-	// apart by the name that Authenticate gives them. Default: not limited.
-	CallerLimits limits.Limits
-
-	// Limiter decides which calls are admitted. Default: the contract's limits and CallerLimits, within this process.
-	Limiter limits.Limiter
-
-	// Announcer, if set, announces the service while the bridge serves. Default: not announced.
-	Announcer Announcer
-
-	// BaseURL is announced, and shown at /contract, as the contract's api.base_url: where callers reach the bridge. Default:
-	// what the contract says; if that is on loopback, the port that is really listened on is announced.
-	BaseURL string
-
-	// TracerProvider and MeterProvider receive OpenTelemetry traces and metrics: the HTTP server and generative AI
-	// conventions, and what the contract's limits admitted and refused. Default: nothing is recorded. To use the global
-	// ones, set otel.GetTracerProvider() and otel.GetMeterProvider().
+	// TracerProvider and MeterProvider receive OpenTelemetry traces and metrics, by the HTTP server
+	// and generative AI conventions. Default: none. To use the global ones, set
+	// otel.GetTracerProvider() and otel.GetMeterProvider().
 	TracerProvider trace.TracerProvider
 	MeterProvider  metric.MeterProvider
 
-	// Audit is told of every request but health checks, and of every job, once, when it has ended. It holds up whoever
-	// tells, so it should be quick. Its context keeps the request's values and does not end with it. Default: none.
-	Audit func(context.Context, Call)
+	// Authenticate returns the caller's name or an error. It must bound its own I/O. An [*Error] is
+	// sent as is. Any other error becomes 401 and its text is logged, so it must not contain
+	// credentials. An empty name is refused. /livez, /readyz and /health are always open. See
+	// [BearerTokens] and [ClientCertificate]. Default: nil, allowed on loopback only.
+	Authenticate func(*http.Request) (principal string, err error)
 
-	MaxBodyBytes     int64 // of a request, decompressed, unless the contract has max_request_bytes; default 1 MiB
-	MaxResponseBytes int64 // of a result or a single event, unless the contract has max_response_bytes; default 8 MiB
+	// AllowUnauthenticated lets a bridge without Authenticate listen off loopback, for networks with
+	// an authenticating proxy in front. Default: false.
+	AllowUnauthenticated bool
 
-	// MaxSchemaValues bounds the JSON values of a body, or a result, that the schema engine checks: see
-	// [contract.Schema.WithMaxValues]. A larger one passes if its schema uses common keywords only
-	// and allows it. Otherwise a body is refused with 413, and a result with 502. Default:
+	// AllowedHosts are further host names of the bridge, without port, besides localhost, loopback
+	// addresses and the hosts of the contract's base_url and of BaseURL. The bridge refuses other Host
+	// headers on loopback, against DNS rebinding. Off loopback it refuses them in a GET or HEAD
+	// without Authenticate, unless they are IP addresses. Default: none.
+	AllowedHosts []string
+
+	// AllowedOrigins are the web origins that browsers may call from (CORS), exact, such as
+	// "https://app.example.com". A request with any other origin than the bridge's own is refused. Off
+	// loopback and without Authenticate, the bridge's own origins are those on loopback and on
+	// AllowedHosts, base_url and BaseURL. Default: none.
+	AllowedOrigins []string
+
+	// Handlers are further handlers by pattern of [http.ServeMux], a path with or without a method,
+	// such as "/mcp". Their requests pass the same checks of host, origin and caller as calls, count
+	// as calls in progress, and end when the bridge stops. [Principal] and [RequestID] work in them.
+	// The limits of the contract and the bounds of bodies and time do not apply. Default: none.
+	Handlers map[string]http.Handler
+
+	// CallerLimits bound each caller, by the name of Authenticate, in addition to the contract's
+	// limits on all callers together. Default: no limit.
+	CallerLimits limits.Limits
+
+	// Limiter admits calls. Default: the contract's limits and CallerLimits, within this process.
+	Limiter limits.Limiter
+
+	// Announcer announces the service while the bridge serves. Default: none.
+	Announcer Announcer
+
+	// BaseURL is the URL of the bridge for its callers, announced and shown at /contract in place of
+	// the contract's api.base_url. Default: the contract's. If that is on loopback, it gets the port
+	// of the listener.
+	BaseURL string
+
+	// MaxBodyBytes bounds a decompressed request body, unless the contract has max_request_bytes.
+	// Default: 1 MiB.
+	MaxBodyBytes int64
+
+	// MaxResponseBytes bounds a result or a single event, unless the contract has max_response_bytes.
+	// Default: 8 MiB.
+	MaxResponseBytes int64
+
+	// MaxSchemaValues bounds the JSON values that the schema engine checks in a body or a result: see
+	// [contract.Schema.WithMaxValues]. A larger one passes only if its schema uses common keywords and
+	// allows it. Otherwise a body gets 413, and a result becomes 502. Default:
 	// [contract.DefaultMaxValues].
 	MaxSchemaValues int
 
-	// MaxTotalBodyBytes bounds the bytes of the bodies of all requests together, from their arrival until the calls are
-	// admitted or refused. Bodies of up to 64 KiB do not count, and are always received. Others count as they arrive, with
-	// their decompressed copy. When they do not fit, the slowest upload in progress ends with 408. A body that begins to
-	// count and finds no slower one waits for about a second, and is refused with 503 and Retry-After. Bodies take up to
-	// twice this memory. It should be many times MaxBodyBytes. Default: 64 MiB.
+	// MaxTotalBodyBytes bounds the bytes of all request bodies together, from their arrival until
+	// their calls are admitted or refused. Bodies of up to 64 KiB do not count. Others count as they
+	// arrive, with their decompressed copy. When they do not fit, the slowest upload in progress ends
+	// with 408. A new body without a slower one waits for about a second and gets 503 with
+	// Retry-After. Bodies take up to twice this memory. It should be many times MaxBodyBytes. Default:
+	// 64 MiB.
 	MaxTotalBodyBytes int64
 
-	// StoreFile names the file that keeps jobs and answers to calls with an Idempotency-Key, so that a restart loses no
-	// finished result and calls cut off by one are known as interrupted. It is made, readable for its owner only, if it is
-	// not there. One bridge at a time can use it; see [Bridge.Close]. On a disk that is full or read-only the bridge starts,
-	// and refuses jobs and calls with an Idempotency-Key with 503 until the disk takes data. Default: they are kept in memory.
-	StoreFile string
+	Jobs     JobOptions // jobs, and answers to calls with an Idempotency-Key
+	Timeouts Timeouts
+}
 
-	KeepFor      time.Duration // finished jobs, and answers to calls with an Idempotency-Key; default 1 hour
-	MaxKept      int           // of both together; the oldest finished give way to new ones that are admitted; default 1000
-	MaxKeptBytes int64         // of their results and events, at least MaxResponseBytes; events give way to results; default 64 MiB
-	JobTimeout   time.Duration // of a job, which is a call sent with "Prefer: respond-async" (RFC 7240), unless its route's own is longer; default 15 minutes
+// JobOptions configure jobs, and answers to calls with an Idempotency-Key. Zero and negative values
+// mean the defaults.
+type JobOptions struct {
+	// Store keeps the records. Package jobfile has one in a file, which survives a restart. The bridge
+	// closes it, unless New returns an error. Default: in memory. [NoJobs] turns jobs off.
+	Store JobStore
 
-	Timeout      time.Duration // of one call, events included, unless the route or the contract (constraints.timeout_ms) has its own; default 2 minutes
-	ReadTimeout  time.Duration // of a request's body; default 30 seconds
-	WriteTimeout time.Duration // of a response, and of each event of a stream; default 30 seconds
-	Heartbeat    time.Duration // between comments on an idle stream; default 15 seconds
-	DrainTimeout time.Duration // for calls in progress when the bridge stops; default 30 seconds
+	// Retention is the time that finished jobs and answers are kept. Default: 1 hour.
+	Retention time.Duration
 
-	// FirstEventTimeout and IdleTimeout find a wrapped service that has stalled before the call's whole time is over. They
-	// bound how long a route made with [Streaming] may send nothing: from the start to the first event or the answer
-	// (default: as long as the call may take, for models think), and from each event to the next or to the answer (default:
-	// 5 minutes). Both hold whether or not the caller wants the events, and for jobs, but not for calls that the handler
-	// answers in one piece (see [StreamHandler]); waiting for a slow caller does not count. The call then ends as after
-	// Timeout.
-	FirstEventTimeout time.Duration
-	IdleTimeout       time.Duration
+	// MaxRecords bounds jobs and answers together. An admitted call evicts the oldest finished
+	// records. Default: 1000.
+	MaxRecords int
+
+	// MaxBytes bounds their results and events, and is at least MaxResponseBytes. The bridge evicts
+	// events before results. Default: 64 MiB.
+	MaxBytes int64
+
+	// Timeout bounds a job, which is a call with "Prefer: respond-async" (RFC 7240), unless its
+	// route's timeout is longer. Default: 15 minutes.
+	Timeout time.Duration
+}
+
+// A JobStore keeps records by id. It is safe for concurrent use. After an error of Put or Delete
+// the records are unchanged.
+type JobStore interface {
+	// Put stores value under id and replaces an earlier record. The caller does not change value
+	// afterwards.
+	Put(id string, value []byte) error
+
+	// Get returns the record of that id, or nil if there is none. The caller does not change it.
+	Get(id string) ([]byte, error)
+
+	// Delete removes records, all or none. It ignores unknown ids.
+	Delete(ids ...string) error
+
+	// All calls f for each record, in the order of ids, until f fails. value is valid during the call.
+	// f does not use the store.
+	All(f func(id string, value []byte) error) error
+
+	// Writable returns the reason why the store takes no data for now, such as a full disk, or nil.
+	// The bridge then refuses jobs and calls with an Idempotency-Key with 503 until Put succeeds.
+	Writable() error
+
+	// Close frees the store. Closing twice is allowed.
+	Close() error
+}
+
+// NoJobs returns a value for [JobOptions].Store that turns jobs off. The bridge then serves no
+// /jobs, answers calls with "Prefer: respond-async" at once, and refuses an Idempotency-Key with
+// 400.
+func NoJobs() JobStore { return noJobs{} }
+
+type noJobs struct{ JobStore }
+
+func (o JobOptions) off() bool {
+	_, off := o.Store.(noJobs)
+	return off
+}
+
+// Timeouts bound the time of calls. Zero and negative values mean the defaults.
+type Timeouts struct {
+	// Call bounds one call, events included, unless the route or the contract (constraints.timeout_ms)
+	// has its own timeout. Default: 2 minutes.
+	Call time.Duration
+
+	Read      time.Duration // arrival of a request's body; default 30 seconds
+	Write     time.Duration // write of a response, and of each event of a stream; default 30 seconds
+	Heartbeat time.Duration // pause between comments on an idle stream; default 15 seconds
+	Drain     time.Duration // wait for calls in progress when the bridge stops; default 30 seconds
+
+	// FirstEvent bounds the time of a route made with [Streaming] to its first event or its answer.
+	// Default: the call's whole time, because models think.
+	//
+	// FirstEvent and Idle detect a stalled service before the call's time is over. Both apply to jobs
+	// and to callers without events, but not to calls of Handle (see [StreamHandler]). Waits for a
+	// slow caller do not count. The call then ends as after Call.
+	FirstEvent time.Duration
+
+	// Idle bounds the time from each event to the next or to the answer. Default: 5 minutes.
+	Idle time.Duration
 }
 
 func (o *Options) withDefaults() Options {
@@ -115,22 +189,21 @@ func (o *Options) withDefaults() Options {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	opts.Logger = slog.New(steadyHandler{opts.Logger.Handler()})
 	setDefault(&opts.MaxBodyBytes, 1<<20)
 	setDefault(&opts.MaxResponseBytes, 8<<20)
 	setDefault(&opts.MaxSchemaValues, contract.DefaultMaxValues)
 	setDefault(&opts.MaxTotalBodyBytes, 64<<20)
-	setDefault(&opts.KeepFor, time.Hour)
-	setDefault(&opts.MaxKept, 1000)
-	setDefault(&opts.MaxKeptBytes, 64<<20)
-	setDefault(&opts.JobTimeout, 15*time.Minute)
-	setDefault(&opts.Timeout, 2*time.Minute)
-	setDefault(&opts.ReadTimeout, 30*time.Second)
-	setDefault(&opts.WriteTimeout, 30*time.Second)
-	setDefault(&opts.Heartbeat, 15*time.Second)
-	setDefault(&opts.DrainTimeout, 30*time.Second)
-	setDefault(&opts.IdleTimeout, 5*time.Minute)
-	opts.FirstEventTimeout = max(0, opts.FirstEventTimeout)
+	setDefault(&opts.Jobs.Retention, time.Hour)
+	setDefault(&opts.Jobs.MaxRecords, 1000)
+	setDefault(&opts.Jobs.MaxBytes, 64<<20)
+	setDefault(&opts.Jobs.Timeout, 15*time.Minute)
+	setDefault(&opts.Timeouts.Call, 2*time.Minute)
+	setDefault(&opts.Timeouts.Read, 30*time.Second)
+	setDefault(&opts.Timeouts.Write, 30*time.Second)
+	setDefault(&opts.Timeouts.Heartbeat, 15*time.Second)
+	setDefault(&opts.Timeouts.Drain, 30*time.Second)
+	setDefault(&opts.Timeouts.Idle, 5*time.Minute)
+	opts.Timeouts.FirstEvent = max(0, opts.Timeouts.FirstEvent)
 	return opts
 }
 

@@ -102,27 +102,6 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// An audit that panics takes nothing from callers, and is told of the next call.
-func TestAuditThatPanics(t *testing.T) {
-	t.Parallel()
-	var log logBuffer
-	b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Logger: log.logger(), Audit: func(context.Context, bridge.Call) { panic("no paper") }})
-	defer b.Close()
-	srv := serve(t, b)
-	for range 2 {
-		if got := post(t, srv, "/shout", `{"text": "a"}`); got.Status != 200 {
-			t.Errorf("answer = %d %s", got.Status, got.Body)
-		}
-		if job := ended(t, srv.Client(), begin(t, srv.Client(), srv.URL, "a")); job.Status != "succeeded" {
-			t.Errorf("job = %+v", job)
-		}
-	}
-	srv.Close() // waits for the exchanges to end
-	if n := strings.Count(log.String(), "Options.Audit failed"); n < 6 {
-		t.Errorf("%d failures of the audit are in the log, want 6 and those of polls:\n%s", n, log.String())
-	}
-}
-
 // A panic of what writes the answer breaks the connection: nobody may take half an answer for a whole one.
 func TestPanicInTheMiddleOfAnAnswer(t *testing.T) {
 	t.Parallel()
@@ -135,7 +114,7 @@ func TestPanicInTheMiddleOfAnAnswer(t *testing.T) {
 	}
 }
 
-// So does a panic of what writes a heartbeat, which is on no goroutine of a request.
+// So does a panic of what writes a heartbeat.
 func TestPanicAtAHeartbeat(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -144,7 +123,7 @@ func TestPanicAtAHeartbeat(t *testing.T) {
 			_ = send(word{"A"})
 			<-ctx.Done()
 			return shoutResponse{}, ctx.Err()
-		}), &bridge.Options{Logger: log.logger(), Heartbeat: time.Second})
+		}), &bridge.Options{Logger: log.logger(), Timeouts: bridge.Timeouts{Heartbeat: time.Second}})
 		ln := memnet.Listen()
 		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.ServeHTTP(&fading{ResponseWriter: w}, r) })}
 		served := make(chan error, 1)
@@ -194,27 +173,33 @@ func (l careless) Admit(context.Context, string) (limits.Admission, error) {
 	return limits.Admission{Release: l.release}, nil
 }
 
-// What a limiter of the operator's makes of the end of a call is no fault of the call, whose result is paid for, and does not end
-// the process, as it did where the handler has a goroutine of its own.
+// A limiter that panics at the end of a call fails the call. The process goes on, and the call's slot and key are free again.
 func TestLimiterThatPanicsAtTheEnd(t *testing.T) {
 	t.Parallel()
 	for name, release := range map[string]func(){"panic": func() { panic("redis is gone") }, "nothing to call": nil} {
 		var log logBuffer
 		srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Limiter: careless{release}, Logger: log.logger()}))
-		for _, header := range [][]string{nil, wantEvents, {"Idempotency-Key", "k"}} {
-			if got := post(t, srv, "/shout", `{"text": "a"}`, header...); got.Status != 200 || !strings.Contains(got.Body, `{"loud":"A"}`) {
+		status, body, last := 200, `{"loud":"A"}`, "event: result\n"
+		if release != nil {
+			status, body, last = 500, `"code":"internal"`, "event: error\n"
+		}
+		for _, header := range [][]string{nil, {"Idempotency-Key", "k"}, {"Idempotency-Key", "k"}} {
+			if got := post(t, srv, "/shout", `{"text": "a"}`, header...); got.Status != status || !strings.Contains(got.Body, body) {
 				t.Errorf("%s, %v: %d %s", name, header, got.Status, got.Body)
 			}
 		}
+		if got := post(t, srv, "/shout", `{"text": "a"}`, wantEvents...); !strings.Contains(got.Body, last) {
+			t.Errorf("%s: the stream is %s", name, got.Body)
+		}
 		job := post(t, srv, "/shout", `{"text": "a"}`, "Prefer", "respond-async").Header.Get("Location")
-		if got := get(t, srv, job, wantEvents...); !strings.Contains(got.Body, "event: result\n") {
+		if got := get(t, srv, job, wantEvents...); !strings.Contains(got.Body, last) {
 			t.Errorf("%s: the job came to %s", name, got.Body)
 		}
 		if n := inProgress(t, srv); n != 0 {
 			t.Errorf("%s: %d calls in progress", name, n)
 		}
-		if n := strings.Count(log.String(), "did not take a place back"); (n == 4) != (release != nil) {
-			t.Errorf("%s: the log tells of it %d times:\n%s", name, n, log.String())
+		if strings.Contains(log.String(), "panic: redis is gone") != (release != nil) {
+			t.Errorf("%s: the log is\n%s", name, log.String())
 		}
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// A problem is an error on the wire: problem details (RFC 9457) with extension members, among them CAIO's own error
-// envelope, so that CAIO's clients understand it as it is.
+// A problem is an error on the wire: problem details (RFC 9457) with extension members. One of them
+// is CAIO's own error envelope, for CAIO's clients.
 type problem struct {
 	Type      string               `json:"type"`
 	Title     string               `json:"title"`
@@ -19,7 +21,7 @@ type problem struct {
 	Code      string               `json:"code"`
 	RequestID string               `json:"request_id"`
 	Retryable bool                 `json:"retryable"`
-	RetryIn   int                  `json:"retry_after,omitempty"` // seconds, for those who do not see the header: of streams and jobs
+	RetryIn   int                  `json:"retry_after,omitempty"` // seconds; streams and jobs have no header Retry-After
 	Errors    []contract.Violation `json:"errors,omitempty"`
 	Clause    string               `json:"contract_clause,omitempty"`
 	CAIO      caioError            `json:"error"`
@@ -42,7 +44,7 @@ func newProblem(e *Error, instance, requestID string) problem {
 		details["errors"] = e.Fields
 	}
 	return problem{
-		Type:      "about:blank", // RFC 9457: the title is the status's own; code says the rest
+		Type:      "about:blank", // RFC 9457: the title is that of the status
 		Title:     title,
 		Status:    e.status(),
 		Detail:    e.Detail,
@@ -50,25 +52,25 @@ func newProblem(e *Error, instance, requestID string) problem {
 		Code:      e.code(),
 		RequestID: requestID,
 		Retryable: e.retryable(),
-		RetryIn:   ceilSeconds(e.RetryAfter),
+		RetryIn:   header.Seconds(e.RetryAfter),
 		Errors:    e.Fields,
 		Clause:    e.Clause,
 		CAIO:      caioError{Code: strings.ToUpper(e.code()), Message: message, Details: details},
 	}
 }
 
-// instanceOf returns the path of a request as the URI reference that RFC 9457 wants.
+// instanceOf returns the path of a request as a URI reference (RFC 9457 section 3.1.5).
 func instanceOf(r *http.Request) string {
 	path := r.URL.EscapedPath()
-	if strings.HasPrefix(path, "//") { // which would name a host
+	if strings.HasPrefix(path, "//") { // it would name a host
 		return "/." + path
 	}
 	return path
 }
 
-// writeProblem answers with e. Headers that belong to the error (Retry-After, WWW-Authenticate) are set here.
+// writeProblem answers with e, and sets Retry-After and WWW-Authenticate.
 func writeProblem(w http.ResponseWriter, e *Error, instance, requestID string) error {
-	body, err := encode(newProblem(e, instance, requestID))
+	body, err := codec.Encode(newProblem(e, instance, requestID))
 	if err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func writeProblem(w http.ResponseWriter, e *Error, instance, requestID string) e
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	if e.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(ceilSeconds(e.RetryAfter)))
+		h.Set("Retry-After", strconv.Itoa(header.Seconds(e.RetryAfter)))
 	}
 	if e.status() == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", "Bearer") // RFC 9110 section 11.6.1

@@ -3,25 +3,31 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
-	"sync"
-	"sync/atomic"
+	"time"
 
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/refcount"
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// Reload replaces the contract, the provider or both, from the next request on; nil leaves what there is. It is how a
-// bridge takes on a new version of its contract, or a provider that was made with a new key. No call is dropped: those
-// in progress end with what they began with, and count for the new limits. The provider that is replaced is closed, if it
-// is an [io.Closer], when its last call has ended. The service is announced anew if the contract has changed, for which
-// the orchestrator is without it for the time of two requests. If the orchestrator refuses the new contract for good, the log
-// says so, and the bridge serves without being announced until it is reloaded again.
+// Reload replaces the contract, the provider or both, from the next request on. Nil keeps the
+// current one. Use it for a new version of the contract, or a provider with a new key.
 //
-// Reload returns an error, and changes nothing, if contract and provider do not fit (see [New]), or if the contract
-// breaks its word: it may keep its version only if it promises and demands the same, and otherwise must make the step
-// that [contract.Diff] finds. The id must stay. A provider that is not taken on is still the caller's to close. What
-// [Options.Authenticate] accepts is its own matter: it may change at any time.
+//   - Calls in progress end with the contract and the provider that they began with, and count for
+//     the new limits (see [limits.Changer]).
+//   - The replaced provider is closed, if it is an [io.Closer], after its last call.
+//   - A changed contract is announced anew. For the time of two requests the orchestrator does not
+//     list the service. If it refuses the new contract for good, the log says so, and the bridge
+//     serves without an announcement until the next Reload.
+//
+// Reload returns an error, and changes nothing, if contract and provider do not fit (see [New]), if
+// the id differs, or if the version does not say what changed: an equal version needs an equal
+// contract, and another must make the step of [contract.Diff]. The caller still owns a provider
+// that Reload refused. Options do not change. [Options.Authenticate] is a function and may change
+// its tokens at any time.
 func (b *Bridge) Reload(c *contract.Contract, p Provider) error {
 	b.reloading.Lock()
 	defer b.reloading.Unlock()
@@ -36,82 +42,91 @@ func (b *Bridge) Reload(c *contract.Contract, p Provider) error {
 		return err
 	}
 	provider := old.provider
-	if p != nil && !provider.isOf(p) {
-		provider = newTenure(p)
+	if p != nil && !provider.wraps(p) {
+		provider = newProviderRef(p)
 	}
 	s, err := b.newService(c, provider)
 	if err != nil {
 		return err
 	}
-	if l, ok := b.limiter.(interface{ Change(limits.Limits) }); ok {
+	if l, ok := b.limiter.(limits.Changer); ok {
 		l.Change(limitsOf(c))
 	}
 	b.service.Store(s)
 	if provider != old.provider {
-		b.release(old)
+		b.releaseService(old)
 	}
-	if b.stopAnnouncing != nil && !c.Equal(old.contract) {
-		b.stopAnnouncing()
+	if !c.Equal(old.contract) {
+		b.announcement.Renew()
 	}
-	b.log.Info("reloaded", "service_id", c.ID, "version", c.Version, "version_before", old.contract.Version, "new_provider", provider != old.provider)
+	b.log.Info("reloaded", "service_id", c.ID, "version", c.Version, "version_before", old.contract.Version,
+		"new_provider", provider != old.provider)
 	return nil
 }
 
-// checkSuccessor refuses a contract that breaks what callers were promised under the version that it has.
+// checkSuccessor refuses a contract that differs from its predecessor in more than its version
+// says.
 func checkSuccessor(old, c *contract.Contract) error {
 	if c.ID != old.ID {
-		return fmt.Errorf("bridge: Reload: this bridge serves %s, and cannot become %s: start another bridge for it", old.ID, c.ID)
+		return fmt.Errorf("bridge: Reload: this bridge serves %s, and cannot become %s: start another bridge for it",
+			old.ID, c.ID)
 	}
 	if changes := contract.Diff(old, c); changes.VersionError != "" {
-		return fmt.Errorf("bridge: Reload: contract %s %s cannot take the place of %s:\n%s", c.ID, c.Version, old.Version, changes)
+		return fmt.Errorf("bridge: Reload: contract %s %s cannot take the place of %s:\n%s",
+			c.ID, c.Version, old.Version, changes)
 	}
 	return nil
 }
 
-// A tenure is the time in which a provider serves: from its first service to the end of its last call.
-type tenure struct {
+// providerRef counts the users of a provider and closes it when the last one is done. The users are
+// requests, handlers, health checks, and Bridge.service.
+type providerRef struct {
 	Provider
-	users atomic.Int64 // calls, and one for the services that new calls go to
-	close func() error // does it once
+	*refcount.Ref
 }
 
-func newTenure(p Provider) *tenure {
-	t := &tenure{Provider: p, close: sync.OnceValue(func() error { return closeProvider(p) })}
-	t.users.Store(1)
-	return t
+func newProviderRef(p Provider) *providerRef {
+	return &providerRef{p, refcount.New(func() error { return closeProvider(p) })}
 }
 
-// isOf reports whether p is the provider. Providers that cannot be compared are different ones.
-func (t *tenure) isOf(p Provider) bool { return reflect.ValueOf(p).Comparable() && t.Provider == p }
+// wraps reports if p is the provider. Providers that cannot be compared are different.
+func (r *providerRef) wraps(p Provider) bool {
+	return reflect.ValueOf(p).Comparable() && r.Provider == p
+}
 
-// acquire counts one more user, unless there is none any more.
-func (t *tenure) acquire() bool {
+// acquireService returns the current service. Its provider stays open until releaseService.
+func (b *Bridge) acquireService() *service {
 	for {
-		n := t.users.Load()
-		if n == 0 {
-			return false
-		}
-		if t.users.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
-
-// acquire returns the service that new calls go to. Its provider stays open until release is called.
-func (b *Bridge) acquire() *service {
-	for {
-		if s := b.service.Load(); s.provider.acquire() {
+		if s := b.service.Load(); s.provider.Acquire() {
 			return s
-		} // else it has been replaced just now
+		} // else Reload has just replaced it
 	}
 }
 
-// release ends what acquire began. The last user of a provider that was replaced closes it.
-func (b *Bridge) release(s *service) {
-	if s.provider.users.Add(-1) > 0 {
-		return
-	}
-	if err := s.provider.close(); err != nil {
+// releaseService ends a use. The last user of a replaced provider closes it.
+func (b *Bridge) releaseService(s *service) {
+	if err := s.provider.Release(); err != nil {
 		b.log.Warn("the provider that was replaced does not close", "cause", err)
+	}
+}
+
+// closeTimeout bounds the Close of a provider.
+const closeTimeout = 10 * time.Second
+
+func closeProvider(p Provider) error {
+	closer, ok := p.(io.Closer)
+	if !ok {
+		return nil
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- panics.Recover(closer.Close) }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			return fmt.Errorf("bridge: close provider: %w", err)
+		}
+		return nil
+	case <-time.After(closeTimeout):
+		return fmt.Errorf("bridge: close provider: it takes longer than %v", closeTimeout)
 	}
 }

@@ -1,19 +1,20 @@
 package bridge
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"maps"
+	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-	jsonv1 "github.com/go-json-experiment/json/v1"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/mux"
+	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/text"
 )
 
 // A Route binds a handler to one endpoint of the contract. Make one with [Unary] or [Streaming].
@@ -22,39 +23,41 @@ type Route struct {
 	serves  []string
 	timeout time.Duration
 	streams bool
-	once    bool // it streams, and handle without send answers in one piece
+	once    bool // true if the route streams, and handle with a nil send answers once
 	decode  func(body []byte) (any, error)
 	handle  func(ctx context.Context, req any, send func(event any) error) (any, error)
 
-	request, result reflect.Type // that decode returns, and handle
+	request, result reflect.Type // types of the handler
 }
 
 // A RouteOption adjusts a [Route].
 type RouteOption func(*Route)
 
-// Serves names the capabilities of the contract that the route serves. Every capability must be served by a route.
+// Serves names the capabilities of the contract that the route serves. Every capability needs a
+// route.
 func Serves(capabilities ...string) RouteOption {
 	return func(r *Route) { r.serves = append(r.serves, capabilities...) }
 }
 
-// Timeout bounds one call of the route, events included, unless the contract does (constraints.timeout_ms). Default:
-// [Options.Timeout].
+// Timeout bounds one call of the route, events included, unless the contract does
+// (constraints.timeout_ms). Default: [Timeouts].Call.
 func Timeout(d time.Duration) RouteOption {
 	return func(r *Route) { r.timeout = d }
 }
 
-// Unary makes a route that answers once. The pattern is a method and a path as in the contract: "POST /review".
+// Unary makes a route that answers once. The pattern is a method and a path of the contract, such
+// as "POST /review".
 //
-// Requests are decoded as encoding/json does, but names must match exactly and may not repeat, so that what was
-// validated is what is decoded; and an integer is one for a Go int, too, if it is written as JSON Schema allows, such as 20.0.
-// A request without a body (GET, HEAD, DELETE) decodes from an object of its path and query
-// parameters: texts, but numbers, truth values and lists where the endpoint's input_schema says so.
+// Requests are decoded like encoding/json does, except that names must match exactly and may not
+// repeat, and that an integer such as 20.0 decodes into an int. A request without a body (GET,
+// HEAD, DELETE) decodes from an object of its path and query parameters. Their values are texts, or
+// numbers, booleans and lists by the endpoint's input_schema.
 func Unary[Req, Res any](pattern string, h Handler[Req, Res], opts ...RouteOption) Route {
 	r := Route{
 		pattern: pattern,
 		request: reflect.TypeFor[Req](),
 		result:  reflect.TypeFor[Res](),
-		decode:  decode[Req],
+		decode:  codec.Decode[Req],
 		handle: func(ctx context.Context, req any, _ func(any) error) (any, error) {
 			return h.Handle(ctx, req.(Req))
 		},
@@ -62,7 +65,8 @@ func Unary[Req, Res any](pattern string, h Handler[Req, Res], opts ...RouteOptio
 	return r.with(opts)
 }
 
-// Streaming makes a route that also streams: to callers that send Accept: text/event-stream. See [Unary] for the pattern.
+// Streaming makes a route that sends events to callers of text/event-stream. See [Unary] for the
+// pattern.
 func Streaming[Req, Event, Res any](pattern string, h StreamHandler[Req, Event, Res], opts ...RouteOption) Route {
 	whole, once := h.(Handler[Req, Res])
 	r := Route{
@@ -71,7 +75,7 @@ func Streaming[Req, Event, Res any](pattern string, h StreamHandler[Req, Event, 
 		once:    once,
 		request: reflect.TypeFor[Req](),
 		result:  reflect.TypeFor[Res](),
-		decode:  decode[Req],
+		decode:  codec.Decode[Req],
 		handle: func(ctx context.Context, req any, send func(any) error) (any, error) {
 			if send == nil {
 				return whole.Handle(ctx, req.(Req))
@@ -89,63 +93,108 @@ func (r Route) with(opts []RouteOption) Route {
 	return r
 }
 
-// strictJSON decodes as encoding/json does, except for what would let a body mean something else to the validator than
-// to the handler.
-var strictJSON = jsonv2.JoinOptions(
-	jsonv1.DefaultOptionsV1(),
-	jsonv1.ReportErrorsWithLegacySemantics(false), // reads the text twice; nobody sees these errors but the log
-	jsonv2.MatchCaseInsensitiveNames(false),
-	jsontext.AllowDuplicateNames(false),
-	jsontext.AllowInvalidUTF8(false),
-)
-
-func decode[Req any](body []byte) (any, error) {
-	var req Req
-	err := jsonv2.Unmarshal(body, &req, strictJSON)
-	if mismatch, ok := errors.AsType[*jsonv2.SemanticError](err); ok && mismatch.JSONKind == '0' {
-		var again Req
-		if jsonv2.Unmarshal(plainIntegers(body), &again, strictJSON) == nil {
-			return again, nil
-		}
-	}
-	return req, err
+// A service is a contract bound to a provider. It does not change. A request keeps its service when
+// the bridge is reloaded.
+type service struct {
+	contract   *contract.Contract
+	provider   *providerRef
+	access     *access
+	health     *health
+	operations []operation
+	mux        mux.Mux
 }
 
-// plainIntegers writes whole numbers without fraction and exponent. For JSON Schema 20.0 and 2e1 are integers, and some callers
-// write all numbers so, but an int of Go takes neither.
-func plainIntegers(body []byte) []byte {
-	var plain bytes.Buffer
-	from, to := jsontext.NewDecoder(bytes.NewReader(body)), jsontext.NewEncoder(&plain)
-	for {
-		token, err := from.ReadToken()
-		if err != nil {
-			return plain.Bytes()
-		}
-		if token.Kind() == '0' && strings.ContainsAny(token.String(), ".eE") {
-			if f, err := token.Float(); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-				token = jsontext.Int(int64(f))
-			}
-		}
-		if err := to.WriteToken(token); err != nil {
-			return plain.Bytes()
-		}
-	}
-}
-
-// undecodable says which Go type does not take what input_schema allows, but not what was sent.
-func undecodable(err error) error {
-	if mismatch, ok := errors.AsType[*jsonv2.SemanticError](err); ok {
-		return fmt.Errorf("a JSON %v does not decode into %v", mismatch.JSONKind, mismatch.GoType)
-	}
-	return errors.New("it is not strict JSON")
-}
-
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+func (b *Bridge) newService(c *contract.Contract, p *providerRef) (*service, error) {
+	operations, err := bind(c, p.Provider, &b.opts)
+	if err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	s := &service{
+		contract:   c,
+		provider:   p,
+		access:     newAccess(&b.opts, c.API.BaseURL),
+		operations: operations,
+	}
+	s.health = newHealth(b, s)
+	err = s.routeBuiltin(b)
+	for _, op := range operations {
+		failed := s.handle(op.endpoint.Method, op.endpoint.Path, func(x *exchange) error { return b.call(x, &op) })
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("bridge: endpoint %s: %w", op.endpoint, failed))
+		}
+	}
+	for _, pattern := range slices.Sorted(maps.Keys(b.opts.Handlers)) {
+		method, path, ok := strings.Cut(pattern, " ")
+		if !ok {
+			method, path = "", pattern
+		}
+		failed := s.handle(method, path, func(x *exchange) error { return b.callMounted(x, b.opts.Handlers[pattern]) })
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("bridge: Options.Handlers: %q: %w", pattern, failed))
+		}
+	}
+	s.mux.HandleRest(func(_ http.ResponseWriter, r *http.Request) { s.noRoute(exchangeOf(r.Context())) })
+	return s, err
+}
+
+// routeBuiltin registers the paths that every bridge serves.
+func (s *service) routeBuiltin(b *Bridge) error {
+	c, spec, err := b.documents(s)
+	if err != nil {
+		return err
+	}
+	routes := []struct {
+		method, path string
+		f            func(*exchange) error
+	}{
+		{http.MethodGet, "/livez", s.health.live},
+		{http.MethodGet, "/readyz", s.health.ready},
+		{http.MethodGet, "/health", s.health.report},
+		{http.MethodGet, "/contract", c},
+		{http.MethodGet, "/openapi.json", spec},
+		{http.MethodGet, jobPattern, withOwnedJob(b.showJob)},
+		{http.MethodDelete, jobPattern, withOwnedJob(b.deleteJob)},
+	}
+	for _, r := range routes {
+		if r.path != jobPattern || !b.opts.Jobs.off() {
+			err = errors.Join(err, s.handle(r.method, r.path, r.f))
+		}
+	}
+	return err
+}
+
+// handle registers f, and sends its error. An empty method means all methods.
+func (s *service) handle(method, path string, f func(*exchange) error) error {
+	return s.mux.Handle(method, path, func(_ http.ResponseWriter, r *http.Request) {
+		x := exchangeOf(r.Context())
+		x.r, x.route = r, path
+		if err := f(x); err != nil {
+			x.fail(err)
+		}
+	})
+}
+
+// noRoute answers 404, or 405 with Allow. It authenticates first: unauthenticated callers must not
+// learn which paths exist.
+func (s *service) noRoute(x *exchange) {
+	if err := s.access.authenticate(x); err != nil {
+		x.fail(err)
+		return
+	}
+	if allowed := strings.Join(s.mux.Methods(x.r), ", "); allowed != "" {
+		x.w.Header().Set("Allow", allowed)
+		x.fail(&Error{Code: codeMethod, Detail: fmt.Sprintf("%s takes %s.", x.r.URL.Path, allowed)})
+		return
+	}
+	detail := fmt.Sprintf("There is nothing at %q. This service has %s.",
+		text.Clip(x.r.URL.Path), strings.Join(s.mux.Routes(), ", "))
+	x.fail(&Error{Code: CodeNotFound, Detail: detail})
+}
+
+// name returns the name for /health.
+func (s *service) name() string {
+	if n, ok := s.provider.Provider.(Namer); ok && n.Name() != "" {
+		return n.Name()
+	}
+	return s.contract.ID
 }

@@ -4,152 +4,81 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"strconv"
-	"sync"
 	"time"
+
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/internal/sse"
 )
 
-// An eventStream answers with server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): the
-// handler's events, and then exactly one "result" or "error". The response begins with the first event, so that a call
-// that fails before it still has its own status.
-//
-// While the handler's goroutine sends, a timer's sends heartbeats, and another may end the stream, hence the lock.
-type eventStream struct {
-	x  *exchange
-	rc *http.ResponseController
-
-	maxEvent int64                   // bytes
-	cancel   context.CancelCauseFunc // of the call, nil if there is none
-
-	sending sync.Mutex // for the field below; taken before mu. Encoding is the handler's own code and may take its time
-	frame   frame      // of the event being sent
-
-	mu     sync.Mutex
-	last   int         // id of the last event; 0 until the response has begun
-	beat   *time.Timer // of the next heartbeat, nil until the response has begun
-	closed bool
-	broken error // the write that failed
+// An sseResponder answers with server-sent events: the handler's events, and then exactly one
+// "result" or "error". The response begins with the first event, so that a call that fails earlier
+// has its own status.
+type sseResponder struct {
+	*sse.Stream
+	x        *exchange
+	maxEvent int64 // bytes
 }
 
-func newEventStream(x *exchange, maxEvent int64) *eventStream {
-	return &eventStream{x: x, rc: http.NewResponseController(x.w), maxEvent: maxEvent}
+// newSSEResponder returns a responder that writes within Timeouts.Write. A slower caller counts as
+// gone.
+func newSSEResponder(x *exchange, maxEvent int64) *sseResponder {
+	stream := sse.NewStream(x.w, x.bridge.opts.Timeouts.Heartbeat, sse.Hooks{
+		Begin:       func() { x.bridge.telemetry.FirstEvent(x.r.Context(), &x.telemetry, x.route) },
+		BeforeWrite: x.armWriteDeadline,
+		AfterWrite:  x.clearWriteDeadline,
+		WriteError:  func(err error) error { return fmt.Errorf("%w: %w", errClientGone, err) },
+	})
+	return &sseResponder{stream, x, maxEvent}
 }
 
-func (s *eventStream) listens() bool { return true }
+func (s *sseResponder) wantsEvents() bool               { return true }
+func (s *sseResponder) heartbeats() <-chan time.Time    { return s.Heartbeats() }
+func (s *sseResponder) heartbeat() error                { return s.Heartbeat() }
+func (s *sseResponder) writeResult(result []byte) error { return s.Last("result", result) }
+func (s *sseResponder) close()                          { s.Close() }
 
-func (s *eventStream) send(_ context.Context, event any) error {
+func (s *sseResponder) send(_ context.Context, event any) error {
 	name, err := eventName(event)
 	if err != nil {
 		return err
 	}
-	s.sending.Lock()
-	defer s.sending.Unlock()
-	defer s.frame.clear()
-	text, err := s.frame.encode(s.next(), name, event, s.maxEvent)
+	return eventError(s.Send(name, event, s.maxEvent))
+}
+
+func (s *sseResponder) fail(err error) {
+	if !s.Begun() {
+		return
+	}
+	if body, err := codec.Encode(newProblem(publicError(err), instanceOf(s.x.r), s.x.id)); err == nil {
+		_ = s.Last("error", body) // the stream ends here in any case
+	}
+}
+
+// eventName returns the name of an event, "" for none.
+func eventName(event any) (name string, err error) {
+	if typed, ok := event.(EventTyper); ok {
+		name = typed.EventType()
+	}
+	if name == "result" || name == "error" || name == "gap" || !sse.IsName(name) {
+		return "", fmt.Errorf("event type %q: it must be one line, and not result, error or gap, "+
+			"which are the bridge's own", name)
+	}
+	return name, nil
+}
+
+// encodeEvent returns the JSON of an event of at most limit bytes.
+func encodeEvent(event any, limit int64) ([]byte, error) {
+	data, err := codec.Encode(event)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("encode event: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.write(text)
+	return data, eventError(sse.CheckSize(len(data), limit))
 }
 
-// next returns the id of the next event.
-func (s *eventStream) next() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last + 1
-}
-
-func (s *eventStream) attach(end context.CancelCauseFunc) { s.cancel = end }
-
-// heartbeat sends a comment, and another one in time, until the stream is closed.
-func (s *eventStream) heartbeat() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return
+// eventError names the settings of the largest event.
+func eventError(err error) error {
+	if size, ok := errors.AsType[*sse.SizeError](err); ok {
+		return fmt.Errorf("%w (%s)", size, responseBound)
 	}
-	_, err := guarded(func() (any, error) { return nil, s.put([]byte(": heartbeat\n\n")) }) // on this goroutine a panic would end the process
-	if err != nil {
-		s.cancel(err)
-		return
-	}
-	s.beat.Reset(s.x.bridge.opts.Heartbeat)
-}
-
-func (s *eventStream) finish(result []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.terminate("result", result)
-}
-
-func (s *eventStream) fail(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.last == 0 || s.broken != nil {
-		return
-	}
-	if body, err := encode(newProblem(classify(err), instanceOf(s.x.r), s.x.id)); err == nil {
-		_ = s.terminate("error", body) // nothing more can be said if this fails
-	}
-}
-
-// terminate sends the last event.
-func (s *eventStream) terminate(name string, data []byte) error {
-	err := s.write(frameOf(strconv.Itoa(s.last+1), name, data))
-	s.closed = true
 	return err
-}
-
-func (s *eventStream) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	if s.beat != nil {
-		s.beat.Stop()
-	}
-}
-
-// write sends the next event.
-func (s *eventStream) write(frame []byte) error {
-	if s.closed {
-		return errors.New("the stream has ended")
-	}
-	if s.last == 0 {
-		s.begin()
-		s.x.bridge.telemetry.began(s.x.r.Context(), s.x)
-	}
-	s.last++
-	return s.put(frame)
-}
-
-func (s *eventStream) begin() {
-	h := s.x.w.Header()
-	h.Set("Content-Type", eventStreamType)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	s.x.w.WriteHeader(http.StatusOK)
-	if s.cancel != nil {
-		s.beat = time.AfterFunc(s.x.bridge.opts.Heartbeat, s.heartbeat)
-	}
-}
-
-// put writes and flushes within Options.WriteTimeout. A caller that cannot keep up is as good as gone.
-func (s *eventStream) put(p []byte) error {
-	if s.broken != nil {
-		return s.broken
-	}
-	s.x.extendWrite()
-	_, err := s.x.w.Write(p)
-	if err == nil {
-		err = s.rc.Flush()
-	}
-	if err != nil {
-		s.broken = fmt.Errorf("%w: %w", errClientGone, err)
-		return s.broken
-	}
-	s.x.restWrite()
-	return nil
 }

@@ -215,7 +215,7 @@ func TestHeartbeats(t *testing.T) {
 			err := send(word{"A"})
 			time.Sleep(25 * time.Second)
 			return shoutResponse{"A"}, err
-		}), &bridge.Options{Heartbeat: 10 * time.Second})
+		}), &bridge.Options{Timeouts: bridge.Timeouts{Heartbeat: 10 * time.Second}})
 		inBubble(t, b, func(client *http.Client) {
 			got := send(t, client, newRequest(t, "POST", shoutURL, `{"text": "a"}`, wantEvents...))
 			want := "id: 1\nevent: word\ndata: {\"word\":\"A\"}\n\n: heartbeat\n\n: heartbeat\n\nid: 2\nevent: result\ndata: {\"loud\":\"A\"}\n\n"
@@ -253,7 +253,7 @@ func TestCallerThatStalls(t *testing.T) {
 					<-ctx.Done() // a failure to send ends the context too
 					ended <- time.Since(start)
 					return shoutResponse{}, err
-				}), &bridge.Options{WriteTimeout: 7 * time.Second, Heartbeat: 10 * time.Second})
+				}), &bridge.Options{Timeouts: bridge.Timeouts{Write: 7 * time.Second, Heartbeat: 10 * time.Second}})
 				inBubble(t, b, func(client *http.Client) {
 					res, err := client.Do(newRequest(t, "POST", shoutURL, `{"text": "a"}`, wantEvents...))
 					if err != nil {
@@ -276,7 +276,7 @@ func TestCallerThatStalls(t *testing.T) {
 	}
 }
 
-// Options.WriteTimeout is for what is being written. A stream may be idle for longer, over HTTP/2 too, whose deadlines end a
+// Options.Timeouts.Write is for what is being written. A stream may be idle for longer, over HTTP/2 too, whose deadlines end a
 // stream though nothing waits to be written.
 func TestIdleStreamsOutliveTheWriteTimeout(t *testing.T) {
 	t.Parallel()
@@ -292,7 +292,7 @@ func TestIdleStreamsOutliveTheWriteTimeout(t *testing.T) {
 						time.Sleep(time.Minute)
 					}
 					return shoutResponse{"A"}, nil
-				}), &bridge.Options{WriteTimeout: time.Second, Heartbeat: time.Hour, Timeout: time.Hour})
+				}), &bridge.Options{Timeouts: bridge.Timeouts{Write: time.Second, Heartbeat: time.Hour, Call: time.Hour}})
 				ln := memnet.Listen()
 				protocols := new(http.Protocols)
 				protocols.SetHTTP1(version == "HTTP/1.1")

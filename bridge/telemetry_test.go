@@ -196,7 +196,7 @@ func TestTelemetryOfJobs(t *testing.T) {
 				return shoutResponse{}, ctx.Err()
 			}
 			return shout(ctx, req, send)
-		}), &bridge.Options{TracerProvider: i.opts.TracerProvider, MeterProvider: i.opts.MeterProvider, JobTimeout: 5 * time.Minute})
+		}), &bridge.Options{TracerProvider: i.opts.TracerProvider, MeterProvider: i.opts.MeterProvider, Jobs: bridge.JobOptions{Timeout: 5 * time.Minute}})
 		inBubble(t, b, func(client *http.Client) {
 			call := func(body, key string, header ...string) reply {
 				return send(t, client, newRequest(t, "POST", shoutURL, body, append(header, "Idempotency-Key", key)...))

@@ -101,16 +101,3 @@ func TestTracerThatPanics(t *testing.T) {
 		t.Errorf("Reload = %v; the provider was closed %d times", err, old.closed.Load())
 	}
 }
-
-// unspoken is an announcer that cannot say how it stands.
-type unspoken struct{ recorder }
-
-func (*unspoken) Announcement(string) string { panic("no word") }
-
-func TestAnnouncementThatPanics(t *testing.T) {
-	t.Parallel()
-	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Announcer: new(unspoken)}))
-	if got := get(t, srv, "/readyz"); got.Status != 200 || got.Body != `{"status":"ok"}` {
-		t.Errorf("%d %s", got.Status, got.Body)
-	}
-}

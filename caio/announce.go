@@ -11,17 +11,17 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
 	"github.com/smarthaus/caio-bridge-go/internal/access"
+	"github.com/smarthaus/caio-bridge-go/internal/announce"
 )
 
-// What follows the end of an announcement's context is bounded: first the attempt to register that may be under way, which
-// could otherwise arrive after the withdrawal, then the withdrawal.
+// After the end of its context, Announce first waits for a registration in flight, because that
+// could arrive after the withdrawal. Then it withdraws.
 const (
 	finishTimeout   = 2 * time.Second
 	withdrawTimeout = 3 * time.Second
@@ -29,28 +29,32 @@ const (
 
 const minLease = 10 * time.Second
 
-// Announce registers ct and keeps it registered until ctx ends; then it withdraws the registration.
+// Announce registers ct and keeps it registered until ctx ends. Then it withdraws the registration.
 //
-// CAIO need not be up: Announce tries, with growing and jittered pauses, until it is. Afterwards it reads the service back
-// every [Options].Heartbeat and registers again when CAIO has forgotten it, as it does when it restarts. If CAIO grants
-// leases, Announce takes one of three heartbeats and renews it instead, so that a registration does not outlive a crash
-// for long. A refused token and an id that another contract holds are waited out, because tokens rotate and services are
-// withdrawn. Each change of state is logged once, and told to [Options].Announced; [Client.Announcement] says it at any time.
+// Announce retries with growing and jittered pauses, so CAIO may start later. At each
+// [Options].Heartbeat it
+//   - renews its lease of three heartbeats, so a crash leaves no registration for long;
+//   - or, without leases, reads the service back, and registers again if CAIO has forgotten it.
 //
-// What an earlier run left behind is replaced: an entry under the id, met at the start, that names the same base URL, where
-// nobody else can be served. (A base URL on this machine says so only if CAIO is on this machine, too.) If CAIO does not
-// show contracts, an entry with the same name, version and capabilities is taken for the own one, and left when ctx ends;
-// any other is waited out.
+// It waits for a valid token, and for the end of a conflict about the id: tokens rotate, and
+// services are withdrawn. It logs each change of state once, and reports it by
+// [Client.ReportAnnouncements].
 //
-// When ctx ends, Announce withdraws what it registered itself, and nothing else, within 5 seconds, and returns nil; an
-// error then means that the registration may have remained. Before that it returns only with [ErrInvalidContract], at once, if CAIO
-// has never taken the contract; one that it took before is in use, and tried again.
+// At its start, Announce replaces the entry of an earlier run: the same id and the same base URL. A
+// base URL on this machine counts only if CAIO is on this machine, too. If CAIO shows no contracts,
+// Announce adopts an entry with the same name, version and capabilities, and leaves it at the end.
+//
+// After the end of ctx, Announce withdraws its own registration, within 5 seconds, and returns nil.
+// An error then means that the registration may have remained. Before, it returns only
+// [ErrInvalidContract], and only if CAIO has never accepted ct. Once accepted, ct is in use, and
+// Announce retries.
 func (c *Client) Announce(ctx context.Context, ct *contract.Contract) error {
 	a := newAnnouncement(c, ct)
+	a.setState(announce.Registering, nil)
 	for {
 		err := a.step(ctx)
 		if errors.Is(err, ErrInvalidContract) && !a.confirmed {
-			a.enter("refused", err)
+			a.setState(announce.Refused, err)
 			return err
 		}
 		if ctx.Err() != nil {
@@ -65,65 +69,45 @@ func (c *Client) Announce(ctx context.Context, ct *contract.Contract) error {
 	}
 }
 
-// Announcement returns how the announcement of a service by this client stands: "registered", "taken" (another contract
-// holds the id), "unauthorized" (CAIO refuses the token, or there is none), "refused" (CAIO refuses for another reason),
-// "unavailable" (CAIO cannot be asked), "withdrawn", or "" if the service was never announced. It is what was true when
-// CAIO was last asked.
-func (c *Client) Announcement(serviceID string) string {
-	c.states.mu.Lock()
-	defer c.states.mu.Unlock()
-	return c.states.byID[serviceID]
-}
-
-// states are the announcements of a client.
-type states struct {
-	mu   sync.Mutex
-	byID map[string]string
-}
-
-func (s *states) set(serviceID, state string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.byID == nil {
-		s.byID = make(map[string]string)
-	}
-	s.byID[serviceID] = state
-}
-
-// An announcement is what one call of Announce knows.
+// An announcement is the state of one call of Announce.
 type announcement struct {
-	client   *Client // sends each call once: the loop of Announce does the waiting
+	client   *Client // copy of the client without retries: Announce has its own
 	contract *contract.Contract
 	log      *slog.Logger
 	pace     *backoff.ExponentialBackOff
+	ttl      time.Duration // lease to ask for
 
-	registered bool          // CAIO confirmed our registration and has not disowned it since
-	confirmed  bool          // it did so at least once: whoever holds the id from then on is no earlier run of ours
-	adopted    bool          // the registration is one that cannot be told from ours
-	unsure     bool          // an attempt to register got no answer: CAIO may have it
-	ttl        time.Duration // of the lease; 0 for none
-	state      string        // last reported
+	registered      bool           // true after CAIO's confirmation, until another entry replaces ours
+	confirmed       bool           // true after the first confirmation: later entries are not of an earlier run
+	adopted         bool           // the registration is an entry that looks like ours
+	maybeRegistered bool           // a registration got no answer
+	renews          bool           // CAIO grants leases, so a step renews instead of reading
+	state           announce.State // last reported state
 }
 
 func newAnnouncement(c *Client, ct *contract.Contract) *announcement {
 	once := *c
-	once.attempts = 1
+	once.maxAttempts = 1
 	pace := backoff.NewExponentialBackOff()
 	pace.InitialInterval, pace.MaxInterval, pace.Multiplier = 500*time.Millisecond, c.heartbeat, 2
-	return &announcement{client: &once, contract: ct, log: c.log.With("service_id", ct.ID, "caio", c.base.Host), pace: pace}
+	return &announcement{
+		client: &once, contract: ct, pace: pace,
+		log: c.log.With("service_id", ct.ID, "caio", c.base.Host),
+		ttl: max(minLease, 3*c.heartbeat.Round(time.Second)),
+	}
 }
 
-// step registers the service, or checks that it still is.
+// step registers the service, renews its lease, or reads it back.
 func (a *announcement) step(ctx context.Context) error {
-	if a.registered && a.ttl == 0 {
+	if a.registered && !a.renews {
 		service, err := a.client.Service(ctx, a.contract.ID)
 		switch {
 		case errors.Is(err, ErrNotFound):
 			a.log.Warn("CAIO forgot the service; registering again")
 		case err != nil:
 			return err
-		case a.disowned(service):
-			a.log.Warn("CAIO shows another contract under the service's id; trying to register again")
+		case a.replaced(service):
+			a.log.Warn("another contract replaced the service in CAIO; registering again")
 		default:
 			return nil
 		}
@@ -139,51 +123,57 @@ func (a *announcement) step(ctx context.Context) error {
 	}
 	a.registered = err == nil
 	a.confirmed = a.confirmed || a.registered
-	a.unsure = err != nil && (a.unsure || mayHaveArrived(err))
+	a.maybeRegistered = err != nil && (a.maybeRegistered || mayHaveArrived(err))
 	return err
 }
 
-// register registers or renews. Whether CAIO grants leases is known from its first answer; if the announcement has ended
-// meanwhile, none is taken.
+// register registers or renews, and asks for a lease. If CAIO refuses ttl_seconds, it registers
+// without one, and then asks for CAIO's longest lease. It sends no further request after the end of
+// ended.
 func (a *announcement) register(ctx, ended context.Context) error {
-	if a.ttl == 0 {
-		registration, err := a.client.Register(ctx, a.contract)
-		if err != nil || registration.MaxTTLSeconds == 0 || ended.Err() != nil {
-			return err
+	registration, err := a.client.Register(ctx, a.contract, &RegisterOptions{TTL: a.ttl})
+	if refusesTTL(err) && ended.Err() == nil {
+		registration, err = a.client.Register(ctx, a.contract, nil)
+		if err == nil && registration.MaxTTLSeconds > 0 && ended.Err() == nil {
+			a.ttl = min(a.ttl, time.Duration(registration.MaxTTLSeconds)*time.Second)
+			registration, err = a.client.Register(ctx, a.contract, &RegisterOptions{TTL: a.ttl})
 		}
-		longest := time.Duration(registration.MaxTTLSeconds) * time.Second
-		a.ttl = min(longest, max(minLease, 3*a.client.heartbeat.Round(time.Second)))
 	}
-	registration, err := a.client.Lease(ctx, a.contract, a.ttl)
-	if err == nil && registration.TTLSeconds == 0 && registration.MaxTTLSeconds == 0 {
-		a.ttl = 0 // a CAIO that grants none took the other's place
-	}
+	a.renews = err == nil && registration.TTLSeconds+registration.MaxTTLSeconds > 0
 	return err
 }
 
-// takeOver replaces the entry that keeps us from registering if an earlier run of ours left it behind. Else it returns
-// refusal.
+// refusesTTL reports whether CAIO refuses the request because of ttl_seconds.
+func refusesTTL(err error) bool {
+	var refusal *Error
+	return errors.As(err, &refusal) &&
+		(refusal.Status == http.StatusBadRequest || refusal.Status == http.StatusUnprocessableEntity) &&
+		strings.Contains(fmt.Sprint(refusal.Message, refusal.Details), "ttl_seconds")
+}
+
+// takeOver replaces the conflicting entry if it comes from an earlier run. Else it returns refusal.
 func (a *announcement) takeOver(ctx, ended context.Context, refusal error) error {
 	service, err := a.client.Service(ctx, a.contract.ID)
 	switch {
 	case err != nil:
 		return refusal
 	case service.Contract == nil && a.resembles(service):
-		a.log.Warn("CAIO has an entry that cannot be told from this service's; taking it for that of an earlier run")
+		a.log.Warn("adopting the entry in CAIO, which has this service's name, version and capabilities")
 		a.adopted = true
 		return nil
-	case service.Contract == nil || !a.servedHere(service.Contract):
+	case service.Contract == nil || !a.isSameAddress(service.Contract):
 		return refusal
 	}
-	a.log.Warn("replacing the entry that an earlier run left behind", "version", service.Version)
+	a.log.Warn("replacing the entry of an earlier run", "version", service.Version)
 	if err := a.client.Unregister(ctx, a.contract.ID); err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	return a.register(ctx, ended)
 }
 
-// servedHere reports whether the contract names the address at which this service is.
-func (a *announcement) servedHere(held *contract.Contract) bool {
+// isSameAddress reports whether held has this service's base URL, and only this service can be
+// there.
+func (a *announcement) isSameAddress(held *contract.Contract) bool {
 	address := strings.TrimRight(a.contract.API.BaseURL, "/")
 	own, err := url.Parse(address)
 	if err != nil || strings.TrimRight(held.API.BaseURL, "/") != address {
@@ -192,7 +182,7 @@ func (a *announcement) servedHere(held *contract.Contract) bool {
 	return !access.IsLoopbackName(own.Hostname()) || access.IsLoopbackName(a.client.base.Hostname())
 }
 
-// resembles reports whether all that CAIO shows of an entry is as in our contract.
+// resembles reports whether the entry has this contract's name, version and capabilities.
 func (a *announcement) resembles(service *Service) bool {
 	var own []string
 	for _, c := range a.contract.Capabilities {
@@ -205,7 +195,7 @@ func (a *announcement) resembles(service *Service) bool {
 		slices.Equal(slices.Compact(own), slices.Compact(shown))
 }
 
-// mayHaveArrived reports whether CAIO may have done what it was asked although the call failed.
+// mayHaveArrived reports whether CAIO may have executed the failed call.
 func mayHaveArrived(err error) bool {
 	var refusal *Error
 	var network *net.OpError
@@ -218,15 +208,16 @@ func mayHaveArrived(err error) bool {
 	return true
 }
 
-// disowned reports whether the entry under our id is somebody else's.
-func (a *announcement) disowned(service *Service) bool {
+// replaced reports whether the entry differs from this contract.
+func (a *announcement) replaced(service *Service) bool {
 	if service.Contract != nil {
 		return !service.Contract.Equal(a.contract)
 	}
 	return service.Version != "" && service.Version != a.contract.Version
 }
 
-// pause returns how long to wait before the next step: the heartbeat, a fifth up or down, or a growing pause after a failure.
+// pause returns the time until the next step: a heartbeat, give or take a fifth, or a growing pause
+// after an error.
 func (a *announcement) pause(err error) time.Duration {
 	if err == nil {
 		a.pace.Reset()
@@ -236,67 +227,30 @@ func (a *announcement) pause(err error) time.Duration {
 	return max(a.pace.NextBackOff(), min(wait, maxRetryAfter))
 }
 
-// report logs err, nil for success, if the last report was another.
-func (a *announcement) report(err error) {
-	state, level, message := "registered", slog.LevelInfo, "registered with CAIO"
-	var refusal *Error
-	switch {
-	case err == nil:
-	case errors.Is(err, ErrUnauthorized):
-		state, level, message = "unauthorized", slog.LevelError, "CAIO refuses the token; retrying until it is accepted"
-	case errors.Is(err, errNoToken):
-		state, level, message = "unauthorized", slog.LevelError, "there is no token for CAIO; retrying until there is"
-	case errors.Is(err, ErrAlreadyRegistered):
-		state, level, message = "taken", slog.LevelError, "the service's id is taken by another contract; retrying until that is unregistered"
-	case errors.As(err, &refusal) && refusal.Status < http.StatusInternalServerError && !refusal.temporary():
-		state, level, message = "refused", slog.LevelError, "CAIO refuses the registration; retrying. Check base URL and dialect"
-	default:
-		state, level, message = "unavailable", slog.LevelWarn, "CAIO is not available; retrying"
-	}
-	if !a.enter(state, err) {
-		return
-	}
-	if err != nil {
-		a.log.Log(context.Background(), level, message, "error", err)
-		return
-	}
-	a.log.Log(context.Background(), level, message)
-}
-
-// enter reports whether the state is a new one, and tells it.
-func (a *announcement) enter(state string, err error) bool {
-	if state == a.state {
-		return false
-	}
-	a.state = state
-	a.client.states.set(a.contract.ID, state)
-	a.client.announced(a.contract.ID, state, err)
-	return true
-}
-
-// withdraw unregisters the service if it is registered, as far as known, by this announcement. c may try more than once.
+// withdraw unregisters the service, unless the entry is not, or may not be, of this announcement. c
+// retries.
 func (a *announcement) withdraw(ended context.Context, c *Client) error {
-	if !a.registered && !a.unsure {
+	if !a.registered && !a.maybeRegistered {
 		return nil
 	}
 	if a.adopted {
-		a.log.Warn("leaving the entry, which may be another's, with CAIO")
+		a.log.Warn("leaving the adopted entry in CAIO: it may be another service's")
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ended), withdrawTimeout)
 	defer cancel()
 	service, err := c.Service(ctx, a.contract.ID)
-	if err == nil && (a.disowned(service) || service.Contract == nil && !a.registered) {
-		a.log.Warn("leaving the entry, which is another's, with CAIO")
+	if err == nil && (a.replaced(service) || service.Contract == nil && !a.registered) {
+		a.log.Warn("leaving the entry in CAIO: it is another service's")
 		return nil
 	}
-	if err == nil || errors.Is(err, ErrNotFound) { // it may be there all the same, where CAIO answers from a copy
+	if err == nil || errors.Is(err, ErrNotFound) { // not found may be an answer from an old copy
 		err = c.Unregister(ctx, a.contract.ID)
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("the registration of %s may have remained: %w", a.contract.ID, err)
 	}
 	a.log.Info("withdrew the registration from CAIO")
-	a.enter("withdrawn", nil)
+	a.setState(announce.Withdrawn, nil)
 	return nil
 }

@@ -16,13 +16,13 @@ func TestAnnounceReturnsInvalidContractAtOnce(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
+		s := newFakeCAIO(t)
 		s.status = http.StatusUnprocessableEntity
-		a := announce(t, s, ct)
+		a := startAnnounce(t, s, ct)
 		select {
 		case err := <-a.done:
 			if !errors.Is(err, caio.ErrInvalidContract) || s.calls != 2 {
-				t.Errorf("after %d calls: %v, want ErrInvalidContract after the question for the paths and one registration", s.calls, err)
+				t.Errorf("after %d calls: %v, want ErrInvalidContract after the probe and one registration", s.calls, err)
 			}
 		default:
 			t.Error("Announce still tries")
@@ -31,31 +31,31 @@ func TestAnnounceReturnsInvalidContractAtOnce(t *testing.T) {
 	})
 }
 
-// A CAIO that forgot the service, and finds fault with a contract that it took before, ends nothing that is in use.
+// Announce goes on if CAIO forgot the service, and then refuses a contract that it accepted before.
 func TestAnnounceOutlastsALaterRefusal(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
-		a := announce(t, s, ct)
+		s := newFakeCAIO(t)
+		a := startAnnounce(t, s, ct)
 		synctest.Wait()
-		s.set(func(s *stage) { s.status = http.StatusUnprocessableEntity })
+		s.set(func(s *fakeCAIO) { s.status = http.StatusUnprocessableEntity })
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if got := a.client.Announcement("mine"); got != "refused" {
+		if got := a.state(); got != "refused" {
 			t.Errorf("the announcement is %q", got)
 		}
-		s.set(func(s *stage) { s.status = 0 })
+		s.set(func(s *fakeCAIO) { s.status = 0 })
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if got := a.client.Announcement("mine"); got != "registered" {
+		if got := a.state(); got != "registered" {
 			t.Errorf("the announcement is %q in the end", got)
 		}
 		a.stop()
 	})
 }
 
-// CAIO took the registration but its answer was lost, and then the announcement ends: it must be withdrawn all the same.
+// Announce withdraws a registration that CAIO accepted with a lost answer.
 func TestAnnounceWithdrawsAnUnconfirmedRegistration(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -93,24 +93,23 @@ func (d discard) Header() http.Header         { return d.header.Clone() }
 func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d discard) WriteHeader(int)             {}
 
-// The announcement ends while CAIO still works on the registration: it must not be left behind.
+// An announcement that ends during its registration leaves none behind.
 func TestAnnounceEndsDuringRegistration(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	for name, test := range map[string]struct {
-		delay   time.Duration // until CAIO looks at the registration
-		atMost  time.Duration // until Announce has returned
-		remains bool
+		delay  time.Duration // time until CAIO reads the registration
+		atMost time.Duration // time until Announce returns
 	}{
 		"slow":    {delay: time.Second, atMost: time.Second},
-		"hanging": {delay: time.Hour, atMost: 5 * time.Second, remains: true},
+		"hanging": {delay: time.Hour, atMost: 5 * time.Second}, // arrives after the withdrawal, and ends with its lease
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				reg := newRegistry(t, nil)
 				ctx, cancel := context.WithCancel(t.Context())
-				late := lagging{reg, func(r *http.Request) time.Duration {
+				late := lateTransport{reg, func(r *http.Request) time.Duration {
 					if r.Method == http.MethodPost {
 						return test.delay
 					}
@@ -129,31 +128,35 @@ func TestAnnounceEndsDuringRegistration(t *testing.T) {
 					t.Errorf("Announce after %v: %v", time.Since(start), err)
 				}
 				pass(2 * time.Hour)
-				if _, err := reg.Service(t.Context(), "mine"); (err == nil) != test.remains {
-					t.Errorf("the registration afterwards: %v", err)
+				if _, err := reg.Service(t.Context(), "mine"); !errors.Is(err, caio.ErrNotFound) {
+					t.Errorf("the registration afterwards: %v, want ErrNotFound", err)
 				}
 			})
 		})
 	}
 }
 
-// The end is bounded even if CAIO has become unreachable, and says that the registration may have remained.
+// Without CAIO, Announce ends in time with an error: the registration may have remained.
 func TestAnnounceEndsWithoutCAIO(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
-		a := announce(t, s, ct)
-		s.set(func(s *stage) { s.down = true })
+		s := newFakeCAIO(t)
+		a := startAnnounce(t, s, ct)
+		s.set(func(s *fakeCAIO) { s.down = true })
 		start := time.Now()
 		a.stop()
-		if err := <-a.done; err == nil || !strings.Contains(err.Error(), "may have remained") || time.Since(start) > 6*time.Second {
-			t.Errorf("after %v: %v", time.Since(start), err)
+		err := <-a.done
+		if err == nil || !strings.Contains(err.Error(), "may have remained") {
+			t.Errorf("Announce: %v, want an error about the registration", err)
+		}
+		if took := time.Since(start); took > 6*time.Second {
+			t.Errorf("Announce took %v, want at most 6 s", took)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // never reached: nothing can have remained
-		s := newStage(t)
+	synctest.Test(t, func(t *testing.T) { // CAIO was never reached, so no registration can have remained
+		s := newFakeCAIO(t)
 		s.down = true
-		announce(t, s, ct).end(t)
+		startAnnounce(t, s, ct).end(t)
 	})
 }

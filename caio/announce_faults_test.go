@@ -18,26 +18,26 @@ import (
 func TestAnnounceOutlastsFailures(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
-	for name, fail := range map[string]func(*stage){
-		"down":            func(s *stage) { s.down = true },
-		"500":             func(s *stage) { s.status = http.StatusInternalServerError },
-		"503":             func(s *stage) { s.status = http.StatusServiceUnavailable },
-		"token refused":   func(s *stage) { s.status = http.StatusUnauthorized },
-		"role refused":    func(s *stage) { s.status = http.StatusForbidden },
-		"something else":  func(s *stage) { s.status = http.StatusMethodNotAllowed },
-		"answers nothing": func(s *stage) { s.status = http.StatusNoContent },
+	for name, fail := range map[string]func(*fakeCAIO){
+		"down":            func(s *fakeCAIO) { s.down = true },
+		"500":             func(s *fakeCAIO) { s.status = http.StatusInternalServerError },
+		"503":             func(s *fakeCAIO) { s.status = http.StatusServiceUnavailable },
+		"token refused":   func(s *fakeCAIO) { s.status = http.StatusUnauthorized },
+		"role refused":    func(s *fakeCAIO) { s.status = http.StatusForbidden },
+		"something else":  func(s *fakeCAIO) { s.status = http.StatusMethodNotAllowed },
+		"answers nothing": func(s *fakeCAIO) { s.status = http.StatusNoContent },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t)
+				s := newFakeCAIO(t)
 				s.set(fail)
-				a := announce(t, s, ct)
+				a := startAnnounce(t, s, ct)
 				pass(5 * time.Minute)
 				if calls := s.count(); calls < 8 || calls > 60 {
 					t.Errorf("%d attempts in five minutes", calls)
 				}
-				s.set(func(s *stage) { s.down, s.status = false, 0 })
+				s.set(func(s *fakeCAIO) { s.down, s.status = false, 0 })
 				pass(time.Minute)
 				if !s.has(t, "mine") {
 					t.Error("not registered a minute after the recovery")
@@ -46,9 +46,9 @@ func TestAnnounceOutlastsFailures(t *testing.T) {
 					t.Errorf("want one line for the failure and one for the recovery:\n%s", &a.log)
 				}
 
-				s.set(fail) // and once more while it is registered
+				s.set(fail) // the same failure while the service is registered
 				pass(5 * time.Minute)
-				s.set(func(s *stage) { s.down, s.status = false, 0 })
+				s.set(func(s *fakeCAIO) { s.down, s.status = false, 0 })
 				pass(time.Minute)
 				a.end(t)
 				if s.has(t, "mine") {
@@ -59,15 +59,15 @@ func TestAnnounceOutlastsFailures(t *testing.T) {
 	}
 }
 
-// A CAIO that comes and goes all the time finds the service registered as soon as it stays.
+// Announce registers within a minute after an unstable CAIO becomes stable.
 func TestAnnounceOutlastsFlapping(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
-		a := announce(t, s, ct)
+		s := newFakeCAIO(t)
+		a := startAnnounce(t, s, ct)
 		for i := range 60 {
-			s.set(func(s *stage) {
+			s.set(func(s *fakeCAIO) {
 				s.down, s.status = i%3 == 0, map[bool]int{true: http.StatusInternalServerError}[i%3 == 1]
 				if i%5 == 0 {
 					s.registry = newRegistry(t, nil)
@@ -78,19 +78,20 @@ func TestAnnounceOutlastsFlapping(t *testing.T) {
 		if calls := s.count(); calls > 100 {
 			t.Errorf("%d calls in seven minutes", calls)
 		}
-		s.set(func(s *stage) { s.down, s.status = false, 0 })
+		s.set(func(s *fakeCAIO) { s.down, s.status = false, 0 })
 		pass(time.Minute)
-		if !s.has(t, "mine") || a.client.Announcement("mine") != "registered" {
-			t.Errorf("a minute after the last change the state is %q", a.client.Announcement("mine"))
+		if !s.has(t, "mine") || a.state() != "registered" {
+			t.Errorf("a minute after the last change the state is %q", a.state())
 		}
 		a.end(t)
-		if s.has(t, "mine") || a.client.Announcement("mine") != "withdrawn" {
-			t.Errorf("at the end the state is %q", a.client.Announcement("mine"))
+		if s.has(t, "mine") || a.state() != "withdrawn" {
+			t.Errorf("at the end the state is %q", a.state())
 		}
 	})
 }
 
-// A slow CAIO is waited for. If it is too slow, what it did after all is known once it is fast again, and withdrawn.
+// Announce waits for a slow CAIO. It finds and withdraws the registration of a CAIO slower than
+// Timeout.
 func TestAnnounceWithASlowRegistry(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
@@ -107,20 +108,23 @@ func TestAnnounceWithASlowRegistry(t *testing.T) {
 				reg := newRegistry(t, nil)
 				var delay atomic.Int64
 				delay.Store(int64(test.delay))
-				client, err := caio.NewClient("http://localhost:8080", &caio.Options{Paths: "services", HTTPClient: &http.Client{Transport: lagging{reg, func(*http.Request) time.Duration { return time.Duration(delay.Load()) }}}})
+				late := lateTransport{reg, func(*http.Request) time.Duration { return time.Duration(delay.Load()) }}
+				opts := &caio.Options{Paths: "services", HTTPClient: &http.Client{Transport: late}}
+				client, err := caio.NewClient("http://localhost:8080", opts)
 				if err != nil {
 					t.Fatal(err)
 				}
+				state := lastState(client)
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error, 1)
 				go func() { done <- client.Announce(ctx, ct) }()
 				pass(10 * time.Minute)
-				if got := client.Announcement("mine"); got != test.state {
+				if got := state(); got != test.state {
 					t.Errorf("after ten minutes the state is %q, want %q", got, test.state)
 				}
 				delay.Store(0)
 				pass(time.Minute)
-				if got := client.Announcement("mine"); got != "registered" {
+				if got := state(); got != "registered" {
 					t.Errorf("a minute after CAIO became fast the state is %q", got)
 				}
 				cancel()
@@ -136,13 +140,13 @@ func TestAnnounceWithASlowRegistry(t *testing.T) {
 	}
 }
 
-// lagging is a transport to a handler that gets requests late, and serves them even if the client has gone.
-type lagging struct {
+// lateTransport delivers requests late to a handler, even after the client gave up.
+type lateTransport struct {
 	handler http.Handler
 	delay   func(*http.Request) time.Duration
 }
 
-func (l lagging) RoundTrip(r *http.Request) (*http.Response, error) {
+func (l lateTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	answered := make(chan *http.Response, 1)
 	go func() {
 		time.Sleep(l.delay(r))
@@ -158,8 +162,8 @@ func (l lagging) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// A CAIO without leases that shows what was true long ago: before we registered, or of our own last version. Ours is there
-// all the time, the state does not waver, and nothing is left behind but what looks like another's.
+// Announce works with a CAIO that answers reads from an old copy: without the service, or with its
+// last version. The state stays "registered".
 func TestAnnounceWithStaleAnswers(t *testing.T) {
 	t.Parallel()
 	ct, former := newContract(t, "mine", "1.1.0"), newContract(t, "mine", "1.0.0")
@@ -173,13 +177,13 @@ func TestAnnounceWithStaleAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s, past := newStage(t), newRegistry(t, nil)
+				s, past := newFakeCAIO(t), newRegistry(t, nil)
 				if test.shown != nil {
-					s.registry.Register(t.Context(), test.shown)
-					past.Register(t.Context(), test.shown)
+					s.registry.Register(t.Context(), test.shown, nil)
+					past.Register(t.Context(), test.shown, nil)
 				}
 				s.past = past
-				a := announce(t, s, ct)
+				a := startAnnounce(t, s, ct)
 				for range 20 {
 					pass(30 * time.Second)
 					if service, err := s.registry.Service(t.Context(), "mine"); err != nil || !service.Contract.Equal(ct) {
@@ -193,7 +197,7 @@ func TestAnnounceWithStaleAnswers(t *testing.T) {
 				if s.has(t, "mine") != test.remains {
 					t.Errorf("there at the end: %t", !test.remains)
 				}
-				if states := strings.Join(a.states, " "); !strings.HasPrefix(states+" withdrawn", "registered withdrawn") {
+				if states := strings.Join(a.states, " "); !strings.HasPrefix(states+" withdrawn", "registering registered withdrawn") {
 					t.Errorf("states %q", states)
 				}
 			})
@@ -201,31 +205,30 @@ func TestAnnounceWithStaleAnswers(t *testing.T) {
 	}
 }
 
-// A thousand replicas that lose their registry at the same moment do not all come back at the same moment, and do not beat
-// in step afterwards.
+// A thousand replicas that lose CAIO at the same moment spread their calls afterwards.
 func TestAnnouncersDoNotStampede(t *testing.T) {
 	t.Parallel()
 	const replicas = 1000
 	ct := newContract(t, "mine", "1.0.0")
-	for name, lose := range map[string]func(*testing.T, *stage){
-		"down": func(_ *testing.T, s *stage) {
-			s.set(func(s *stage) { s.down = true })
+	for name, lose := range map[string]func(*testing.T, *fakeCAIO){
+		"down": func(_ *testing.T, s *fakeCAIO) {
+			s.set(func(s *fakeCAIO) { s.down = true })
 			pass(10 * time.Minute)
-			s.set(func(s *stage) { s.down = false })
+			s.set(func(s *fakeCAIO) { s.down = false })
 		},
-		"forgetful": func(_ *testing.T, s *stage) {
+		"forgetful": func(_ *testing.T, s *fakeCAIO) {
 			pass(10 * time.Minute)
-			s.set(func(s *stage) { s.quick = new(quickCAIO) })
+			s.set(func(s *fakeCAIO) { s.quick = new(oneServiceCAIO) })
 		},
-		"restarted at once": func(_ *testing.T, s *stage) { s.set(func(s *stage) { s.quick = new(quickCAIO) }) },
+		"restarted at once": func(_ *testing.T, s *fakeCAIO) { s.set(func(s *fakeCAIO) { s.quick = new(oneServiceCAIO) }) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := &stage{quick: new(quickCAIO)}
-				var all []*announcing
+				s := &fakeCAIO{quick: new(oneServiceCAIO)}
+				var all []*announcer
 				for range replicas {
-					all = append(all, announce(t, s, ct))
+					all = append(all, startAnnounce(t, s, ct))
 				}
 				lose(t, s)
 				most := 0

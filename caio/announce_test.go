@@ -9,10 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,28 +20,29 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/announce"
 )
 
-// A stage is a CAIO whose behaviour tests change while a service is announced.
-type stage struct {
+// A fakeCAIO is a transport to a registry with failures that tests switch on and off.
+type fakeCAIO struct {
 	mu       sync.Mutex
 	registry *registry.Registry
-	status   int  // if not 0, every call is answered with it
-	down     bool // no connection at all
+	status   int  // status of every answer; 0 for the registry's
+	down     bool // refuses connections
 	calls    int
 
-	past          *registry.Registry // if not nil, what is shown of services is from there, and no leases are granted
-	hideContracts bool               // as some CAIOs do
-	quick         *quickCAIO         // instead of the registry
+	past          *registry.Registry // answers all reads, and hides leases; nil for none
+	hideContracts bool               // removes contracts from answers
+	quick         *oneServiceCAIO    // replaces the registry; nil for none
 }
 
-// A quickCAIO knows one service by its id only.
-type quickCAIO struct {
+// A oneServiceCAIO is a cheap CAIO for one service.
+type oneServiceCAIO struct {
 	mu    sync.Mutex
 	known bool
 }
 
-func (q *quickCAIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (q *oneServiceCAIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if r.Method == http.MethodPost {
@@ -55,21 +56,21 @@ func (q *quickCAIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, `{"service_id": "mine", "status": "registered", "version": "1.0.0"}`)
 }
 
-func newStage(t *testing.T) *stage { return &stage{registry: newRegistry(t, nil)} }
+func newFakeCAIO(t *testing.T) *fakeCAIO { return &fakeCAIO{registry: newRegistry(t, nil)} }
 
-func (s *stage) set(change func(*stage)) {
+func (s *fakeCAIO) set(change func(*fakeCAIO)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s)
 }
 
-func (s *stage) count() int {
+func (s *fakeCAIO) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls
 }
 
-func (s *stage) has(t *testing.T, id string) bool {
+func (s *fakeCAIO) has(t *testing.T, id string) bool {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,7 +78,7 @@ func (s *stage) has(t *testing.T, id string) bool {
 	return err == nil
 }
 
-func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *fakeCAIO) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	s.calls++
 	down, status, handler := s.down, s.status, http.Handler(s.registry)
@@ -92,7 +93,7 @@ func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
 		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	}
 	if s.past != nil {
-		handler = http.HandlerFunc(s.fromThePast)
+		handler = http.HandlerFunc(s.readFromPast)
 	}
 	if s.hideContracts && r.Method == http.MethodGet {
 		handler = http.HandlerFunc(s.withoutContract)
@@ -100,18 +101,15 @@ func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
 	return inMemory{handler}.RoundTrip(r)
 }
 
-func (s *stage) fromThePast(w http.ResponseWriter, r *http.Request) {
+func (s *fakeCAIO) readFromPast(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
 		s.past.ServeHTTP(w, r)
 		return
 	}
-	answer := httptest.NewRecorder()
-	s.registry.ServeHTTP(answer, r)
-	w.WriteHeader(answer.Code)
-	io.WriteString(w, strings.Replace(answer.Body.String(), "max_ttl_seconds", "of_no_interest", 1))
+	ignoringLeases(s.registry).ServeHTTP(w, r)
 }
 
-func (s *stage) withoutContract(w http.ResponseWriter, r *http.Request) {
+func (s *fakeCAIO) withoutContract(w http.ResponseWriter, r *http.Request) {
 	service, err := s.registry.Service(r.Context(), path.Base(r.URL.Path))
 	if err != nil {
 		w.WriteHeader(http.StatusNotFound)
@@ -121,31 +119,33 @@ func (s *stage) withoutContract(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(service)
 }
 
-// An announcing runs Announce beside the test.
-type announcing struct {
-	stage  *stage
+// An announcer is a running Announce.
+type announcer struct {
+	server *fakeCAIO
 	client *caio.Client
-	log    bytes.Buffer // to be read when the bubble is idle, as
+	log    bytes.Buffer // read it, and states, only while the bubble is idle
 	states []string
 	stop   context.CancelFunc
 	done   chan error
 }
 
-func announce(t *testing.T, s *stage, ct *contract.Contract) *announcing {
+func startAnnounce(t *testing.T, s *fakeCAIO, ct *contract.Contract) *announcer {
 	t.Helper()
-	return announceAt(t, s, "http://localhost:8080", ct)
+	return startAnnounceAt(t, s, "http://localhost:8080", ct)
 }
 
-func announceAt(t *testing.T, s *stage, url string, ct *contract.Contract) *announcing {
+func startAnnounceAt(t *testing.T, s *fakeCAIO, url string, ct *contract.Contract) *announcer {
 	t.Helper()
-	a := &announcing{stage: s, done: make(chan error, 1)}
+	a := &announcer{server: s, done: make(chan error, 1)}
 	client, err := caio.NewClient(url, &caio.Options{
 		HTTPClient: &http.Client{Transport: s}, Logger: slog.New(slog.NewTextHandler(&a.log, nil)),
-		Announced: func(_, state string, _ error) { a.states = append(a.states, state) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	client.ReportAnnouncements(func(_ string, state announce.State, _ error) {
+		a.states = append(a.states, string(state))
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	a.stop, a.client = cancel, client
 	go func() { a.done <- client.Announce(ctx, ct) }()
@@ -153,13 +153,23 @@ func announceAt(t *testing.T, s *stage, url string, ct *contract.Contract) *anno
 	return a
 }
 
-// pass lets simulated time pass.
+// state returns the last reported state.
+func (a *announcer) state() string { return a.states[len(a.states)-1] }
+
+// lastState returns a function that returns the last reported state of the client's announcements.
+func lastState(client *caio.Client) func() string {
+	var last atomic.Value
+	client.ReportAnnouncements(func(_ string, state announce.State, _ error) { last.Store(string(state)) })
+	return func() string { return last.Load().(string) }
+}
+
+// pass advances the simulated time.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-func (a *announcing) end(t *testing.T) {
+func (a *announcer) end(t *testing.T) {
 	t.Helper()
 	a.stop()
 	if err := <-a.done; err != nil {
@@ -171,13 +181,13 @@ func TestAnnounceRegistersAndWithdraws(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
-		a := announce(t, s, ct)
+		s := newFakeCAIO(t)
+		a := startAnnounce(t, s, ct)
 		if !s.has(t, "mine") {
 			t.Error("not registered at once")
 		}
 		pass(10 * time.Minute)
-		if calls := s.count(); calls < 16 || calls > 27 { // one to register, then one each 24 to 36 s
+		if calls := s.count(); calls < 16 || calls > 27 { // one to register, then one every 24 to 36 s
 			t.Errorf("%d calls in ten minutes", calls)
 		}
 		a.end(t)
@@ -190,82 +200,19 @@ func TestAnnounceRegistersAndWithdraws(t *testing.T) {
 	})
 }
 
-// Without a token a service can register on the open path only, and cannot read or shorten its
-// registration. It registers again and again, so that a restarted registry knows it.
-func TestAnnounceOnTheOpenPath(t *testing.T) {
-	t.Parallel()
-	ct := newContract(t, "mine", "1.0.0")
-	synctest.Test(t, func(t *testing.T) {
-		opts := &registry.Options{Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true}
-		s := &stage{registry: newRegistry(t, opts)}
-		client, err := caio.NewClient("http://localhost:8080", &caio.Options{HTTPClient: &http.Client{Transport: s}, Paths: "integration"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- client.Announce(ctx, ct) }()
-		for range 2 {
-			pass(10 * time.Minute)
-			if state := client.Announcement("mine"); state != "registered" || !s.has(t, "mine") {
-				t.Errorf("state %q, registered %v", state, s.has(t, "mine"))
-			}
-			s.set(func(s *stage) { s.registry = newRegistry(t, opts) })
-		}
-		cancel()
-		<-done // it may not withdraw
-	})
-}
-
 func TestAnnounceNoticesAForgetfulRegistry(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
-		a := announce(t, s, ct)
+		s := newFakeCAIO(t)
+		a := startAnnounce(t, s, ct)
 		for range 3 {
-			s.set(func(s *stage) { s.registry = newRegistry(t, nil) }) // restarted
+			s.set(func(s *fakeCAIO) { s.registry = newRegistry(t, nil) }) // CAIO restarted
 			pass(40 * time.Second)
 			if !s.has(t, "mine") {
 				t.Error("not registered again within a heartbeat")
 			}
 		}
 		a.end(t)
-	})
-}
-
-// Where CAIO grants leases, a crash leaves nothing behind for long, and a live service stays.
-func TestAnnounceLeases(t *testing.T) {
-	t.Parallel()
-	ct := newContract(t, "mine", "1.0.0")
-	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t)
-		a := announce(t, s, ct)
-		for range 60 {
-			pass(time.Minute)
-			if !s.has(t, "mine") {
-				t.Fatal("the lease was not renewed")
-			}
-		}
-		s.set(func(s *stage) { s.registry = newRegistry(t, nil) })
-		pass(40 * time.Second)
-		if !s.has(t, "mine") {
-			t.Error("not registered again within a heartbeat")
-		}
-		s.set(func(s *stage) { s.down = true }) // as if it had crashed
-		pass(89 * time.Second)
-		pass(2 * time.Second)
-		if s.has(t, "mine") {
-			t.Error("there after the lease")
-		}
-		s.set(func(s *stage) { s.down = false })
-		pass(time.Minute)
-		if !s.has(t, "mine") {
-			t.Error("not registered again after the outage")
-		}
-		a.end(t)
-		if got, want := strings.Join(a.states, " "), "registered unavailable registered withdrawn"; got != want {
-			t.Errorf("states %q, want %q", got, want)
-		}
 	})
 }

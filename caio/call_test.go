@@ -17,10 +17,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
-	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// decide returns a decision for a service that the handler plays, and a client that may call it with the token "sesame".
+// decide returns a decision for a service that runs the handler, and a client with the service
+// token "sesame".
 func decide(t *testing.T, handler http.HandlerFunc) (*caio.Client, *caio.Decision) {
 	t.Helper()
 	service := httptest.NewServer(handler)
@@ -29,14 +29,17 @@ func decide(t *testing.T, handler http.HandlerFunc) (*caio.Client, *caio.Decisio
 		Token:        caio.StaticToken("token-of-caio"),
 		ServiceToken: func(context.Context, string) (string, error) { return "sesame", nil },
 	})
-	return client, &caio.Decision{ServiceID: "s", BaseURL: service.URL, Endpoints: []caio.Endpoint{{Method: "POST", Path: "/generate"}, {Method: "GET", Path: "/health"}}}
+	endpoints := []caio.Endpoint{{Method: "POST", Path: "/generate"}, {Method: "GET", Path: "/health"}}
+	return client, &caio.Decision{ServiceID: "s", BaseURL: service.URL, Endpoints: endpoints}
 }
 
 func TestCall(t *testing.T) {
 	t.Parallel()
 	client, decision := decide(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		json.NewEncoder(w).Encode(map[string]string{"asked": r.Method + " " + r.URL.Path, "body": string(body), "token": r.Header.Get("Authorization")})
+		json.NewEncoder(w).Encode(map[string]string{
+			"asked": r.Method + " " + r.URL.Path, "body": string(body), "token": r.Header.Get("Authorization"),
+		})
 	})
 	for endpoint, want := range map[string]map[string]string{
 		"POST /generate": {"asked": "POST /generate", "body": `{"prompt":"add"}`, "token": "Bearer sesame"},
@@ -66,24 +69,30 @@ func TestCallRefused(t *testing.T) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.Header().Set("Retry-After", "7")
 		w.WriteHeader(http.StatusTooManyRequests)
-		fmt.Fprintf(w, `{"title": "Too Many Requests", "status": 429, "detail": "60 per minute for %s", "code": "rate_limited", "errors": [{"pointer": "/prompt", "detail": "x"}]}`, r.Header.Get("Authorization"))
+		fmt.Fprintf(w, `{"title": "Too Many Requests", "status": 429, "detail": "60 per minute for %s",
+			"code": "rate_limited", "errors": [{"pointer": "/prompt", "detail": "x"}]}`, r.Header.Get("Authorization"))
 	})
 	err := client.Call(t.Context(), decision, "POST /generate", map[string]any{}, nil)
 	var got *caio.Error
 	if !errors.As(err, &got) {
 		t.Fatalf("Call = %v, want a caio.Error", err)
 	}
-	want := &caio.Error{Op: "call POST /generate", Status: 429, Code: "rate_limited", Message: "60 per minute for Bearer [token]",
-		Details: map[string]any{"errors": []any{map[string]any{"pointer": "/prompt", "detail": "x"}}}, RetryAfter: 7e9}
+	want := &caio.Error{
+		Op: "call POST /generate", Status: 429, Code: "rate_limited", Message: "60 per minute for Bearer [token]",
+		Details:    map[string]any{"errors": []any{map[string]any{"pointer": "/prompt", "detail": "x"}}},
+		RetryAfter: 7 * time.Second,
+	}
 	if diff := cmp.Diff(want, got); diff != "" || calls != 1 {
 		t.Errorf("after %d calls (-want +got):\n%s", calls, diff)
 	}
 }
 
-// The service learns how long its caller waits, and to which trace the call belongs.
+// A call carries the caller's deadline and trace context.
 func TestCallCarriesDeadlineAndTrace(t *testing.T) {
 	t.Parallel()
-	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	span := trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled,
+	})
 	traced := trace.ContextWithSpanContext(t.Context(), span)
 	const traceparent = "00-01000000000000000000000000000000-0200000000000000-01"
 	for name, test := range map[string]struct {
@@ -91,7 +100,7 @@ func TestCallCarriesDeadlineAndTrace(t *testing.T) {
 		timeout             time.Duration // 0 for none
 		prefer, traceparent string
 	}{
-		"nothing said":     {t.Context(), 0, "wait=600", ""},
+		"no deadline":      {t.Context(), 0, "wait=600", ""},
 		"a deadline":       {t.Context(), 90 * time.Second, "wait=90", ""},
 		"rounded up":       {t.Context(), 1500 * time.Millisecond, "wait=2", ""},
 		"less than second": {traced, 500 * time.Millisecond, "wait=1", traceparent},
@@ -114,7 +123,8 @@ func TestCallCarriesDeadlineAndTrace(t *testing.T) {
 					got = r.Header
 					io.WriteString(w, "{}")
 				}), caio.Options{})
-				decision := &caio.Decision{ServiceID: "s", BaseURL: "http://localhost", Endpoints: []caio.Endpoint{{Method: "POST", Path: "/generate"}}}
+				endpoints := []caio.Endpoint{{Method: "POST", Path: "/generate"}}
+				decision := &caio.Decision{ServiceID: "s", BaseURL: "http://localhost", Endpoints: endpoints}
 				ctx, cancel := test.ctx, func() {}
 				if test.timeout > 0 {
 					ctx, cancel = context.WithTimeout(ctx, test.timeout)
@@ -129,29 +139,30 @@ func TestCallCarriesDeadlineAndTrace(t *testing.T) {
 	}
 }
 
-// Whatever a service does instead of answering, its caller gets one error, soon, and no made-up answer; and what the
-// service was sent goes nowhere else.
+// A service that misbehaves gives the caller one error in time, and no value. The request goes to
+// no other host.
 func TestHostileServices(t *testing.T) {
 	t.Parallel()
 	var leaked atomic.Bool
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked.Store(true) }))
-	t.Cleanup(func() { // when all is done
+	t.Cleanup(func() { // runs after all parallel subtests
 		elsewhere.Close()
 		if leaked.Load() {
-			t.Error("another host was asked")
+			t.Error("another host got a request")
 		}
 	})
 	for name, test := range map[string]struct {
 		handler http.HandlerFunc
 		want    string // part of the error of Call
-		stream  string // of Stream, if that is another
+		stream  string // part of the error of Stream, if different
 	}{
 		"huge": {func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, `{"code": "`+strings.Repeat("x", 9<<20)+`"}`)
 		}, "larger than 8 MiB", ""},
-		"slow":             {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "no answer in time", ""},
-		"trickling":        {trickle("application/json", " "), "context deadline exceeded", ""},
-		"trickling events": {trickle("text/event-stream", ": alive\n"), "context deadline exceeded", "context deadline exceeded"},
+		"slow":      {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "no answer in time", ""},
+		"trickling": {trickle("application/json", " "), "context deadline exceeded", ""},
+		"trickling events": {trickle("text/event-stream", ": alive\n"),
+			"context deadline exceeded", "context deadline exceeded"},
 		"cut": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			io.WriteString(w, `{"code": "`)
@@ -162,15 +173,17 @@ func TestHostileServices(t *testing.T) {
 			io.WriteString(w, "event: delta\ndata: 1\n\nevent: result\ndata: {")
 		}, "cut off", "the stream broke"},
 		"hung up":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF", ""},
-		"nothing":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, "empty", ""},
-		"text":            {answering(200, "text/plain", "fine").(http.HandlerFunc), "not what is documented", ""},
-		"web page":        {answering(200, "text/html", "<html>").(http.HandlerFunc), "web page", ""},
-		"refused in HTML": {answering(503, "text/html", "<html>nginx</html>").(http.HandlerFunc), "service unavailable (HTTP 503)", ""},
-		"a job":           {answering(202, "application/json", `{"code": "later"}`).(http.HandlerFunc), "began a job", ""},
+		"nothing":         {answering(204, "", ""), "empty", ""},
+		"text":            {answering(200, "text/plain", "fine"), "documented form", ""},
+		"web page":        {answering(200, "text/html", "<html>"), "web page", ""},
+		"refused in HTML": {answering(503, "text/html", "<html>nginx</html>"), "service unavailable (HTTP 503)", ""},
+		"a job":           {answering(202, "application/json", `{"code": "later"}`), "started a job", ""},
 		"other host": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 		}, "another origin", ""},
-		"other method": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/health", http.StatusSeeOther) }, "from POST to GET", ""},
+		"other method": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/health", http.StatusSeeOther)
+		}, "from POST to GET", ""},
 		"round and round": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, r.URL.Path, http.StatusPermanentRedirect)
 		}, "more than 3 times", ""},
@@ -178,7 +191,7 @@ func TestHostileServices(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client, decision := decide(t, func(w http.ResponseWriter, r *http.Request) {
-				io.Copy(io.Discard, r.Body) // else the server would not notice that the caller leaves
+				io.Copy(io.Discard, r.Body) // else the server does not notice a disconnect
 				test.handler(w, r)
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -188,26 +201,29 @@ func TestHostileServices(t *testing.T) {
 			defer cancel()
 			var answer struct{ Code string }
 			err := client.Call(ctx, decision, "POST /generate", map[string]any{}, &answer)
-			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "sesame") || answer.Code != "" {
-				t.Errorf("Call = %v, want an error about %q; the answer is %+v", err, test.want, answer)
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "sesame") {
+				t.Errorf("Call = %v, want an error about %q without the token", err, test.want)
 			}
-			var faults []error
+			if answer.Code != "" {
+				t.Errorf("answer %+v, want none", answer)
+			}
+			var problems []error
 			for event, err := range client.Stream(ctx, decision, "POST /generate", map[string]any{}) {
 				if event.Name == "result" {
 					t.Errorf("a result: %s", event.Data)
 				}
 				if err != nil {
-					faults = append(faults, err)
+					problems = append(problems, err)
 				}
 			}
-			if len(faults) != 1 || !strings.Contains(faults[0].Error(), test.stream) {
-				t.Errorf("Stream ends with %v, want one error about %q", faults, test.stream)
+			if len(problems) != 1 || !strings.Contains(problems[0].Error(), test.stream) {
+				t.Errorf("Stream ends with %v, want one error about %q", problems, test.stream)
 			}
 		})
 	}
 }
 
-// trickle sends a little now and then, until the caller has had enough.
+// trickle sends text at intervals until the caller disconnects.
 func trickle(contentType, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", contentType)
@@ -222,12 +238,12 @@ func trickle(contentType, text string) http.HandlerFunc {
 	}
 }
 
-// A cancelled call ends at once, at the service, too.
+// The cancellation of a call reaches the service.
 func TestCallCancelled(t *testing.T) {
 	t.Parallel()
 	began, ended := make(chan struct{}), make(chan struct{})
 	client, decision := decide(t, func(_ http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body) // else the server would not notice
+		io.Copy(io.Discard, r.Body) // else the server does not notice a disconnect
 		close(began)
 		<-r.Context().Done()
 		close(ended)
@@ -243,7 +259,7 @@ func TestCallCancelled(t *testing.T) {
 	<-ended
 }
 
-// CAIO does not promise to say in a decision where the service is: then its contract says it.
+// Without an address in the decision, Call reads the service's contract.
 func TestCallFindsTheAddressInTheContract(t *testing.T) {
 	t.Parallel()
 	service := httptest.NewServer(answering(200, "application/json", `{"code": "x"}`))
@@ -253,36 +269,47 @@ func TestCallFindsTheAddressInTheContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := reg.Register(t.Context(), ct); err != nil {
+	if _, err := reg.Register(t.Context(), ct, nil); err != nil {
 		t.Fatal(err)
 	}
 	client := newClient(t, reg, nil)
 	var answer struct{ Code string }
-	if err := client.Call(t.Context(), &caio.Decision{ServiceID: "mine"}, "POST /generate", map[string]any{}, &answer); err != nil || answer.Code != "x" {
+	err = client.Call(t.Context(), &caio.Decision{ServiceID: "mine"}, "POST /generate", map[string]any{}, &answer)
+	if err != nil || answer.Code != "x" {
 		t.Errorf("Call: %+v, %v", answer, err)
 	}
-	if err := client.Call(t.Context(), &caio.Decision{ServiceID: "nobody"}, "", nil, nil); !errors.Is(err, caio.ErrNotFound) {
+	err = client.Call(t.Context(), &caio.Decision{ServiceID: "unknown"}, "", nil, nil)
+	if !errors.Is(err, caio.ErrNotFound) {
 		t.Errorf("Call of an unknown service: %v, want ErrNotFound", err)
 	}
 }
 
 func TestStream(t *testing.T) {
 	t.Parallel()
+	event := func(name, id, data string) caio.Event {
+		return caio.Event{Name: name, ID: id, Data: json.RawMessage(data)}
+	}
 	for name, test := range map[string]struct {
 		contentType, body string
 		want              []caio.Event
-		fault             string // part of the error, "" for none
+		fault             string // part of the error; "" for none
 	}{
-		"events": {"text/event-stream", "retry: 10\n: alive\n\nid: 1\nevent: delta\ndata: {\"text\":\ndata: \"a\"}\n\nid: 2\r\nevent: result\r\ndata: {}\r\n\r\nevent: late\ndata: x\n\n",
-			[]caio.Event{{Name: "delta", ID: "1", Data: json.RawMessage("{\"text\":\n\"a\"}")}, {Name: "result", ID: "2", Data: json.RawMessage("{}")}}, ""},
-		"carriage returns": {"text/event-stream", "event:result\rdata:1\r\r", []caio.Event{{Name: "result", Data: json.RawMessage("1")}}, ""},
-		"not streamed":     {"application/json", `{"code": "x"}`, []caio.Event{{Name: "result", Data: json.RawMessage(`{"code": "x"}`)}}, ""},
-		"no result":        {"text/event-stream", "data: 1\n\n", []caio.Event{{Name: "message", Data: json.RawMessage("1")}}, "ended without a result"},
-		"unfinished":       {"text/event-stream", "event: result\ndata: 1", nil, "ended without a result"},
-		"long line":        {"text/event-stream", "data: " + strings.Repeat("x", 2<<20) + "\n\n", nil, "longer than 1 MiB"},
-		"large event":      {"text/event-stream", strings.Repeat("data: "+strings.Repeat("x", 1<<19)+"\n", 20) + "\n", nil, "larger than 8 MiB"},
-		"web page":         {"text/html", "<html>", nil, "web page"},
-		"error event": {"text/event-stream", "event: error\ndata: {\"title\": \"Bad Gateway\", \"status\": 502, \"detail\": \"upstream failed for sesame\", \"code\": \"upstream\"}\n\n",
+		"events": {"text/event-stream",
+			"retry: 10\n: alive\n\nid: 1\nevent: delta\ndata: {\"text\":\ndata: \"a\"}\n\n" +
+				"id: 2\r\nevent: result\r\ndata: {}\r\n\r\nevent: late\ndata: x\n\n",
+			[]caio.Event{event("delta", "1", "{\"text\":\n\"a\"}"), event("result", "2", "{}")}, ""},
+		"carriage returns": {"text/event-stream", "event:result\rdata:1\r\r", []caio.Event{event("result", "", "1")}, ""},
+		"not streamed": {"application/json", `{"code": "x"}`,
+			[]caio.Event{event("result", "", `{"code": "x"}`)}, ""},
+		"no result": {"text/event-stream", "data: 1\n\n",
+			[]caio.Event{event("message", "", "1")}, "ended without a result"},
+		"unfinished": {"text/event-stream", "event: result\ndata: 1", nil, "ended without a result"},
+		"long line":  {"text/event-stream", "data: " + strings.Repeat("x", 2<<20) + "\n\n", nil, "longer than 1 MiB"},
+		"large event": {"text/event-stream",
+			strings.Repeat("data: "+strings.Repeat("x", 1<<19)+"\n", 20) + "\n", nil, "larger than 8 MiB"},
+		"web page": {"text/html", "<html>", nil, "web page"},
+		"error event": {"text/event-stream", "event: error\n" + `data: {"title": "Bad Gateway", "status": 502, ` +
+			`"detail": "upstream failed for sesame", "code": "upstream"}` + "\n\n",
 			nil, "upstream: upstream failed for [token] (HTTP 502)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -328,43 +355,4 @@ func TestStreamLeft(t *testing.T) {
 		break
 	}
 	<-cancelled
-}
-
-func TestSubmit(t *testing.T) {
-	t.Parallel()
-	reg := newRegistry(t, nil)
-	client := newClient(t, reg, nil)
-	if faults, err := client.Validate(t.Context(), newContract(t, "mine", "1.0.0")); err != nil || len(faults) != 0 {
-		t.Errorf("Validate = %q, %v", faults, err)
-	}
-	registration, err := client.Upload(t.Context(), "echo.yaml", []byte(exampleContract))
-	if err != nil || registration.ServiceID != "echo-001" {
-		t.Errorf("Upload = %+v, %v", registration, err)
-	}
-	var faults contract.Diagnostics
-	if _, err := client.Upload(t.Context(), "broken.yaml", []byte("service: {}")); !errors.Is(err, caio.ErrInvalidContract) || !errors.As(err, &faults) {
-		t.Errorf("Upload of a broken contract: %v, want ErrInvalidContract with the diagnostics", err)
-	}
-	if _, err := client.Route(t.Context(), caio.Request{Capabilities: []string{"echo"}}); err != nil {
-		t.Errorf("Route: %v", err)
-	}
-	metrics, err := client.Metrics(t.Context())
-	if err != nil || !strings.Contains(metrics, "\ncaio_registry_services 1\n") || !strings.Contains(metrics, "\ncaio_registry_decisions_total 1\n") {
-		t.Errorf("Metrics = %s, %v", metrics, err)
-	}
-}
-
-func TestValidateForms(t *testing.T) {
-	t.Parallel()
-	ct := newContract(t, "mine", "1.0.0")
-	for body, want := range map[string][]string{
-		`{"is_valid": true, "errors": []}`:                            nil,
-		`{"is_valid": false, "errors": ["no version", {"loc": "x"}]}`: {"no version", `{"loc":"x"}`},
-		`{"is_valid": false}`:                                         {"the contract is invalid; CAIO does not say why"},
-	} {
-		faults, err := newClient(t, answering(200, "application/json", body), nil).Validate(t.Context(), ct)
-		if diff := cmp.Diff(want, faults); err != nil || diff != "" {
-			t.Errorf("%s: %v (-want +got):\n%s", body, err, diff)
-		}
-	}
 }

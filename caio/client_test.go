@@ -1,23 +1,22 @@
 package caio_test
 
 import (
-	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
-	"os"
-	"path/filepath"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
-	"github.com/smarthaus/caio-bridge-go/caio/registry"
-	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// A service's whole life against the real registry, whichever paths are chosen.
+// A service is registered, found, routed to and unregistered, on each of CAIO's paths.
 func TestClientAgainstRegistry(t *testing.T) {
 	t.Parallel()
 	for _, paths := range []string{"", "services", "published", "integration"} {
@@ -26,31 +25,36 @@ func TestClientAgainstRegistry(t *testing.T) {
 			ctx, ct := t.Context(), newContract(t, "codex-bridge-001", "1.0.0")
 			client := newClient(t, newRegistry(t, nil), &caio.Options{Paths: paths})
 
-			for range 2 { // the second time is a harmless repetition
-				registration, err := client.Register(ctx, ct)
+			for range 2 { // the second registration succeeds without an effect
+				registration, err := client.Register(ctx, ct, nil)
 				if err != nil {
 					t.Fatalf("Register: %v", err)
 				}
-				want := &caio.Registration{ServiceID: "codex-bridge-001", Status: "registered", Message: "Service codex-bridge-001 registered successfully", MaxTTLSeconds: 86400}
+				want := &caio.Registration{
+					ServiceID: "codex-bridge-001", Status: "registered",
+					Message: "Service codex-bridge-001 registered successfully", MaxTTLSeconds: 86400,
+				}
 				if diff := cmp.Diff(want, registration); diff != "" {
 					t.Errorf("registration (-want +got):\n%s", diff)
 				}
 			}
-			_, err := client.Register(ctx, newContract(t, "codex-bridge-001", "1.0.1"))
+			_, err := client.Register(ctx, newContract(t, "codex-bridge-001", "1.0.1"), nil)
 			if !errors.Is(err, caio.ErrAlreadyRegistered) || !strings.Contains(err.Error(), "already registered") {
 				t.Errorf("registering another contract under the id: %v, want ErrAlreadyRegistered", err)
 			}
 
-			services, err := client.Services(ctx, caio.Query{Capability: "code_generation", Status: "active"})
+			services, err := client.Services(ctx, caio.Filter{Capability: "code_generation", Status: "active"})
 			want := []caio.Service{{
 				ID: "codex-bridge-001", Name: "Service codex-bridge-001", Version: "1.0.0", Status: "active",
 				Capabilities: []string{"code_generation", "code_review"},
-				Guarantees:   map[string]any{"latency": map[string]any{"property": "p95_latency_ms", "bound": map[string]any{"max": 5000.0}}},
+				Guarantees: map[string]any{
+					"latency": map[string]any{"property": "p95_latency_ms", "bound": map[string]any{"max": 5000.0}},
+				},
 			}}
 			if diff := cmp.Diff(want, services); err != nil || diff != "" {
 				t.Errorf("Services: %v (-want +got):\n%s", err, diff)
 			}
-			for _, q := range []caio.Query{{Capability: "nothing"}, {Status: "inactive"}} {
+			for _, q := range []caio.Filter{{Capability: "nothing"}, {Status: "inactive"}} {
 				if services, err := client.Services(ctx, q); err != nil || len(services) != 0 {
 					t.Errorf("Services(%+v) = %v, %v, want none", q, services, err)
 				}
@@ -64,7 +68,8 @@ func TestClientAgainstRegistry(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Route: %v", err)
 			}
-			if decision.ServiceID != "codex-bridge-001" || decision.BaseURL != "http://localhost:8082" || decision.Endpoints[0] != (caio.Endpoint{Method: "POST", Path: "/generate"}) {
+			generate := caio.Endpoint{Method: "POST", Path: "/generate"}
+			if decision.ServiceID != ct.ID || decision.BaseURL != "http://localhost:8082" || decision.Endpoints[0] != generate {
 				t.Errorf("Route = %+v, want the registered service with its address", decision)
 			}
 			trace, err := client.Trace(ctx, decision.DecisionID)
@@ -91,80 +96,11 @@ func TestClientAgainstRegistry(t *testing.T) {
 			if _, err := client.Trace(ctx, "dec-unknown"); !errors.Is(err, caio.ErrNotFound) {
 				t.Errorf("Trace of nothing: %v, want ErrNotFound", err)
 			}
-			if _, err := client.Route(ctx, caio.Request{Capabilities: []string{"code_generation"}}); !errors.Is(err, caio.ErrNoMatch) || errors.Is(err, caio.ErrNotFound) {
+			_, err = client.Route(ctx, caio.Request{Capabilities: []string{"code_generation"}})
+			if !errors.Is(err, caio.ErrNoMatch) || errors.Is(err, caio.ErrNotFound) {
 				t.Errorf("Route without services: %v, want ErrNoMatch only", err)
 			}
 		})
-	}
-}
-
-func TestRouteSaysWhatTheNearestServiceLacks(t *testing.T) {
-	t.Parallel()
-	reg := newRegistry(t, nil)
-	if _, err := reg.Register(t.Context(), newContract(t, "slow", "1.0.0")); err != nil {
-		t.Fatal(err)
-	}
-	limit := 200.0
-	_, err := newClient(t, reg, nil).Route(t.Context(), caio.Request{
-		Capabilities: []string{"code_generation"},
-		Guarantees:   map[string]contract.Bound{"p95_latency_ms": {Max: &limit}},
-	})
-	var refusal *caio.Error
-	if !errors.Is(err, caio.ErrNoMatch) || !errors.As(err, &refusal) {
-		t.Fatalf("Route = %v, want ErrNoMatch", err)
-	}
-	for _, part := range []string{"slow", "p95_latency_ms", "5000", "200"} {
-		if !strings.Contains(refusal.Message, part) {
-			t.Errorf("message %q does not mention %s", refusal.Message, part)
-		}
-	}
-}
-
-func TestTokensRotate(t *testing.T) {
-	t.Parallel()
-	const token = "the-second-and-right-token"
-	reg := newRegistry(t, &registry.Options{Tokens: []string{token}})
-	given := "an-outdated-token"
-	client := newClient(t, reg, &caio.Options{Token: func(context.Context) (string, error) { return given + "\n", nil }})
-	_, err := client.Services(t.Context(), caio.Query{})
-	if !errors.Is(err, caio.ErrUnauthorized) {
-		t.Errorf("with the wrong token: %v, want ErrUnauthorized", err)
-	}
-	given = token
-	if _, err := client.Services(t.Context(), caio.Query{}); err != nil {
-		t.Errorf("with the right token: %v", err)
-	}
-}
-
-// A token file may be replaced at any time, as mounted secrets are, and what is wrong with it is said without its text.
-func TestTokenFile(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "token")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const token = "the-second-and-right-token"
-	client := newClient(t, newRegistry(t, &registry.Options{Tokens: []string{token}}), &caio.Options{TokenFile: file})
-	ask := func() error { _, err := client.Services(t.Context(), caio.Query{}); return err }
-	if err := ask(); err == nil || !strings.Contains(err.Error(), file) {
-		t.Errorf("without the file: %v, want its name", err)
-	}
-	write("an-outdated-token\n")
-	if err := ask(); !errors.Is(err, caio.ErrUnauthorized) {
-		t.Errorf("with the wrong token: %v, want ErrUnauthorized", err)
-	}
-	write(token + "\n")
-	if err := ask(); err != nil {
-		t.Errorf("with the right token: %v", err)
-	}
-	for _, text := range []string{" \n", "canary two\n", strings.Repeat("canary", 1<<15)} {
-		write(text)
-		if err := ask(); err == nil || strings.Contains(err.Error(), "canary") {
-			t.Errorf("with %.20q in the file: %v", text, err)
-		}
 	}
 }
 
@@ -176,18 +112,19 @@ func TestNewClientRefuses(t *testing.T) {
 		opts caio.Options
 		want string
 	}{
-		"no scheme":          {url: "localhost:8080", want: "not an absolute http"},
-		"not a URL":          {url: "http://[::1", want: "not a URL"},
-		"password":           {url: "http://user:secret@localhost", want: "Options.Token"},
-		"query":              {url: "http://localhost/?a=b", want: "query"},
-		"token in clear":     {url: "http://caio.example", opts: caio.Options{Token: token}, want: "in clear"},
-		"negative timeout":   {url: "http://localhost", opts: caio.Options{Timeout: -1}, want: "Timeout"},
-		"too many attempts":  {url: "http://localhost", opts: caio.Options{Attempts: 11}, want: "Attempts"},
-		"frantic heartbeat":  {url: "http://localhost", opts: caio.Options{Heartbeat: time.Millisecond}, want: "Heartbeat"},
-		"unknown paths":      {url: "http://localhost", opts: caio.Options{Paths: "old"}, want: "Paths"},
-		"two tokens":         {url: "http://localhost", opts: caio.Options{Token: token, TokenFile: "token"}, want: "both Token and TokenFile"},
-		"file in clear":      {url: "http://caio.example", opts: caio.Options{TokenFile: "token"}, want: "in clear"},
-		"all faults at once": {url: "ftp://x", opts: caio.Options{Attempts: -1}, want: "Attempts"},
+		"no scheme":         {url: "localhost:8080", want: "not an absolute http"},
+		"not a URL":         {url: "http://[::1", want: "not a URL"},
+		"password":          {url: "http://user:secret@localhost", want: "Options.Token"},
+		"query":             {url: "http://localhost/?a=b", want: "query"},
+		"token in clear":    {url: "http://caio.example", opts: caio.Options{Token: token}, want: "in clear"},
+		"negative timeout":  {url: "http://localhost", opts: caio.Options{Timeout: -1}, want: "Timeout"},
+		"too many attempts": {url: "http://localhost", opts: caio.Options{MaxAttempts: 11}, want: "MaxAttempts"},
+		"frantic heartbeat": {url: "http://localhost", opts: caio.Options{Heartbeat: time.Millisecond}, want: "Heartbeat"},
+		"unknown paths":     {url: "http://localhost", opts: caio.Options{Paths: "old"}, want: "Paths"},
+		"two tokens": {url: "http://localhost", opts: caio.Options{Token: token, TokenFile: "token"},
+			want: "both Token and TokenFile"},
+		"file in clear":        {url: "http://caio.example", opts: caio.Options{TokenFile: "token"}, want: "in clear"},
+		"all problems at once": {url: "ftp://x", opts: caio.Options{MaxAttempts: -1}, want: "MaxAttempts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -197,7 +134,8 @@ func TestNewClientRefuses(t *testing.T) {
 			}
 		})
 	}
-	for _, url := range []string{"http://localhost:8080", "http://127.0.0.1", "http://[::1]:8080/caio/", "https://caio.example"} {
+	urls := []string{"http://localhost:8080", "http://127.0.0.1", "http://[::1]:8080/caio/", "https://caio.example"}
+	for _, url := range urls {
 		if _, err := caio.NewClient(url, &caio.Options{Token: token}); err != nil {
 			t.Errorf("NewClient(%s): %v", url, err)
 		}
@@ -206,11 +144,11 @@ func TestNewClientRefuses(t *testing.T) {
 		t.Errorf("NewClient with TokenInClear: %v", err)
 	}
 	if caio.StaticToken(" \n") != nil {
-		t.Error("StaticToken of nothing is not nil")
+		t.Error("StaticToken of an empty token is not nil")
 	}
 }
 
-// A base URL with a path puts that path before CAIO's.
+// The client puts the path of the base URL in front of CAIO's paths.
 func TestBaseURLWithPath(t *testing.T) {
 	t.Parallel()
 	var got string
@@ -220,11 +158,52 @@ func TestBaseURLWithPath(t *testing.T) {
 		got = r.URL.Path
 		reg.ServeHTTP(w, r)
 	})))
-	client, err := caio.NewClient("http://localhost/tenant/", &caio.Options{HTTPClient: &http.Client{Transport: inMemory{mux}}})
+	opts := &caio.Options{HTTPClient: &http.Client{Transport: inMemory{mux}}}
+	client, err := caio.NewClient("http://localhost/tenant/", opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.Health(t.Context()); err != nil || got != "/health" {
 		t.Errorf("Health asked %q: %v", got, err)
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	var leaked atomic.Bool
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		leaked.Store(true)
+		io.WriteString(w, `{"status": "healthy"}`)
+	}))
+	t.Cleanup(elsewhere.Close)
+	client := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/health":
+			http.Redirect(w, r, elsewhere.URL+"/health", http.StatusTemporaryRedirect)
+		case "/api/v1/services/a":
+			http.Redirect(w, r, "/api/v1/services/a/", http.StatusPermanentRedirect)
+		case "/api/v1/services/a/":
+			fmt.Fprintf(w, `{"service_id": "a", "version": %q}`, r.Header.Get("Authorization"))
+		case "/api/v1/orchestrate":
+			http.Redirect(w, r, "/api/v1/services/a/", http.StatusFound)
+		default:
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+		}
+	}), &caio.Options{Token: caio.StaticToken("sesame")})
+
+	_, err := client.Health(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "another origin") || leaked.Load() {
+		t.Errorf("redirect to another origin: %v, followed: %v", err, leaked.Load())
+	}
+	if service, err := client.Service(t.Context(), "a"); err != nil || service.Version != "Bearer sesame" {
+		t.Errorf("redirect within the origin: %+v, %v, want it followed with the token", service, err)
+	}
+	_, err = client.Route(t.Context(), caio.Request{Capabilities: []string{"x"}})
+	if err == nil || !strings.Contains(err.Error(), "from POST to GET") {
+		t.Errorf("redirect that changes the method: %v", err)
+	}
+	_, err = client.Services(t.Context(), caio.Filter{})
+	if err == nil || !strings.Contains(err.Error(), "more than 3 times") {
+		t.Errorf("endless redirects: %v", err)
 	}
 }

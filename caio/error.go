@@ -10,26 +10,27 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 )
 
-// The kinds of refusal that callers tell apart with [errors.Is].
+// Kinds of refusals, for [errors.Is].
 var (
 	ErrNotFound          = errors.New("not found")
 	ErrAlreadyRegistered = errors.New("already registered")
 	ErrNoMatch           = errors.New("no matching service")
 	ErrInvalidContract   = errors.New("invalid contract")
-	ErrUnauthorized      = errors.New("unauthorized") // the token is missing, unknown (401) or not enough (403)
+	ErrUnauthorized      = errors.New("unauthorized") // token missing or unknown (401), or without the role (403)
 )
 
-// An Error is a refusal by CAIO. Whatever envelope it came in ({"error":{...}}, {"detail":...} or the problem details of
-// RFC 9457), it reads the same here. Its kind is told by [errors.Is] with [ErrNotFound] and its siblings.
+// An Error is a refusal by CAIO or by a service. [errors.Is] tells its kind, for example
+// [ErrNotFound]. It is the same for all envelopes: {"error":{...}}, {"detail":...} and the problem
+// details of RFC 9457.
 //
-// No Error ever contains the client's token, even if the server echoed it.
+// An Error never contains the client's token, even if the server echoes it.
 type Error struct {
-	Op         string        // the call that was refused: "register", "route" and so on
-	Status     int           // of the HTTP answer
-	Code       string        // CAIO's code, for example "INVALID_CONTRACT"; "" if CAIO gave none and none can be concluded
-	Message    string        // for people: one line, at most 1,000 characters
-	Details    any           // decoded JSON; nil if none
-	RetryAfter time.Duration // how long CAIO asks to wait before another attempt; 0 if it does not
+	Op         string        // refused operation: "register", "route" and so on
+	Status     int           // status of the HTTP answer
+	Code       string        // CAIO's code, for example "INVALID_CONTRACT"; "" if unknown
+	Message    string        // text for people: one line, at most 1,000 characters
+	Details    any           // decoded JSON; nil for none
+	RetryAfter time.Duration // pause that CAIO asks for before another attempt; 0 for none
 }
 
 // Error implements error.
@@ -46,7 +47,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Is tells the error's kind to [errors.Is].
+// Is compares the error's kind for [errors.Is].
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrNotFound:
@@ -63,7 +64,7 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// temporary reports whether the same request may succeed a little later.
+// temporary reports whether a retry of the same request may succeed.
 func (e *Error) temporary() bool {
 	switch e.Status {
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
@@ -73,7 +74,7 @@ func (e *Error) temporary() bool {
 	return false
 }
 
-// newError reads a refusal in any of the envelopes. body is decoded JSON, nil if the answer was none.
+// newError reads a refusal in any of the envelopes. body is decoded JSON, or nil.
 func newError(op string, status int, body any) *Error {
 	e := &Error{Op: op, Status: status}
 	object, _ := body.(map[string]any)
@@ -92,19 +93,20 @@ func newError(op string, status int, body any) *Error {
 		e.Message = strings.ToLower(http.StatusText(status))
 	}
 	if e.Code == "" {
-		e.Code = concludedCode(op, status, e.Message)
+		e.Code = inferCode(op, status, e.Message)
 	}
 	return e
 }
 
-// readDetail reads what FastAPI ({"detail":...}: text, an object or a list of validation errors) and RFC 9457 answer.
+// readDetail reads the envelopes of RFC 9457 and of FastAPI: {"detail":...} with a text, an object
+// or a list of validation errors.
 func (e *Error) readDetail(object map[string]any) {
 	e.Code, _ = object["code"].(string)
 	switch detail := object["detail"].(type) {
 	case string:
 		e.Message = detail
-		if faults, ok := object["errors"]; ok {
-			e.Details = map[string]any{"errors": faults}
+		if list, ok := object["errors"]; ok {
+			e.Details = map[string]any{"errors": list}
 		}
 	case map[string]any:
 		if code, ok := detail["code"].(string); ok {
@@ -115,8 +117,8 @@ func (e *Error) readDetail(object map[string]any) {
 	case []any:
 		var lines []string
 		for _, item := range detail {
-			if fault, ok := item.(map[string]any); ok {
-				lines = append(lines, strings.TrimSpace(fmt.Sprint(fault["loc"], " ", fault["msg"])))
+			if object, ok := item.(map[string]any); ok {
+				lines = append(lines, strings.TrimSpace(fmt.Sprint(object["loc"], " ", object["msg"])))
 			}
 		}
 		e.Message = strings.Join(lines, "; ")
@@ -129,9 +131,9 @@ func (e *Error) readDetail(object map[string]any) {
 	}
 }
 
-// concludedCode gives an answer without a code the code that it means: the parts of CAIO that answer {"detail":...} tell
-// these cases apart by their text only.
-func concludedCode(op string, status int, message string) string {
+// inferCode returns the code of an answer without one, or "". CAIO's {"detail":...} answers differ
+// in their text only.
+func inferCode(op string, status int, message string) string {
 	text := strings.ToLower(message)
 	switch {
 	case status == http.StatusConflict, status == http.StatusBadRequest && strings.Contains(text, "already registered"):
@@ -144,3 +146,8 @@ func concludedCode(op string, status int, message string) string {
 	}
 	return ""
 }
+
+// A permanentError is an error that a retry would repeat.
+type permanentError string
+
+func (e permanentError) Error() string { return string(e) }

@@ -10,12 +10,13 @@ import (
 )
 
 const (
-	maxEventLine = 1 << 20
+	maxEventLine = 1 << 20 // bytes
 	maxEvent     = maxAnswer
 )
 
-// readEvents parses server-sent events: lines of fields, each event ended by an empty line; lines that start with a colon
-// keep the connection alive. It ends with the stream, with an error if that broke or an event is too large.
+// readEvents parses server-sent events. It ends with the stream, with an error if the stream broke
+// or an event is too large. It skips comments, the lines with a colon in front that services send
+// as heartbeats.
 func readEvents(r io.Reader) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		lines := bufio.NewScanner(r)
@@ -54,19 +55,20 @@ func readEvents(r io.Reader) iter.Seq2[Event, error] {
 		case errors.Is(err, bufio.ErrTooLong):
 			yield(Event{}, fmt.Errorf("a line of the stream is longer than %d MiB", maxEventLine>>20))
 		case err != nil:
-			yield(Event{}, fmt.Errorf("the stream broke: %w", transportFault(err)))
+			yield(Event{}, fmt.Errorf("the stream broke: %w", transportError(err)))
 		}
 	}
 }
 
-// splitEventLine splits at "\n", "\r\n" and "\r", as the specification has it.
+// splitEventLine splits at "\n", "\r\n" and "\r", as the specification of server-sent events
+// requires.
 func splitEventLine(data []byte, atEOF bool) (advance int, token []byte, err error) {
 	at := bytes.IndexAny(data, "\r\n")
 	switch {
 	case at < 0 && !atEOF, at >= 0 && data[at] == '\r' && at+1 == len(data) && !atEOF:
-		return 0, nil, nil // more to come, perhaps the "\n" that belongs to the "\r"
+		return 0, nil, nil // needs more data: perhaps a "\n" follows the "\r"
 	case at < 0:
-		return len(data), nil, nil // an unfinished line is dropped
+		return len(data), nil, nil // drops an unfinished line
 	case data[at] == '\r' && at+1 < len(data) && data[at+1] == '\n':
 		return at + 2, data[:at], nil
 	}

@@ -34,7 +34,7 @@ service:
         method: POST
 `
 
-// startCAIO stands in for a CAIO at CAIO_URL.
+// startCAIO starts a registry in place of the CAIO at CAIO_URL.
 func startCAIO() *httptest.Server {
 	reg, err := registry.New(nil)
 	if err != nil {
@@ -55,7 +55,7 @@ func ExampleClient_Register() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	registration, err := client.Register(context.Background(), ct)
+	registration, err := client.Register(context.Background(), ct, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func ExampleClient_Route() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := client.Register(ctx, ct); err != nil {
+	if _, err := client.Register(ctx, ct, nil); err != nil {
 		log.Fatal(err)
 	}
 
@@ -98,7 +98,7 @@ func ExampleClient_Call() {
 	defer server.Close()
 	ctx := context.Background()
 
-	// Somewhere, a service runs and is registered.
+	// A service runs and is registered.
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(w, r.Body)
 	}))
@@ -114,7 +114,7 @@ func ExampleClient_Call() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := client.Register(ctx, ct); err != nil {
+	if _, err := client.Register(ctx, ct, nil); err != nil {
 		log.Fatal(err)
 	}
 
@@ -130,7 +130,7 @@ func ExampleClient_Call() {
 	// Output: hello
 }
 
-// A service that works for a while tells what it does, and then its result.
+// A service streams events while it works, then its result.
 func ExampleClient_Stream() {
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -144,9 +144,14 @@ func ExampleClient_Stream() {
 		log.Fatal(err)
 	}
 
-	// What Route returns.
-	decision := &caio.Decision{ServiceID: "echo-001", BaseURL: service.URL, Endpoints: []caio.Endpoint{{Method: "POST", Path: "/echo"}}}
-	for event, err := range client.Stream(context.Background(), decision, "POST /echo", map[string]string{"text": "hello"}) {
+	// Route returns such a decision.
+	decision := &caio.Decision{
+		ServiceID: "echo-001",
+		BaseURL:   service.URL,
+		Endpoints: []caio.Endpoint{{Method: "POST", Path: "/echo"}},
+	}
+	request := map[string]string{"text": "hello"}
+	for event, err := range client.Stream(context.Background(), decision, "POST /echo", request) {
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -12,7 +12,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/costtest"
 )
 
-// Whatever a server answers, the client returns an answer to the question or an error, and never shows its token.
+// For every answer of a server, the client returns the expected value or an error without its
+// token.
 func FuzzAnswers(f *testing.F) {
 	const token = "canary-7f3a"
 	for call, body := range []string{
@@ -38,17 +39,20 @@ func FuzzAnswers(f *testing.F) {
 			w.Header().Set("Content-Type", contentType)
 			w.WriteHeader(status)
 			io.WriteString(w, body)
-		}), caio.Options{Attempts: 1, Token: caio.StaticToken(token), ServiceToken: func(context.Context, string) (string, error) { return token, nil }})
+		}), caio.Options{
+			MaxAttempts: 1, Token: caio.StaticToken(token),
+			ServiceToken: func(context.Context, string) (string, error) { return token, nil },
+		})
 
 		var answered bool
 		var err error
 		ctx := t.Context()
 		switch call {
 		case 0:
-			registration, e := client.Register(ctx, ct)
+			registration, e := client.Register(ctx, ct, nil)
 			answered, err = e == nil && registration.ServiceID == "a", e
 		case 1:
-			services, e := client.Services(ctx, caio.Query{})
+			services, e := client.Services(ctx, caio.Filter{})
 			answered, err = services != nil, e
 		case 2:
 			service, e := client.Service(ctx, "a")

@@ -5,15 +5,15 @@ import (
 	"net/http"
 )
 
-// Health is CAIO's word about itself.
+// Health is CAIO's report on its own health.
 type Health struct {
 	Status        string         `json:"status"` // "healthy"
 	Version       string         `json:"version"`
 	UptimeSeconds float64        `json:"uptime_seconds"`
-	Components    map[string]any `json:"components"` // by name, usually "ok"
+	Components    map[string]any `json:"components"` // state by name, usually "ok"
 }
 
-// Health asks CAIO how it is.
+// Health reads CAIO's health. It fails like every method of [Client], and if the status is missing.
 func (c *Client) Health(ctx context.Context) (*Health, error) {
 	health := new(Health)
 	if err := c.do(ctx, call{op: opHealth, method: http.MethodGet, path: "/health"}, health); err != nil {
@@ -25,7 +25,8 @@ func (c *Client) Health(ctx context.Context) (*Health, error) {
 	return health, nil
 }
 
-// Metrics returns CAIO's metrics as it gives them, usually in the text format of Prometheus.
+// Metrics reads CAIO's metrics as text, usually in the format of Prometheus. It fails like every
+// method of [Client].
 func (c *Client) Metrics(ctx context.Context) (string, error) {
 	var text string
 	err := c.do(ctx, call{op: opMetrics, method: http.MethodGet, path: "/metrics"}, &text)

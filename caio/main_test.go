@@ -3,6 +3,7 @@ package caio_test
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -57,7 +58,7 @@ func newRegistry(t testing.TB, opts *registry.Options) *registry.Registry {
 	return r
 }
 
-// newClient returns a client of the handler on a server of its own. opts may be nil.
+// newClient returns a client of a server that runs the handler. opts may be nil.
 func newClient(t testing.TB, handler http.Handler, opts *caio.Options) *caio.Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -69,6 +70,40 @@ func newClient(t testing.TB, handler http.Handler, opts *caio.Options) *caio.Cli
 	client, err := caio.NewClient(server.URL, &o)
 	if err != nil {
 		t.Fatalf("caio.NewClient: %v", err)
+	}
+	return client
+}
+
+// answering returns a handler with one fixed answer.
+func answering(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	}
+}
+
+// inMemory is a transport that calls a handler without a network, so tests can simulate time.
+type inMemory struct{ handler http.Handler }
+
+func (t inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	recorder := httptest.NewRecorder()
+	t.handler.ServeHTTP(recorder, r)
+	if err := r.Context().Err(); err != nil { // the client gave up meanwhile
+		return nil, err
+	}
+	return recorder.Result(), nil
+}
+
+func newInMemoryClient(t testing.TB, handler http.Handler, opts caio.Options) *caio.Client {
+	t.Helper()
+	opts.HTTPClient = &http.Client{Transport: inMemory{handler}}
+	client, err := caio.NewClient("http://localhost:8080", &opts)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return client
 }

@@ -24,11 +24,11 @@ const (
 	listServices  = "GET /api/v1/services"
 	readServices  = "GET /api/v1/services/{id}"
 	readPublished = "GET /api/services/{id}"
-	look          = "GET /api/v1/register-service" // what finds the paths out
+	probePath     = "GET /api/v1/register-service" // probe for the registration path
 )
 
-// A changing is a CAIO that offers some paths only, not always the same, and remembers what it was asked.
-type changing struct {
+// A pathServer is a CAIO with some of the paths. It records the requests.
+type pathServer struct {
 	registry http.Handler
 
 	mu    sync.Mutex
@@ -36,13 +36,13 @@ type changing struct {
 	asked []string
 }
 
-func newChanging(t *testing.T, patterns ...string) *changing {
-	c := &changing{registry: newRegistry(t, nil)}
+func newPathServer(t *testing.T, patterns ...string) *pathServer {
+	c := &pathServer{registry: newRegistry(t, nil)}
 	c.offer(patterns...)
 	return c
 }
 
-func (c *changing) offer(patterns ...string) {
+func (c *pathServer) offer(patterns ...string) {
 	mux := http.NewServeMux()
 	for _, pattern := range patterns {
 		mux.Handle(pattern, c.registry)
@@ -52,7 +52,7 @@ func (c *changing) offer(patterns ...string) {
 	c.mux = mux
 }
 
-func (c *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *pathServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.asked = append(c.asked, r.Method+" "+r.URL.Path)
 	mux := c.mux
@@ -61,7 +61,7 @@ func (c *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(w, r)
 		return
 	}
-	for _, other := range []string{http.MethodGet, http.MethodPost} { // answers as FastAPI gives them
+	for _, other := range []string{http.MethodGet, http.MethodPost} { // answers like FastAPI
 		probe := &http.Request{Method: other, URL: r.URL}
 		if _, pattern := mux.Handler(probe); pattern != "" {
 			w.WriteHeader(http.StatusMethodNotAllowed)
@@ -73,16 +73,16 @@ func (c *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, `{"detail": "Not Found"}`)
 }
 
-// history returns what was asked since the last time.
-func (c *changing) history() (asked []string) {
+// history returns the requests since the last call.
+func (c *pathServer) history() (asked []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	asked, c.asked = c.asked, nil
 	return asked
 }
 
-// Where services are registered is found out with one GET, once.
-func TestPathsAreFoundOut(t *testing.T) {
+// The client probes for the registration path with one GET.
+func TestPathsAreProbedOnce(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		offered []string
@@ -94,27 +94,28 @@ func TestPathsAreFoundOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := newChanging(t, test.offered...)
+			server := newPathServer(t, test.offered...)
 			client := newInMemoryClient(t, server, caio.Options{})
 			for _, id := range []string{"one", "two"} {
-				if _, err := client.Register(t.Context(), newContract(t, id, "1.0.0")); err != nil {
+				if _, err := client.Register(t.Context(), newContract(t, id, "1.0.0"), nil); err != nil {
 					t.Errorf("Register: %v", err)
 				}
 			}
-			if diff := cmp.Diff([]string{look, test.post, test.post}, server.history()); diff != "" {
+			if diff := cmp.Diff([]string{probePath, test.post, test.post}, server.history()); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// A registration that finds its path gone is not sent to another one: the next call looks again.
-func TestPathsAreFoundOutAgain(t *testing.T) {
+// A registration at a path that is gone fails, and is not sent to another. The next one probes
+// again.
+func TestPathsAreProbedAgain(t *testing.T) {
 	t.Parallel()
-	server := newChanging(t, postPublished, listServices, readPublished)
+	server := newPathServer(t, postPublished, listServices, readPublished)
 	client := newInMemoryClient(t, server, caio.Options{})
 	ctx, ct := t.Context(), newContract(t, "mine", "1.0.0")
-	if _, err := client.Register(ctx, ct); err != nil {
+	if _, err := client.Register(ctx, ct, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.Service(ctx, "mine"); err != nil {
@@ -122,10 +123,10 @@ func TestPathsAreFoundOutAgain(t *testing.T) {
 	}
 	server.offer(postServices, listServices, readServices)
 	server.history()
-	if _, err := client.Register(ctx, ct); err == nil {
+	if _, err := client.Register(ctx, ct, nil); err == nil {
 		t.Error("Register at a path that is gone succeeded")
 	}
-	if _, err := client.Register(ctx, ct); err != nil {
+	if _, err := client.Register(ctx, ct, nil); err != nil {
 		t.Errorf("Register after the change: %v", err)
 	}
 	for range 2 {
@@ -134,33 +135,34 @@ func TestPathsAreFoundOutAgain(t *testing.T) {
 		}
 	}
 	read := "GET /api/v1/services/mine"
-	if diff := cmp.Diff([]string{postPublished, look, postServices, "GET /api/services/mine", read, read}, server.history()); diff != "" {
+	want := []string{postPublished, probePath, postServices, "GET /api/services/mine", read, read}
+	if diff := cmp.Diff(want, server.history()); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 }
 
-// One caller looks, the others wait for what it finds.
-func TestPathsAreFoundOutByOneOfMany(t *testing.T) {
+// One caller probes, and the others wait for its result.
+func TestConcurrentCallersShareOneProbe(t *testing.T) {
 	t.Parallel()
 	contracts := make([]*contract.Contract, 50)
 	for i := range contracts {
 		contracts[i] = newContract(t, "service-"+string(rune('a'+i%26))+string(rune('a'+i/26)), "1.0.0")
 	}
 	for name, test := range map[string]struct {
-		answer http.Handler // to the question for the paths; nil for an honest one
+		answer http.Handler // answer to the probe; nil for the true one
 		ok     bool
 	}{
 		"found":   {nil, true},
-		"refused": {answering(401, "application/json", `{"detail": "who are you?"}`), false},
+		"refused": {answering(401, "application/json", `{"detail": "unauthorized"}`), false},
 		"down":    {answering(503, "text/plain", ""), false},
 		"page":    {answering(200, "text/html", "<html>"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := newChanging(t, postServices, listServices, readServices)
+				server := newPathServer(t, postServices, listServices, readServices)
 				slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if r.Method+" "+r.URL.Path != look {
+					if r.Method+" "+r.URL.Path != probePath {
 						server.ServeHTTP(w, r)
 						return
 					}
@@ -172,28 +174,29 @@ func TestPathsAreFoundOutByOneOfMany(t *testing.T) {
 					}
 					server.ServeHTTP(w, r)
 				})
-				client := newInMemoryClient(t, slow, caio.Options{Attempts: 1})
+				client := newInMemoryClient(t, slow, caio.Options{MaxAttempts: 1})
 				var all sync.WaitGroup
 				for _, ct := range contracts {
 					all.Go(func() {
-						if _, err := client.Register(t.Context(), ct); (err == nil) != test.ok {
+						if _, err := client.Register(t.Context(), ct, nil); (err == nil) != test.ok {
 							t.Errorf("Register: %v", err)
 						}
 					})
 				}
 				all.Wait()
 				asked := server.history()
-				looks := len(asked) - len(slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return s == look }))
-				if looks != 1 || !test.ok && len(asked) != 1 {
-					t.Errorf("looked %d times for the paths, asked %d questions in all", looks, len(asked))
+				probes := len(asked) - len(slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return s == probePath }))
+				if probes != 1 || !test.ok && len(asked) != 1 {
+					t.Errorf("probed %d times, sent %d requests in all", probes, len(asked))
 				}
 			})
 		})
 	}
 }
 
-// Whoever looks may leave: those who wait look for themselves. Waiting ends with the context, too.
-func TestPathsAfterSomebodyLeft(t *testing.T) {
+// If the context of the probing caller ends, a waiting caller probes. Waiting ends with the
+// context, too.
+func TestProbeOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
@@ -205,43 +208,51 @@ func TestPathsAfterSomebodyLeft(t *testing.T) {
 			case <-r.Context().Done():
 			}
 		})
-		client := newInMemoryClient(t, slow, caio.Options{Attempts: 1})
+		client := newInMemoryClient(t, slow, caio.Options{MaxAttempts: 1})
 		results := make([]error, 3)
 		var all sync.WaitGroup
 		for i, patience := range []time.Duration{time.Second, time.Hour, time.Millisecond} {
 			all.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				_, results[i] = client.Register(ctx, ct)
+				_, results[i] = client.Register(ctx, ct, nil)
 			})
 			synctest.Wait()
 		}
 		all.Wait()
-		if results[1] != nil || !errors.Is(results[0], context.DeadlineExceeded) || !errors.Is(results[2], context.DeadlineExceeded) {
-			t.Errorf("Register: %v, want the deadline for those who leave only", results)
+		if results[1] != nil {
+			t.Errorf("Register of the patient caller: %v", results[1])
+		}
+		for _, i := range []int{0, 2} {
+			if !errors.Is(results[i], context.DeadlineExceeded) {
+				t.Errorf("Register of caller %d: %v, want DeadlineExceeded", i, results[i])
+			}
 		}
 	})
 }
 
-// A service is read wherever CAIO shows it.
-func TestServiceIsReadWhereItCanBe(t *testing.T) {
+// Service reads a service from each path that CAIO may have.
+func TestServiceTriesAllPaths(t *testing.T) {
 	t.Parallel()
+	const current, older = "/api/v1/services/mine", "/api/services/mine"
+	const all = current + " " + older + " /api/v1/services"
 	for name, test := range map[string]struct {
 		offered []string
 		paths   string
-		want    [2]string // paths asked for a known service: the first time, and then
+		want    [2]string // requests for a known service: the first time, and later
 	}{
-		"services":            {[]string{readServices, listServices}, "", [2]string{"/api/v1/services/mine", "/api/v1/services/mine"}},
-		"published":           {[]string{readPublished, listServices}, "", [2]string{"/api/v1/services/mine /api/services/mine", "/api/services/mine"}},
-		"published, chosen":   {[]string{readPublished, listServices}, "published", [2]string{"/api/services/mine", "/api/services/mine"}},
-		"in the list only":    {[]string{listServices}, "services", [2]string{"/api/v1/services/mine /api/services/mine /api/v1/services", "/api/v1/services/mine /api/services/mine /api/v1/services"}},
-		"deleting is offered": {[]string{"POST /api/v1/services/{id}", listServices}, "", [2]string{"/api/v1/services/mine /api/services/mine /api/v1/services", "/api/v1/services/mine /api/services/mine /api/v1/services"}},
+		"services":            {[]string{readServices, listServices}, "", [2]string{current, current}},
+		"published":           {[]string{readPublished, listServices}, "", [2]string{current + " " + older, older}},
+		"published, chosen":   {[]string{readPublished, listServices}, "published", [2]string{older, older}},
+		"in the list only":    {[]string{listServices}, "services", [2]string{all, all}},
+		"deleting is offered": {[]string{"POST /api/v1/services/{id}", listServices}, "", [2]string{all, all}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := newChanging(t, append(test.offered, postServices)...)
+			server := newPathServer(t, append(test.offered, postServices)...)
 			client := newInMemoryClient(t, server, caio.Options{Paths: test.paths})
-			if _, err := newInMemoryClient(t, server, caio.Options{Paths: "services"}).Register(t.Context(), newContract(t, "mine", "1.0.0")); err != nil {
+			other := newInMemoryClient(t, server, caio.Options{Paths: "services"})
+			if _, err := other.Register(t.Context(), newContract(t, "mine", "1.0.0"), nil); err != nil {
 				t.Fatal(err)
 			}
 			server.history()
@@ -263,23 +274,23 @@ func TestServiceIsReadWhereItCanBe(t *testing.T) {
 	}
 }
 
-// What cannot be read is not taken for missing.
-func TestServiceThatCannotBeRead(t *testing.T) {
+// A failed read is not ErrNotFound.
+func TestServiceWithFailingList(t *testing.T) {
 	t.Parallel()
 	client := newInMemoryClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(map[bool]int{true: 502, false: 404}[r.URL.Path == "/api/v1/services"])
-	}), caio.Options{Attempts: 1})
+	}), caio.Options{MaxAttempts: 1})
 	if _, err := client.Service(t.Context(), "mine"); err == nil || errors.Is(err, caio.ErrNotFound) {
-		t.Errorf("Service = %v, want the fault of the list", err)
+		t.Errorf("Service = %v, want the error of the list", err)
 	}
 }
 
-// A service stays announced although its CAIO is replaced by one with other paths.
+// Announce goes on with a CAIO that replaces the first one and has other paths.
 func TestAnnounceOutlastsOtherPaths(t *testing.T) {
 	t.Parallel()
 	ct := newContract(t, "mine", "1.0.0")
 	synctest.Test(t, func(t *testing.T) {
-		server := newChanging(t, postPublished, listServices, readPublished, "DELETE /api/v1/services/{id}")
+		server := newPathServer(t, postPublished, listServices, readPublished, "DELETE /api/v1/services/{id}")
 		client := newInMemoryClient(t, server, caio.Options{})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)

@@ -1,59 +1,56 @@
 package caio
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"maps"
-	"math"
 	"net/http"
-	"net/url"
-	"time"
 
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// A Request asks for a service that meets all of its requirements, or for a chain of services.
+// A Request asks for one service that meets all requirements, or for a chain of services.
 type Request struct {
-	Capabilities []string                  // types; at least one, all are required
-	Guarantees   map[string]contract.Bound // by property ("p95_latency_ms") or name ("accuracy")
-	Constraints  map[string]any            // by field of the contract's constraints, for example requires_gpu: false
+	Capabilities []string                  // required types; at least one
+	Guarantees   map[string]contract.Bound // required bounds by property ("p95_latency_ms") or name ("accuracy")
+	Constraints  map[string]any            // required values by field of the contract's constraints
 
-	// Steps ask for a chain of services, one for each step, instead of one service; the three fields above are then empty.
-	// CAIO does not document chains; package registry routes them.
+	// Steps ask for a chain: one service for each step. The three fields above are then empty. CAIO
+	// does not document chains. Package registry routes them.
 	Steps []Step
 
-	Policies   []Policy       // rules that hold for each chosen service
-	TrustLevel float64        // how far the user is trusted on whose behalf the caller asks; 0 if that is not known
-	Sensitive  bool           // the data may only go to services that keep it on the device, local or encrypted
-	Intent     map[string]any // what the request is for, usually with a "type"; JSON values
-	Context    map[string]any // for CAIO's own use; JSON values
+	Policies   []Policy       // rules for each chosen service
+	TrustLevel float64        // trust in the user behind the request; 0 if unknown
+	Sensitive  bool           // requires services that keep the data on the device, local or encrypted
+	Intent     map[string]any // purpose of the request, usually with a "type"; JSON values
+	Context    map[string]any // JSON values for CAIO's own use
 }
 
-// A Step is one requirement of a chain.
+// A Step holds the requirements of one service of a chain. See [Request] for the fields.
 type Step struct {
 	Capabilities []string
 	Guarantees   map[string]contract.Bound
 	Constraints  map[string]any
 }
 
-// A Policy is a rule that a chosen service must satisfy.
+// A Policy is a rule for the chosen services.
 type Policy struct {
 	Type string `json:"type"` // "constraint"
 
-	// Field is a member of the contract's constraints, privacy or alignment as in [contract.Requirements], "guarantees."
-	// and a property or name, whose Value is then a bound like {"max": 500}, or "capabilities", whose Value is a type.
+	// Field names a part of the contract:
+	//   - a member of its constraints, privacy or alignment, as in [contract.Requirements];
+	//   - "guarantees." and a property or name. Value is then a bound like {"max": 500};
+	//   - "capabilities". Value is then a type.
 	Field string `json:"field"`
-	Value any    `json:"value"` // what the field must be, or at least be: a JSON value
+	Value any    `json:"value"` // required value or lower limit; JSON
 
-	// When are the members of the request on which the policy depends, by path: "intent.type", "context.language",
-	// "user.trust_level", "sensitive". All must have the given value, or one of a list of values. None: it always applies.
+	// When restricts the policy to requests with these values. Keys are paths: "intent.type",
+	// "context.language", "user.trust_level", "sensitive". A list matches any of its values.
+	// Default: empty, the policy always applies.
 	When map[string]any `json:"when,omitempty"`
 }
 
-// body returns the flat form of the request where that can say it, else the nested form.
+// body returns the flat form of a request with capabilities and context only, else the nested form.
 func (r Request) body() any {
 	context := r.Context
 	if context == nil {
@@ -106,33 +103,34 @@ func (s Step) body() map[string]any {
 	return map[string]any{"capabilities": s.Capabilities, "guarantees": guarantees, "constraints": constraints}
 }
 
-// A Decision names the service that a request is routed to, and why. For a chain it names that of the first step, and
-// all of them in Steps.
+// A Decision names the service for a request, with reasons and proofs. For a chain, Steps holds all
+// services, and ServiceID names the first.
 type Decision struct {
-	DecisionID  string         `json:"decision_id,omitempty"` // "" in Steps
+	DecisionID  string         `json:"decision_id,omitempty"` // id of the trace; "" in Steps
 	ServiceID   string         `json:"service_id"`
 	ServiceName string         `json:"service_name"`
-	Guarantees  map[string]any `json:"guarantees"` // of the service or, composed, of the chain; by name, as CAIO states them
+	Guarantees  map[string]any `json:"guarantees"` // CAIO's JSON by name; composed for a chain
 
-	// BaseURL and Endpoints say how to call the service. CAIO's documents do not promise them: if they are missing, the
-	// contract of [Client.Service] may have them.
+	// BaseURL and Endpoints are the service's address. CAIO's documents do not promise them.
+	// Without them, [Client.Call] reads the service's contract.
 	BaseURL   string     `json:"base_url,omitempty"`
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 
-	Steps      []Decision  `json:"steps,omitempty"`      // of a chain, in order, each with its service and how to call it
-	Candidates []Candidate `json:"candidates,omitempty"` // the best, in order; the first is the chosen one
-	Reasons    []string    `json:"reasons,omitempty"`    // for people: why this service
+	Steps      []Decision  `json:"steps,omitempty"`      // services of a chain, in order
+	Candidates []Candidate `json:"candidates,omitempty"` // best services, in order; the first is chosen
+	Reasons    []string    `json:"reasons,omitempty"`    // reasons for the choice, for people
 	Proofs     []Proof     `json:"proofs,omitempty"`
 }
 
-// A Candidate is a service that meets all requirements, with what counts in the choice. Nil means not promised.
+// A Candidate is a service that meets all requirements, with the figures for the choice. Nil means
+// that its contract promises none.
 type Candidate struct {
 	ServiceID    string   `json:"service_id"`
-	Score        float64  `json:"score"`                    // from 0 to 1
-	Accuracy     *float64 `json:"accuracy,omitempty"`       // least, for the weakest of the required capabilities
-	P95Latency   *float64 `json:"p95_latency_ms,omitempty"` // most
-	Price        *float64 `json:"price,omitempty"`          // of a call of 1,000 tokens
-	Availability *float64 `json:"availability,omitempty"`   // least
+	Score        float64  `json:"score"`                    // weighted score, 0 to 1
+	Accuracy     *float64 `json:"accuracy,omitempty"`       // lowest promise for a required capability, 0 to 1
+	P95Latency   *float64 `json:"p95_latency_ms,omitempty"` // promised maximum in milliseconds
+	Price        *float64 `json:"price,omitempty"`          // price of a call with 1,000 tokens
+	Availability *float64 `json:"availability,omitempty"`   // promised minimum, 0 to 1
 }
 
 // An Endpoint is one operation of a service.
@@ -141,101 +139,27 @@ type Endpoint struct {
 	Path   string `json:"path"`
 }
 
-// A Proof shows one step of a decision.
+// A Proof records one step of a decision.
 type Proof struct {
-	Type         string   `json:"proof_type"`     // for example "contract_matching"
-	Step         int      `json:"step,omitempty"` // of a chain, from 1; 0 for a single service, and for the chain as a whole
-	Valid        bool     `json:"valid"`
-	Statement    string   `json:"statement,omitempty"`    // for people
-	Verification string   `json:"verification,omitempty"` // how it is recomputed from the evidence and the request
-	Evidence     any      `json:"evidence,omitempty"`     // JSON
-	Clauses      []Clause `json:"clauses,omitempty"`      // what had to hold, one by one
+	Type         string            `json:"proof_type"`             // for example "contract_matching"
+	Step         int               `json:"step,omitempty"`         // step of a chain, from 1; 0 for the whole
+	Valid        bool              `json:"valid"`                  // true if all clauses are met
+	Statement    string            `json:"statement,omitempty"`    // claim, for people
+	Verification string            `json:"verification,omitempty"` // way to recompute the proof
+	Evidence     any               `json:"evidence,omitempty"`     // JSON
+	Clauses      []contract.Clause `json:"clauses,omitempty"`      // requirements, one by one
 }
 
-// A Clause is one requirement held against a contract.
-type Clause struct {
-	Requirement string `json:"requirement"`
-	Met         bool   `json:"met"`
-	Detail      string `json:"detail,omitempty"`
-}
-
-// Route asks for the service that meets r best. It answers [ErrNoMatch] if there is none; [Error].Details may then say
-// what the nearest services lack.
+// Route asks for the service that meets r best. The error is [ErrNoMatch] if there is none. Its
+// [Error].Details may then list the unmet requirements of the nearest services.
 func (c *Client) Route(ctx context.Context, r Request) (*Decision, error) {
 	decision := new(Decision)
-	if err := c.do(ctx, call{op: opRoute, method: http.MethodPost, path: "/api/v1/orchestrate", body: r.body()}, decision); err != nil {
+	request := call{op: opRoute, method: http.MethodPost, path: "/api/v1/orchestrate", body: r.body()}
+	if err := c.do(ctx, request, decision); err != nil {
 		return nil, err
 	}
 	if decision.ServiceID == "" {
-		return nil, c.unexpected(opRoute, `the answer names no "service_id"`)
+		return nil, c.unexpected(opRoute, `the answer has no "service_id"`)
 	}
 	return decision, nil
-}
-
-// A Trace is the record of a decision.
-type Trace struct {
-	DecisionID string         `json:"decision_id"`
-	Timestamp  time.Time      `json:"timestamp"` // of the decision; zero if CAIO gave none or in an unknown form
-	Request    any            `json:"request,omitempty"`
-	Decision   *Decision      `json:"decision"` // nil if CAIO recorded it in another form
-	Proofs     []Proof        `json:"proofs"`
-	Guarantees map[string]any `json:"guarantees"`
-	Hash       string         `json:"hash,omitempty"` // of the rest; "" if CAIO gives none
-
-	// Raw is the record as CAIO gave it, which is what Verify of package registry checks.
-	Raw json.RawMessage `json:"-"`
-}
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (t *Trace) UnmarshalJSON(data []byte) error {
-	type plain Trace // without this method
-	answer := struct {
-		*plain
-		Timestamp any             `json:"timestamp"`
-		Decision  json.RawMessage `json:"decision"`
-	}{plain: (*plain)(t)}
-	if err := json.Unmarshal(data, &answer); err != nil {
-		return err
-	}
-	t.Timestamp = parseTimestamp(answer.Timestamp)
-	t.Raw = bytes.Clone(data)
-	t.Decision = nil
-	var decision Decision
-	if json.Unmarshal(answer.Decision, &decision) == nil && decision.ServiceID != "" {
-		if decision.Proofs == nil {
-			decision.Proofs = t.Proofs
-		}
-		t.Decision = &decision
-	}
-	return nil
-}
-
-// parseTimestamp reads RFC 3339, ISO 8601 without a zone as Python writes it (taken as UTC), and seconds since 1970.
-func parseTimestamp(value any) time.Time {
-	switch v := value.(type) {
-	case string:
-		for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", time.DateTime} {
-			if at, err := time.Parse(layout, v); err == nil {
-				return at
-			}
-		}
-	case float64:
-		if seconds, fraction := math.Modf(v); math.Abs(seconds) < 1e11 {
-			return time.Unix(int64(seconds), int64(fraction*1e9)).UTC()
-		}
-	}
-	return time.Time{}
-}
-
-// Trace reads the record of a decision. It answers [ErrNotFound] if CAIO does not have it, or not any more.
-func (c *Client) Trace(ctx context.Context, decisionID string) (*Trace, error) {
-	trace := new(Trace)
-	path := "/api/v1/trace/" + url.PathEscape(decisionID)
-	if err := c.do(ctx, call{op: opTrace, method: http.MethodGet, path: path}, trace); err != nil {
-		return nil, err
-	}
-	if trace.DecisionID != decisionID || decisionID == "" {
-		return nil, c.unexpected(opTrace, fmt.Sprintf("the answer is not about decision %q", decisionID))
-	}
-	return trace, nil
 }

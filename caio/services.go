@@ -4,43 +4,34 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// A Registration confirms that a service is registered.
-type Registration struct {
-	ServiceID string `json:"service_id"`
-	Status    string `json:"status"` // "registered"
-	Message   string `json:"message"`
-
-	TTLSeconds    int `json:"ttl_seconds,omitempty"`     // after which it ends unless it is renewed; 0 for never
-	MaxTTLSeconds int `json:"max_ttl_seconds,omitempty"` // the longest that may be asked for; 0 if CAIO grants no leases
-}
+const idRunes = "abcdefghijklmnopqrstuvwxyz0123456789-_" // characters of service ids
 
 // A Service is an entry of CAIO's registry.
 type Service struct {
 	ID           string         `json:"service_id"`
 	Name         string         `json:"service_name"`
 	Version      string         `json:"version"`
-	Capabilities []string       `json:"capabilities"` // types, whichever form CAIO gave them in
-	Guarantees   map[string]any `json:"guarantees"`   // as CAIO states them, by name
-	Status       string         `json:"status"`       // "active" for a service that may be routed to
+	Capabilities []string       `json:"capabilities"` // types of the capabilities
+	Guarantees   map[string]any `json:"guarantees"`   // CAIO's JSON, by name
+	Status       string         `json:"status"`       // "active" for a service with routing
 
-	// Contract is the service's contract if CAIO gave it (it does, if at all, for one service, not in lists) and it is
-	// one that this package can read; else nil.
+	// Contract is the service's contract, or nil if CAIO does not send it or package contract
+	// refuses it. CAIO sends it for one service at most, not in lists.
 	Contract *contract.Contract `json:"contract,omitempty"`
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. It reads all forms that CAIO documents.
+// UnmarshalJSON implements [json.Unmarshaler]. It reads all forms of CAIO's documents.
 func (s *Service) UnmarshalJSON(data []byte) error {
-	type plain Service // without this method
+	type plain Service // drops this method
 	answer := struct {
 		*plain
 		Capabilities []wire.Capability `json:"capabilities"`
@@ -57,106 +48,40 @@ func (s *Service) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// A Query narrows a list of services. The zero value asks for all.
-type Query struct {
-	Capability string // type that the service must have; "" for any
-	Status     string // for example "active"; "" for any
+// A Filter selects services for a list. The zero value selects all.
+type Filter struct {
+	Capability string // required type; "" for any
+	Status     string // required status, for example "active"; "" for any
 
-	Guarantees  map[string]contract.Bound // that it must promise, as in [Request]
-	Constraints map[string]any            // that it must meet, as in [Request]
+	Guarantees  map[string]contract.Bound // required bounds, as in [Request]
+	Constraints map[string]any            // required constraints, as in [Request]
 }
 
-// Register registers the service that ct describes. It succeeds if that very contract is registered already. Errors:
-// [ErrInvalidContract], with the faults in [Error].Details; [ErrAlreadyRegistered] if another contract holds the id, which
-// must then be unregistered first; [ErrUnauthorized].
-func (c *Client) Register(ctx context.Context, ct *contract.Contract) (*Registration, error) {
-	return c.register(ctx, ct, map[string]any{"contract": ct})
-}
-
-// RegisterYAML registers the service that text, a contract in YAML, describes by sending the text as it is, comments and
-// all. It succeeds and fails like [Client.Register].
-func (c *Client) RegisterYAML(ctx context.Context, text []byte) (*Registration, error) {
-	ct, err := contract.Parse("contract", text)
-	if err != nil {
-		return nil, fmt.Errorf("caio: %s: %w: %w", opRegister, ErrInvalidContract, err)
-	}
-	return c.register(ctx, ct, document{"application/yaml", text})
-}
-
-// Lease registers ct like [Client.Register], but only for ttl, in whole seconds: the registration ends by itself unless it
-// is renewed by registering again before. CAIO does not document leases; package registry grants them. See
-// [Registration].TTLSeconds for what was granted.
-func (c *Client) Lease(ctx context.Context, ct *contract.Contract, ttl time.Duration) (*Registration, error) {
-	return c.register(ctx, ct, map[string]any{"contract": ct, "ttl_seconds": int(ttl / time.Second)})
-}
-
-// register registers ct, of which body is one of the forms that CAIO reads.
-func (c *Client) register(ctx context.Context, ct *contract.Contract, body any) (*Registration, error) {
-	path, err := c.registerPath(ctx)
-	if err != nil {
-		return nil, err
-	}
-	registration, err := c.submit(ctx, ct, call{op: opRegister, method: http.MethodPost, path: path, body: body})
-	if isNotOffered(err) { // it was there, or seemed to be; this registration is not sent again
-		c.paths.forget(path)
-	}
-	return registration, err
-}
-
-// submit sends ct as r has it.
-func (c *Client) submit(ctx context.Context, ct *contract.Contract, r call) (*Registration, error) {
-	registration := new(Registration)
-	err := c.do(ctx, r, registration)
-	if errors.Is(err, ErrAlreadyRegistered) && c.holds(ctx, ct) {
-		return &Registration{ServiceID: ct.ID, Status: "registered", Message: "Service " + ct.ID + " is registered already"}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if registration.ServiceID != ct.ID {
-		return nil, c.unexpected(r.op, fmt.Sprintf("the answer does not confirm service %q", ct.ID))
-	}
-	return registration, nil
-}
-
-// holds reports whether CAIO shows this very contract under its id: then a 409 is the echo of an earlier attempt whose
-// answer was lost, or of an earlier run.
-func (c *Client) holds(ctx context.Context, ct *contract.Contract) bool {
-	service, err := c.Service(ctx, ct.ID)
-	return err == nil && service.Contract != nil && service.Contract.Equal(ct)
-}
-
-// Unregister removes a service. It answers [ErrNotFound] if CAIO does not have it; that may be the work of an earlier
-// attempt of the same call, whose answer was lost.
-func (c *Client) Unregister(ctx context.Context, serviceID string) error {
-	path := "/api/v1/services/" + url.PathEscape(serviceID)
-	return c.do(ctx, call{op: opUnregister, method: http.MethodDelete, path: path}, nil)
-}
-
-// Services lists the registered services that q asks for, in CAIO's order.
-func (c *Client) Services(ctx context.Context, q Query) ([]Service, error) {
-	if len(q.Guarantees)+len(q.Constraints) > 0 {
-		return c.discover(ctx, q)
+// Services lists the services that match f, in CAIO's order. No match is no error.
+func (c *Client) Services(ctx context.Context, f Filter) ([]Service, error) {
+	if len(f.Guarantees)+len(f.Constraints) > 0 {
+		return c.discover(ctx, f)
 	}
 	query := url.Values{}
-	if q.Capability != "" {
-		query.Set("capability", q.Capability)
+	if f.Capability != "" {
+		query.Set("capability", f.Capability)
 	}
-	if q.Status != "" {
-		query.Set("status", q.Status)
+	if f.Status != "" {
+		query.Set("status", f.Status)
 	}
 	return c.list(ctx, call{op: opServices, method: http.MethodGet, path: "/api/v1/services", query: query})
 }
 
-// discover asks the other way that CAIO has, which takes bounds, but no status.
-func (c *Client) discover(ctx context.Context, q Query) ([]Service, error) {
-	step := Step{Capabilities: []string{}, Guarantees: q.Guarantees, Constraints: q.Constraints}
-	if q.Capability != "" {
-		step.Capabilities = []string{q.Capability}
+// discover lists services by CAIO's path for bounds. That has no filter for the status.
+func (c *Client) discover(ctx context.Context, f Filter) ([]Service, error) {
+	step := Step{Capabilities: []string{}, Guarantees: f.Guarantees, Constraints: f.Constraints}
+	if f.Capability != "" {
+		step.Capabilities = []string{f.Capability}
 	}
-	services, err := c.list(ctx, call{op: opServices, method: http.MethodPost, path: "/api/v1/integration/discover-services", body: step.body()})
-	if q.Status != "" {
-		services = slices.DeleteFunc(services, func(s Service) bool { return s.Status != q.Status })
+	path := "/api/v1/integration/discover-services"
+	services, err := c.list(ctx, call{op: opServices, method: http.MethodPost, path: path, body: step.body()})
+	if f.Status != "" {
+		services = slices.DeleteFunc(services, func(s Service) bool { return s.Status != f.Status })
 	}
 	return services, err
 }
@@ -172,4 +97,65 @@ func (c *Client) list(ctx context.Context, r call) ([]Service, error) {
 		return nil, c.unexpected(r.op, `the answer has no "services"`)
 	}
 	return *answer.Services, nil
+}
+
+// Service reads one service. The error is [ErrNotFound] if CAIO does not have it.
+//
+// CAIO documents two paths, one of them in an older reference only. Service tries one after the
+// other, then the list of services.
+func (c *Client) Service(ctx context.Context, serviceID string) (*Service, error) {
+	var first error
+	for _, path := range c.paths.readPaths() {
+		service, err := c.readService(ctx, path, serviceID)
+		switch {
+		case err == nil:
+			c.paths.sawReadPath(path)
+			return service, nil
+		case !isNoSuchRoute(err) || mentionsService(err, serviceID):
+			return nil, err
+		case first == nil:
+			first = err
+		}
+	}
+	services, err := c.Services(ctx, Filter{})
+	if err != nil && !isNoSuchRoute(err) {
+		return nil, err
+	}
+	if i := slices.IndexFunc(services, func(s Service) bool { return s.ID == serviceID && s.ID != "" }); i >= 0 {
+		return &services[i], nil
+	}
+	return nil, asNotFound(first)
+}
+
+func (c *Client) readService(ctx context.Context, path, serviceID string) (*Service, error) {
+	service := new(Service)
+	r := call{op: opService, method: http.MethodGet, path: path + url.PathEscape(serviceID)}
+	if err := c.do(ctx, r, service); err != nil {
+		return nil, err
+	}
+	if service.ID != serviceID || serviceID == "" {
+		return nil, c.unexpected(opService, "the answer is not about service "+wire.Clip(serviceID, 100))
+	}
+	return service, nil
+}
+
+// mentionsService reports whether the refusal is about the service, and not about the path.
+func mentionsService(err error, serviceID string) bool {
+	var refusal *Error
+	if !errors.As(err, &refusal) {
+		return false
+	}
+	words := strings.FieldsFunc(refusal.Message, func(r rune) bool { return !strings.ContainsRune(idRunes, r) })
+	return refusal.Code == wire.ServiceNotFound || slices.Contains(words, serviceID)
+}
+
+// asNotFound returns the refusal with the kind [ErrNotFound].
+func asNotFound(err error) error {
+	var refusal *Error
+	if !errors.As(err, &refusal) || errors.Is(err, ErrNotFound) {
+		return err
+	}
+	missing := *refusal
+	missing.Code = wire.ServiceNotFound
+	return &missing
 }

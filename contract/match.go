@@ -36,11 +36,14 @@ type Match struct {
 	Clauses []Clause // one per requirement: capabilities as given, then guarantees and constraints by name, then trust
 }
 
-// A Clause is the answer to one requirement.
+// A Clause is the answer to one requirement. Its JSON form is that of CAIO's proofs.
 type Clause struct {
-	Requirement string // for example "capabilities: code_review" or "guarantees.p95_latency_ms"
-	Met         bool
-	Detail      string // for example "promises p95_latency_ms <= 5000, <= 200 was required"
+	// Requirement names the requirement, for example "capabilities: code_review" or
+	// "guarantees.p95_latency_ms".
+	Requirement string `json:"requirement"`
+	Met         bool   `json:"met"`
+	// Detail compares, for example "promises p95_latency_ms <= 5000, <= 200 was required".
+	Detail string `json:"detail,omitempty"`
 }
 
 // Match reports whether c meets all of r, and words the answer to each requirement.

@@ -1,4 +1,4 @@
-// Package limits admits calls within limits that are never exceeded: concurrency, and rates in exact sliding windows.
+// Package limits admits calls within exact limits: of concurrency, and of rates in sliding windows.
 package limits
 
 import (
@@ -14,39 +14,45 @@ type Limits struct {
 	RateLimit             contract.RateLimit
 }
 
-// A Limiter decides which calls are admitted. [Local] keeps limits within one process; replicas of a service that share a
-// limiter of their operator's share the limits too. It is safe for concurrent use.
-//
-// A limiter with a method Change(Limits) is told the limits of the contract when a bridge is reloaded.
+// A Limiter admits calls. [Local] keeps limits within one process. Replicas of a service share
+// limits by a Limiter of their operator. It is safe for concurrent use. It may also implement
+// [Changer].
 type Limiter interface {
-	// Admit admits one call of caller, "" if nobody authenticates callers, or refuses it with an error, best a
-	// [*Refusal]. It must return soon after ctx ends, which a bridge lets it do after five seconds. A refused call counts for no
-	// limit at all. Any other error is answered with 503. Quotas of the admission are shown to the caller in both
-	// cases; Release, unless it is nil, is called once, when an admitted call has ended.
+	// Admit admits one call of caller, or returns an error. A [*Refusal] becomes 429, and any other
+	// error 503. caller is "" without authentication. A refused call counts for no limit.
+	//
+	// Admit must return soon after ctx ends. A bridge ends ctx after five seconds. The caller sees the
+	// quotas of the admission in both cases.
 	Admit(ctx context.Context, caller string) (Admission, error)
 }
 
-// An Admission is a place that one call holds.
+// A Changer is a [Limiter] with limits that can change. A bridge calls Change with the limits of
+// the new contract when it is reloaded. Default: the limits stay.
+type Changer interface {
+	Change(Limits)
+}
+
+// An Admission is the slot of one call.
 type Admission struct {
-	Release func()
+	Release func() // called once at the end of an admitted call; may be nil
 	Quotas  []Quota
 }
 
-// A Quota says how much is left of one limit, for the headers RateLimit and RateLimit-Policy
+// A Quota is the rest of one limit, for the headers RateLimit and RateLimit-Policy
 // (draft-ietf-httpapi-ratelimit-headers-10).
 type Quota struct {
 	Name      string        // such as "per_minute"; ASCII without quotes and backslashes
 	Limit     int           // calls per window
 	Window    time.Duration // whole seconds
 	Remaining int           // calls that may still be admitted now
-	Reset     time.Duration // until more may be
+	Reset     time.Duration // time until Remaining grows
 }
 
-// A Refusal says why a call was not admitted.
+// A Refusal is the reason why a call was not admitted.
 type Refusal struct {
-	Detail     string        // a sentence for the caller: which limit, and when to try again
-	Clause     string        // of the contract, such as "constraints.rate_limit.per_minute"; "" if the limit is the operator's
-	RetryAfter time.Duration // until a call may be admitted; 0 means not known
+	Detail     string        // a sentence for the caller: the limit, and the time to try again
+	Clause     string        // clause of the contract, such as "constraints.rate_limit.per_minute"; may be ""
+	RetryAfter time.Duration // time until a call may be admitted; 0 if unknown
 }
 
 // Error returns the detail.

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// A Local limiter keeps its limits within this process: what an earlier process admitted does not count. Admission is all or nothing: a call that one limit refuses counts
-// for none. It is safe for concurrent use.
+// A Local limiter keeps its limits within this process. It does not know the calls of an earlier
+// process. Admission is all or nothing: a call that one limit refuses counts for none. It is safe
+// for concurrent use.
 type Local struct {
 	start     time.Time // windows count from here, on the monotonic clock
 	perCaller Limits
@@ -19,12 +20,18 @@ type Local struct {
 	mu      sync.Mutex
 	all     *scope
 	callers map[string]*scope
-	sweepAt int // callers, before idle ones are forgotten
+	sweepAt int // number of callers that triggers a sweep of idle ones
 }
 
-// NewLocal returns a limiter that bounds all calls together, and those of each caller.
+// NewLocal returns a limiter of all calls together, and of the calls of each caller.
 func NewLocal(all, perCaller Limits) *Local {
-	return &Local{start: time.Now(), perCaller: perCaller, all: newScope("", all), callers: map[string]*scope{}, sweepAt: minSweep}
+	return &Local{
+		start:     time.Now(),
+		perCaller: perCaller,
+		all:       newScope("", all),
+		callers:   map[string]*scope{},
+		sweepAt:   minSweep,
+	}
 }
 
 // Admit implements [Limiter]. The error is a [*Refusal].
@@ -64,16 +71,16 @@ func (l *Local) Admit(_ context.Context, caller string) (Admission, error) {
 	return a, nil
 }
 
-// Change replaces the limits on all calls together, from the next call on. Calls admitted before count for the new limits,
-// but for a window that there was no limit on.
+// Change replaces the limits on all calls together, from the next call on. Earlier calls count for
+// the new limits, except for a window without a limit before.
 func (l *Local) Change(all Limits) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all.change(all)
 }
 
-// minSweep is how many callers are remembered before those whose limits are all free again are forgotten. After that it is
-// twice as many as were left, so that looking at all of them costs each new caller little.
+// minSweep is the number of callers before those without used limits are forgotten. The next sweep
+// comes at twice the number of callers left, so that a new caller costs little.
 const minSweep = 1024
 
 func (l *Local) caller(name string, now time.Duration) *scope {
@@ -91,7 +98,7 @@ func (l *Local) caller(name string, now time.Duration) *scope {
 
 // A scope holds the limits of all calls together, or of one caller's.
 type scope struct {
-	prefix        string // of the names of its quotas; "" for the contract's own limits
+	prefix        string // prefix of quota names; "" for the limits of the contract
 	maxConcurrent int    // 0: not limited
 	concurrent    int
 	windows       []*window
@@ -103,7 +110,7 @@ func newScope(prefix string, of Limits) *scope {
 	return s
 }
 
-// change replaces the limits. What has been admitted goes on to count.
+// change replaces the limits. Admitted calls still count.
 func (s *scope) change(to Limits) {
 	s.maxConcurrent = to.MaxConcurrentRequests
 	var windows []*window
@@ -125,12 +132,13 @@ func (s *scope) change(to Limits) {
 	s.windows = windows
 }
 
-// refuse says which limit does not let a call through, if one does not: of several the one that takes longest, for a caller
-// who came back after a shorter time would be refused again.
+// refuse returns the refusal of a call over a limit, or nil. Of several limits it names the one
+// that takes longest, because a caller that comes back earlier would be refused again.
 func (s *scope) refuse(now time.Duration) (refused *Refusal) {
 	if s.maxConcurrent > 0 && s.concurrent >= s.maxConcurrent {
 		refused = &Refusal{
-			Detail:     fmt.Sprintf("All %d calls that %s at the same time are in progress. Try again when one has ended.", s.maxConcurrent, s.who()),
+			Detail: fmt.Sprintf("All %d calls that %s at the same time are in progress. Try again when one has ended.",
+				s.maxConcurrent, s.owner()),
 			Clause:     s.clause("constraints.max_concurrent_requests"),
 			RetryAfter: time.Second,
 		}
@@ -138,7 +146,8 @@ func (s *scope) refuse(now time.Duration) (refused *Refusal) {
 	for _, w := range s.windows {
 		if wait := w.wait(now); wait > 0 && (refused == nil || wait > refused.RetryAfter) {
 			refused = &Refusal{
-				Detail:     fmt.Sprintf("Of the %d calls that %s %s none is left. Try again in %d seconds.", w.quota, s.who(), strings.ReplaceAll(w.name, "_", " "), (wait+time.Second-1)/time.Second),
+				Detail: fmt.Sprintf("Of the %d calls that %s %s none is left. Try again in %d seconds.",
+					w.quota, s.owner(), strings.ReplaceAll(w.name, "_", " "), (wait+time.Second-1)/time.Second),
 				Clause:     s.clause("constraints.rate_limit." + w.name),
 				RetryAfter: wait,
 			}
@@ -147,7 +156,7 @@ func (s *scope) refuse(now time.Duration) (refused *Refusal) {
 	return refused
 }
 
-func (s *scope) who() string {
+func (s *scope) owner() string {
 	if s.prefix == "" {
 		return "the contract allows"
 	}
@@ -171,12 +180,18 @@ func (s *scope) take(now time.Duration) {
 
 func (s *scope) appendQuotas(to []Quota, now time.Duration) []Quota {
 	for _, w := range s.windows {
-		to = append(to, Quota{Name: s.prefix + w.name, Limit: w.quota, Window: w.length, Remaining: w.left(now), Reset: w.untilNextFree(now)})
+		to = append(to, Quota{
+			Name:      s.prefix + w.name,
+			Limit:     w.quota,
+			Window:    w.length,
+			Remaining: w.left(now),
+			Reset:     w.untilNextFree(now),
+		})
 	}
 	return to
 }
 
-// idle reports whether forgetting the scope would change nothing.
+// idle reports if the scope can be forgotten without a change.
 func (s *scope) idle(now time.Duration) bool {
 	for _, w := range s.windows {
 		if w.left(now) < w.quota {

@@ -62,8 +62,8 @@ func (m *model) release(caller string) {
 	m.runningOf[caller]--
 }
 
-// Whatever calls come and end when, and however the limits change, a call is admitted if and only if every limit has room
-// for it.
+// Whatever calls come and end when, and however the limits change, a call is admitted if and only
+// if every limit has room for it.
 func TestAdmitsExactlyWhatTheLimitsAllow(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
@@ -116,8 +116,8 @@ func checkExactness(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// No interleaving admits more than the limits allow, and after a million calls that ended one way or another every slot
-// is free.
+// No interleaving admits more than the limits allow, and after a million calls that ended one way
+// or another every slot is free.
 func TestSlotsComeBack(t *testing.T) {
 	t.Parallel()
 	const slots, callers, calls = 7, 8, 1_000_000
@@ -212,8 +212,9 @@ func TestWindowsAdmitNoMoreThanTheirQuota(t *testing.T) {
 	}
 }
 
-// A caller who comes back when it was told to, and nobody else meanwhile, is admitted: of several limits that are reached, the
-// one that takes longest says when. Before, the first one did, and Retry-After was earlier than the reset of another quota, which
+// A caller who comes back when it was told to, and nobody else meanwhile, is admitted: of several
+// limits that are reached, the one that takes longest says when. Before, the first one did, and
+// Retry-After was earlier than the reset of another quota, which
 // draft-ietf-httpapi-ratelimit-headers rules out.
 func TestWhoWaitsAsToldIsAdmitted(t *testing.T) {
 	t.Parallel()

@@ -2,19 +2,20 @@ package limits
 
 import "time"
 
-// A window is an exact sliding window: it remembers when each of the last quota calls was admitted, so the count never
-// exceeds quota in any span of its length. It costs 8 bytes per call remembered.
+// A window is an exact sliding window. It remembers the times of the last quota admissions, so the
+// count never exceeds quota in any span of its length. It costs 8 bytes per remembered call.
 type window struct {
 	name   string
 	length time.Duration
 	quota  int
 
-	keep  int             // how many calls are remembered: quota, or more since that was larger
+	keep  int             // number of remembered calls: quota, or more after a larger quota
 	taken []time.Duration // a ring once it holds keep entries; oldest at next
 	next  int
 }
 
-// remember takes over what another window of the same length admitted: all of it, for the quota may grow again.
+// remember copies the admissions of another window of the same length. It copies all of them,
+// because the quota may grow again.
 func (w *window) remember(other *window) {
 	for i := range other.taken {
 		w.taken = append(w.taken, other.at(i))
@@ -22,7 +23,7 @@ func (w *window) remember(other *window) {
 	w.keep = max(w.quota, len(w.taken))
 }
 
-// wait returns how long until a call may be admitted; 0 means now.
+// wait returns the time until a call may be admitted; 0 means now.
 func (w *window) wait(now time.Duration) time.Duration {
 	if len(w.taken) < w.quota {
 		return 0
@@ -44,7 +45,7 @@ func (w *window) left(now time.Duration) int {
 	return max(0, w.quota-len(w.taken)+w.expired(now))
 }
 
-// untilNextFree returns when left grows next; 0 if all are left.
+// untilNextFree returns the time until left grows; 0 if all are left.
 func (w *window) untilNextFree(now time.Duration) time.Duration {
 	i := w.expired(now)
 	if i == len(w.taken) {
@@ -53,7 +54,8 @@ func (w *window) untilNextFree(now time.Duration) time.Duration {
 	return w.at(max(i, len(w.taken)-w.quota)) + w.length - now
 }
 
-// expired counts the remembered calls that no longer count, by bisection: they are in order of time.
+// expired counts the remembered calls that no longer count, by bisection: they are in order of
+// time.
 func (w *window) expired(now time.Duration) int {
 	low, high := 0, len(w.taken)
 	for low < high {

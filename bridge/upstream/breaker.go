@@ -19,7 +19,8 @@ const (
 	patience   = 10 * time.Second // less than that says nothing about a host that did not answer
 )
 
-// An OpenError says that a request was not sent because its host kept failing ([Options.BreakAfter]).
+// An OpenError says that a request was not sent because its host kept failing
+// ([Options.BreakAfter]).
 type OpenError struct {
 	Host       string        // and port, as in the URL
 	RetryAfter time.Duration // until the host is tried again, or, if that is happening now, once more
@@ -27,10 +28,11 @@ type OpenError struct {
 
 // Error implements the error interface.
 func (e *OpenError) Error() string {
-	return fmt.Sprintf("upstream: %s keeps failing and is left alone for another %v", e.Host, e.RetryAfter.Round(time.Millisecond))
+	rest := e.RetryAfter.Round(time.Millisecond)
+	return fmt.Sprintf("upstream: %s keeps failing and is left alone for another %v", e.Host, rest)
 }
 
-// origins are the hosts that a client has called, each with what is known about it.
+// origins are the hosts that a client has called, with their breakers and budgets.
 type origins struct {
 	breakAfter int
 	breakFor   time.Duration
@@ -83,10 +85,10 @@ type breaker struct {
 	rest     time.Duration
 	circuit  *gobreaker.TwoStepCircuitBreaker[struct{}]
 	openTill atomic.Pointer[time.Time]
-	answered atomic.Bool // well, but late, since the host is tried again
+	answered atomic.Bool // a late attempt had a good answer since the host is tried again
 }
 
-// What an attempt says about its host, if not nil for "well".
+// Verdicts of an attempt on its host. Nil means that the host works.
 var (
 	errFailed    = errors.New("the attempt failed")
 	errUncounted = errors.New("the attempt says nothing about the host")
@@ -110,12 +112,12 @@ func newBreaker(host string, after int, rest time.Duration) *breaker {
 	return b
 }
 
-// isDeadline reports whether time was up, be it for whoever cancelled ctx and said so in its cause.
+// isDeadline reports if ctx ended by a deadline, or by a cancel with that cause.
 func isDeadline(ctx context.Context) bool {
 	return errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
 
-// allow returns what to call with the attempt's verdict, or an [*OpenError].
+// allow returns a function for the attempt's verdict, or an [*OpenError].
 func (b *breaker) allow() (done func(verdict error), err error) {
 	done, err = b.circuit.Allow()
 	if err == nil {
@@ -128,8 +130,8 @@ func (b *breaker) allow() (done func(verdict error), err error) {
 	return nil, e
 }
 
-// bounded keeps a request that tries a host again from holding up all others for as long as its answer takes: after a rest
-// another one may try. The first good answer counts, whenever it comes.
+// bounded keeps a request that tries a host again from holding up all others for as long as its
+// answer takes: after a rest another one may try. The first good answer counts, whenever it comes.
 func (b *breaker) bounded(done func(error)) func(verdict error) {
 	if b.circuit.State() != gobreaker.StateHalfOpen {
 		return done
@@ -161,8 +163,8 @@ func (b *breaker) bounded(done func(error)) func(verdict error) {
 
 func (b *breaker) isOpen() bool { return b.circuit.State() == gobreaker.StateOpen }
 
-// verdict judges the host by the outcome. A 4xx is an answer, even 429. The wait for a connection is
-// not the host's time.
+// verdict judges the host by the outcome. A 4xx is an answer, even 429. The wait for a connection
+// is not the host's time.
 func (o outcome) verdict(ctx context.Context) error {
 	switch {
 	case o.err == nil && o.res.StatusCode < 500:

@@ -133,7 +133,8 @@ func TestWhatCountsAsFailure(t *testing.T) {
 		}, opens: true},
 		{name: "callers in a hurry", do: deadlines(9 * time.Second)},
 		{name: "callers who waited long", do: deadlines(10 * time.Second), opens: true},
-		// A value from outside that ends up in a header must not close the way to the upstream for everybody.
+		// A value from outside that ends up in a header must not close the way to the upstream for
+		// everybody.
 		{name: "requests that cannot be sent", do: func(t *testing.T, p *patient) {
 			for range 20 {
 				_, _, err := send(p.client, newRequest(t, t.Context(), "GET", "http://x.test", "", "X-User", "a\r\nb"))
@@ -170,7 +171,8 @@ func deadlines(d time.Duration) func(*testing.T, *patient) {
 	}
 }
 
-// A probe that its caller gives up says nothing and must not leave the breaker waiting for its result forever.
+// A probe that its caller gives up says nothing and must not leave the breaker waiting for its
+// result forever.
 func TestProbeIsSingleAndCanBeGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -243,7 +245,8 @@ func TestSlowProbe(t *testing.T) {
 	})
 }
 
-// What was sent before the breaker opened and is answered only during the probe is not the probe's result.
+// What was sent before the breaker opened and is answered only during the probe is not the probe's
+// result.
 func TestLateAnswersDecideNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -285,7 +288,8 @@ func TestLateAnswersDecideNothing(t *testing.T) {
 	})
 }
 
-// A breaker that opens between attempts ends the retries: the caller gets what the upstream said last.
+// A breaker that opens between attempts ends the retries: the caller gets what the upstream said
+// last.
 func TestOpenBreakerEndsRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -300,7 +304,8 @@ func TestOpenBreakerEndsRetries(t *testing.T) {
 	})
 }
 
-// One host's trouble is not another's, and a caller who brings ever new hosts cannot fill the memory.
+// One host's trouble is not another's, and a caller who brings ever new hosts cannot fill the
+// memory.
 func TestHostsAreApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,9 +16,10 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/netaddr"
 )
 
-// An EgressError says that a request was not sent, or a redirect not followed, because of where it leads.
+// An EgressError says that a request was not sent, or a redirect not followed, because of its
+// destination.
 type EgressError struct {
-	Host   string     // and port
+	Host   string     // host and port
 	Addr   netip.Addr // that was refused; invalid for redirects and hosts that are no proper name
 	Reason string
 }
@@ -33,7 +34,7 @@ func isEgress(err error) bool {
 	return ok
 }
 
-// A guard decides which addresses may be dialled.
+// A guard allows and refuses addresses at the dial.
 type guard struct {
 	hosts    map[string]bool // as of normalHostPort
 	prefixes []netip.Prefix
@@ -46,7 +47,8 @@ func newGuard(hosts []string, prefixes []netip.Prefix) (*guard, error) {
 	for i, entry := range hosts {
 		host, ok := parseHost(entry)
 		if !ok {
-			faults = append(faults, fmt.Errorf("AllowHosts[%d] is neither host:port nor an http or https URL", i)) // not repeated: it may hold a password
+			// The error does not repeat the entry, which may hold a password.
+			faults = append(faults, fmt.Errorf("AllowHosts[%d] is neither host:port nor an http or https URL", i))
 		}
 		g.hosts[host] = true
 	}
@@ -75,8 +77,8 @@ func parseHost(entry string) (host string, ok bool) {
 	return normalHostPort(host, port), err == nil
 }
 
-// dial connects to addr, host and port, if its address is allowed. The check comes after the name was resolved and before
-// each connect, so that no answer of the DNS leads around it.
+// dial connects to addr, host and port, if its address is allowed. The check comes after the name
+// was resolved and before each connect, so that no answer of the DNS leads around it.
 func (g *guard) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := g.dialer
 	d.ControlContext = func(_ context.Context, _, resolved string, _ syscall.RawConn) error {
@@ -99,7 +101,8 @@ func (g *guard) check(addr string, ip netip.Addr) error {
 	}
 	ip = netaddr.Canonical(ip)
 	strict := kind == netaddr.Metadata || kind == netaddr.EmbeddedLoopback
-	if kind == netaddr.Public || slices.ContainsFunc(g.prefixes, func(p netip.Prefix) bool { return p.Contains(ip) && (!strict || p.IsSingleIP()) }) {
+	opens := func(p netip.Prefix) bool { return p.Contains(ip) && (!strict || p.IsSingleIP()) }
+	if kind == netaddr.Public || slices.ContainsFunc(g.prefixes, opens) {
 		return nil
 	}
 	host, port, _ := net.SplitHostPort(addr)
@@ -109,7 +112,8 @@ func (g *guard) check(addr string, ip netip.Addr) error {
 			return nil
 		}
 	}
-	return &EgressError{Host: addr, Addr: ip, Reason: fmt.Sprintf("%s is a %s address, which AllowHosts or AllowPrivate do not allow", ip, kind)}
+	reason := fmt.Sprintf("%s is a %s address, which AllowHosts or AllowPrivate do not allow", ip, kind)
+	return &EgressError{Host: addr, Addr: ip, Reason: reason}
 }
 
 // opensByName reports if an entry of AllowHosts opens addresses of the kind under the entry's name.
@@ -121,8 +125,9 @@ func opensByName(kind netaddr.Kind) bool {
 	return false
 }
 
-// checkName checks what is requested through a proxy, which resolves names itself. A host that ends in a number is an
-// address in one of the old notations, such as 127.1 or 0x7f000001: many a resolver knows them.
+// checkName checks the host of a request through a proxy. The proxy resolves names itself. A host
+// that ends in a number is an address in one of the old notations, such as 127.1 or 0x7f000001:
+// many a resolver knows them.
 func (g *guard) checkName(u *url.URL) error {
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -131,7 +136,8 @@ func (g *guard) checkName(u *url.URL) error {
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	switch {
 	case strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }):
-		// net/http maps such names after this check, and digits and letters of other widths to plain ones.
+		// net/http maps such names after this check, and digits and letters of other widths to plain
+		// ones.
 		return &EgressError{Host: hostPort(u), Reason: "through a proxy a name must be written in ASCII (xn--...)"}
 	case last == "localhost":
 		return g.check(hostPort(u), netip.AddrFrom4([4]byte{127, 0, 0, 1}))

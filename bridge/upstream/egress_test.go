@@ -92,7 +92,8 @@ func TestAllowances(t *testing.T) {
 	}
 }
 
-// The address counts, not the name: whatever leads to loopback is refused before a connection is made.
+// The address counts, not the name: whatever leads to loopback is refused before a connection is
+// made.
 func TestNothingIsDialledUnlessAllowed(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Int32
@@ -229,7 +230,8 @@ func TestRedirects(t *testing.T) {
 	})
 }
 
-// The operator's proxy is dialled wherever it is, but hosts that are plainly not public are not asked of it.
+// The operator's proxy is dialled wherever it is, but hosts that are plainly not public are not
+// asked of it.
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Pointer[string]
@@ -275,7 +277,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// A Proxy function that names a proxy once and none when asked again must not open a way around guard and proxy.
+// A Proxy function that names a proxy once and none when asked again must not open a way around
+// guard and proxy.
 func TestFickleProxy(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("the server was reached without a proxy") })

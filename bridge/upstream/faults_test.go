@@ -54,8 +54,8 @@ func status(w http.ResponseWriter, code int, body string) {
 	_, _ = io.WriteString(w, body)
 }
 
-// Every fault meets every kind of request. What the caller finally gets is what the upstream last did; how often it was
-// asked depends on what is safe.
+// Every fault meets every kind of request. What the caller finally gets is what the upstream last
+// did; how often it was asked depends on what is safe.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	type outcome struct {

@@ -8,7 +8,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge/upstream"
 )
 
-// Whatever net/netip knows not to be public is refused, and no notation of an IPv4 address is judged unlike another.
+// Whatever net/netip knows not to be public is refused, and no notation of an IPv4 address is
+// judged unlike another.
 func FuzzAddresses(f *testing.F) {
 	for _, ip := range []string{"127.0.0.1", "8.8.8.8", "::ffff:10.0.0.1", "64:ff9b::a9fe:a9fe", "fe80::1", "2606:4700::1111"} {
 		b := netip.MustParseAddr(ip).As16()

@@ -44,7 +44,8 @@ func newClient(t testing.TB, opts upstream.Options, servers ...string) *http.Cli
 	return client
 }
 
-// inMemory returns a client of a server in memory, for use in a synctest bubble: the URL's host does not matter.
+// inMemory returns a client of a server in memory, for use in a synctest bubble: the URL's host
+// does not matter.
 func inMemory(t testing.TB, opts upstream.Options, h http.HandlerFunc) *http.Client {
 	t.Helper()
 	ln := memnet.Listen()

@@ -11,17 +11,18 @@ import (
 	"time"
 )
 
-// firstBackoff is the longest first pause; each further one may be twice as long. The actual pause is random between 0
-// and that ("full jitter"), so that callers who failed together do not come back together.
+// firstBackoff is the longest first pause; each further one may be twice as long. The actual pause
+// is random between 0 and that ("full jitter"), so that callers that failed together do not come
+// back together.
 const firstBackoff = 500 * time.Millisecond
 
-// The retry budget of a host, by the numbers that the AWS SDKs gave their standard retry mode: when every call fails, a
-// host gets a hundred retries, and then one for every five calls that succeed.
+// The retry budget of a host, by the numbers that the AWS SDKs gave their standard retry mode: when
+// every call fails, a host gets a hundred retries, and then one for every five calls that succeed.
 const (
 	budgetTokens = 500
 	costRetry    = 5
 	costTimeout  = 10
-	refillFirst  = 1 // by a request that needed no retry; a retry that succeeds gives back what it cost
+	refillFirst  = 1 // for a request without a retry; a successful retry refills its own cost
 )
 
 // A budget limits retries in proportion to success. It is safe for concurrent use.
@@ -30,7 +31,7 @@ type budget struct {
 	tokens int
 }
 
-// take reports whether there was enough left.
+// take takes tokens. It reports false if there are too few.
 func (b *budget) take(cost int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -47,7 +48,8 @@ func (b *budget) refill(n int) {
 	b.tokens = min(b.tokens+n, budgetTokens)
 }
 
-// pause returns how long to wait before another attempt and what that cost the budget, or 0 if there must be none.
+// pause returns the wait before another attempt and its cost for the budget. It returns 0 if there
+// must be none.
 func (t *transport) pause(req *http.Request, at *origin, number int, o outcome) (wait time.Duration, cost int) {
 	if number >= t.attempts || !o.transient() || !repeatable(req, o.sent) || at.breaker.isOpen() {
 		return 0, 0
@@ -73,16 +75,17 @@ func (t *transport) pause(req *http.Request, at *origin, number int, o outcome) 
 	return wait, cost
 }
 
-// answered reports whether the host did its part, be it with a refusal that is the caller's fault.
+// answered reports if the host works, even if it refused the request.
 func (o outcome) answered() bool {
 	return o.err == nil && o.res.StatusCode < 500 && o.res.StatusCode != http.StatusTooManyRequests
 }
 
-// transient reports whether another attempt may end better.
+// transient reports if another attempt may succeed.
 func (o outcome) transient() bool {
 	if o.err == nil {
 		switch o.res.StatusCode {
-		case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+			http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 			return true
 		}
 		return false
@@ -96,7 +99,7 @@ func (o outcome) transient() bool {
 	return o.tried && !isEgress(o.err)
 }
 
-// repeatable reports whether req may be sent once more.
+// repeatable reports if req may be sent once more.
 func repeatable(req *http.Request, sent bool) bool {
 	if hasBody(req) && req.GetBody == nil {
 		return false
@@ -108,8 +111,8 @@ func repeatable(req *http.Request, sent bool) bool {
 	return !sent || req.Header.Get("Idempotency-Key") != ""
 }
 
-// retryAfter reads Retry-After (RFC 9110 section 10.2.3); 0 if there is none that makes sense. A date is compared with the
-// server's own clock if it tells the time.
+// retryAfter reads Retry-After (RFC 9110 section 10.2.3); 0 if there is none that makes sense. A
+// date is compared with the server's own clock if it tells the time.
 func retryAfter(h http.Header) time.Duration {
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {

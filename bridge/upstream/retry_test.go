@@ -220,7 +220,8 @@ func TestBodyThatCannotBeHadAgain(t *testing.T) {
 	})
 }
 
-// However calls interleave, the retries of a host never cost more than the budget and what successes refilled.
+// However calls interleave, the retries of a host never cost more than the budget and what
+// successes refilled.
 func TestBudget(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(8) {
@@ -327,7 +328,8 @@ func TestBudgetIsBounded(t *testing.T) {
 	})
 }
 
-// A retry that succeeds gives back what it cost: calls that take two attempts each never run out of the second.
+// A retry that succeeds gives back what it cost: calls that take two attempts each never run out of
+// the second.
 func TestRetriesThatSucceedCostNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,8 +15,8 @@
 //     server. A response that the caller has received is never retried.
 //   - A circuit breaker for each host: see [OpenError].
 //   - An egress guard: addresses that are not public, or this machine's own, are refused at the
-//     dial, under any name, unless they were allowed: see [EgressError]. Redirects are followed within the same scheme,
-//     host and port only, so that credentials reach no other server.
+//     dial, under any name, unless they were allowed: see [EgressError]. Redirects are followed
+//     within the same scheme, host and port only, so that credentials reach no other server.
 //   - The trace context of the request's context (W3C traceparent and tracestate), so that the
 //     wrapped service's spans join the caller's trace.
 //
@@ -55,9 +55,9 @@ const (
 // Options adjust the client. Nil and zero fields mean the defaults.
 type Options struct {
 	// AllowHosts are servers on loopback, private and shared addresses, and on this machine's own,
-	// that requests may reach: "host:port", or URLs, of which only scheme, host and port count.
-	// Typically it is the operator's base URL. A name does not open link-local, metadata and other special addresses; an IP address
-	// opens itself. Default: none.
+	// that requests may reach: "host:port", or URLs, without regard to their paths.
+	// Typically it is the operator's base URL. A name does not open link-local, metadata and other
+	// special addresses; an IP address opens itself. Default: none.
 	AllowHosts []string
 
 	// AllowPrivate are ranges of addresses that requests may reach under any name. Only a prefix of
@@ -192,7 +192,7 @@ func newTransport(o *Options, dial dialFunc) *http.Transport {
 		MaxIdleConnsPerHost:    maxIdlePerHost,
 		MaxIdleConns:           maxIdlePerHost * idlePoolsToHold,
 		MaxResponseHeaderBytes: maxHeaderBytes,
-		ForceAttemptHTTP2:      true, // which a DialContext would turn off
+		ForceAttemptHTTP2:      true, // a DialContext would turn it off
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}
 }

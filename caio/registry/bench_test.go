@@ -50,7 +50,7 @@ func openMarket(ctx context.Context) (*market, error) {
 			ct, err = contract.Parse("market", []byte(m.offer(fmt.Sprintf("service-%05d", i)).yaml()))
 		}
 		if err == nil {
-			_, err = m.Register(ctx, ct)
+			_, err = m.Register(ctx, ct, nil)
 		}
 	}
 	return m, err
@@ -114,7 +114,7 @@ func BenchmarkRoute(b *testing.B) {
 func BenchmarkList(b *testing.B) {
 	m := newMarket(b)
 	for _, capability := range []string{"capability_000", "capability_010", "capability_100"} {
-		services, err := m.Services(b.Context(), caio.Query{Capability: capability})
+		services, err := m.Services(b.Context(), caio.Filter{Capability: capability})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -179,7 +179,7 @@ func BenchmarkOpen(b *testing.B) {
 	for i := range manyServices {
 		service, err := m.Service(b.Context(), fmt.Sprintf("service-%05d", i))
 		if err == nil {
-			_, err = reg.Register(b.Context(), service.Contract)
+			_, err = reg.Register(b.Context(), service.Contract, nil)
 		}
 		if err != nil {
 			b.Fatal(err)
@@ -211,7 +211,7 @@ func BenchmarkMemory(b *testing.B) {
 			before, objects := held()
 			i := 0
 			for ; b.Loop(); i++ {
-				if _, err := reg.Register(b.Context(), parse(b, text(fmt.Sprintf("service-%07d", i)))); err != nil {
+				if _, err := reg.Register(b.Context(), parse(b, text(fmt.Sprintf("service-%07d", i))), nil); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -76,7 +76,7 @@ func TestCostOfHolding(t *testing.T) {
 			reg := newRegistry(t, &registry.Options{MaxBytes: 1 << 40})
 			before := heap()
 			for i := range test.services {
-				if _, err := reg.Register(t.Context(), parse(t, test.contract(i))); err != nil {
+				if _, err := reg.Register(t.Context(), parse(t, test.contract(i)), nil); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -129,7 +129,7 @@ func TestCostOfCapabilities(t *testing.T) {
 			}
 			services := 0
 			for ; services < 1500; services++ {
-				_, err := reg.Register(t.Context(), parse(t, contractOf(services)))
+				_, err := reg.Register(t.Context(), parse(t, contractOf(services)), nil)
 				if err != nil && !strings.Contains(err.Error(), "Options.MaxCapabilities") {
 					t.Fatal(err)
 				}
@@ -154,7 +154,7 @@ func TestCostOfCapabilities(t *testing.T) {
 					if err := reg.Unregister(t.Context(), id); err != nil {
 						t.Fatal(err)
 					}
-					if _, err := reg.Register(t.Context(), ct); err != nil {
+					if _, err := reg.Register(t.Context(), ct, nil); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -29,10 +29,10 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := client.Register(ctx, ct); err != nil {
+	if _, err := client.Register(ctx, ct, nil); err != nil {
 		log.Fatal(err)
 	}
-	services, err := client.Services(ctx, caio.Query{Capability: "code_review"})
+	services, err := client.Services(ctx, caio.Filter{Capability: "code_review"})
 	if err != nil {
 		log.Fatal(err)
 	}

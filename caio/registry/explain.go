@@ -17,6 +17,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/caio/registry/internal/page"
+	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
 const (
@@ -187,7 +188,7 @@ func refused(nearest []nearMiss) (list []page.Refused) {
 	return list
 }
 
-func shownClauses(clauses []caio.Clause) (list []page.Clause) {
+func shownClauses(clauses []contract.Clause) (list []page.Clause) {
 	for _, c := range clauses {
 		list = append(list, page.Clause{Requirement: wire.Clip(c.Requirement, maxWords), Met: c.Met, Detail: wire.Clip(c.Detail, 300)})
 	}

@@ -29,7 +29,9 @@ func TestRegisterForms(t *testing.T) {
 		"register-service":      {path: "/api/v1/register-service", contentType: asJSON, body: wrapped},
 		"register-service YAML": {path: "/api/v1/register-service", contentType: "application/yaml", body: codexContract},
 		"integration":           {path: "/api/v1/integration/register-service", contentType: asJSON, body: wrapped},
-		"integration, null id":  {path: "/api/v1/integration/register-service", contentType: asJSON, body: `{"service_id": null, "contract": ` + codexJSON(t) + `}`},
+		"upload": {path: "/api/v1/integration/upload-contract", contentType: "multipart/form-data; boundary=x",
+			body: "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"codex.yaml\"\r\n\r\n" + codexContract + "\r\n--x--\r\n"},
+		"integration, null id": {path: "/api/v1/integration/register-service", contentType: asJSON, body: `{"service_id": null, "contract": ` + codexJSON(t) + `}`},
 		"flat contract": {path: "/api/v1/services", contentType: asJSON, body: `{"contract": {"service_id": "codex-bridge-001", "name": "C", "version": "1.0.0", "capabilities": ["chat"],
 			"api": {"protocol": "http", "base_url": "http://localhost:8082", "endpoints": [{"path": "/chat", "method": "POST"}]}}}`},
 	} {
@@ -88,7 +90,7 @@ func TestContractIsKeptAsItCame(t *testing.T) {
 func TestListForms(t *testing.T) {
 	t.Parallel()
 	reg := newRegistry(t, nil)
-	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 		t.Fatal(err)
 	}
 	all := map[string]any{"count": 1.0, "services": []any{map[string]any{
@@ -130,7 +132,7 @@ func TestListForms(t *testing.T) {
 func TestOrchestrateForms(t *testing.T) {
 	t.Parallel()
 	reg := newRegistry(t, nil)
-	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 		t.Fatal(err)
 	}
 	for body, matches := range map[string]bool{
@@ -249,7 +251,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			reg := newRegistry(t, nil)
-			if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+			if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 				t.Fatal(err)
 			}
 			status, body := test.exchange.send(t, reg)
@@ -281,7 +283,7 @@ func TestInvalidContractDetails(t *testing.T) {
 func TestRegistryIsBounded(t *testing.T) {
 	t.Parallel()
 	reg := newRegistry(t, &registry.Options{MaxServices: 1, MaxTraces: 2})
-	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 		t.Fatal(err)
 	}
 	more := strings.Replace(codexContract, "codex-bridge-001", "codex-bridge-002", 1)

@@ -14,19 +14,21 @@ const (
 	maxTTL        = maxTTLSeconds * time.Second
 )
 
-// Register registers the service that ct describes. It succeeds if that very contract is registered already, and fails
-// with [caio.ErrAlreadyRegistered] if another holds the id. If it was leased, it is not any more.
-func (r *Registry) Register(ctx context.Context, ct *contract.Contract) (*caio.Registration, error) {
-	return r.register(ctx, submission{contract: ct})
-}
-
-// Lease registers the service like [Registry.Register], but only for ttl, from one second to 24 hours: the registration
-// ends by itself unless it is renewed by registering again before.
-func (r *Registry) Lease(ctx context.Context, ct *contract.Contract, ttl time.Duration) (*caio.Registration, error) {
-	if ttl < time.Second || ttl > maxTTL {
-		return nil, invalidRequest(fmt.Sprintf("a lease lasts from 1 s to %s, not %s", maxTTL, ttl))
+// Register registers the service of ct. It succeeds if the registry already has an equal contract, and
+// then opts replaces its lease. opts.TTL is 0, or from 1 s to 24 h: the registration ends after TTL,
+// unless it is renewed by registering again. The error is [caio.ErrAlreadyRegistered] if another
+// contract has the id.
+func (r *Registry) Register(
+	ctx context.Context, ct *contract.Contract, opts *caio.RegisterOptions,
+) (*caio.Registration, error) {
+	s := submission{contract: ct}
+	if opts != nil && opts.TTL != 0 {
+		if opts.TTL < time.Second || opts.TTL > maxTTL {
+			return nil, invalidRequest(fmt.Sprintf("a lease lasts from 1 s to %s, not %s", maxTTL, opts.TTL))
+		}
+		s.ttl = opts.TTL
 	}
-	return r.register(ctx, submission{ct, ttl})
+	return r.register(ctx, s)
 }
 
 func (r *Registry) register(ctx context.Context, s submission) (*caio.Registration, error) {

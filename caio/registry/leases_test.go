@@ -37,7 +37,7 @@ func TestLeaseEnds(t *testing.T) {
 	ct := parse(t, codexContract)
 	synctest.Test(t, func(t *testing.T) {
 		reg := newRegistry(t, nil)
-		registration, err := reg.Lease(t.Context(), ct, time.Minute)
+		registration, err := reg.Register(t.Context(), ct, &caio.RegisterOptions{TTL: time.Minute})
 		if err != nil || registration.TTLSeconds != 60 || registration.MaxTTLSeconds != 86400 {
 			t.Fatalf("Lease: %+v, %v", registration, err)
 		}
@@ -45,7 +45,7 @@ func TestLeaseEnds(t *testing.T) {
 		if !isThere(t, reg, ct.ID) {
 			t.Error("ended too early")
 		}
-		reg.Lease(t.Context(), ct, time.Minute) // renewed
+		reg.Register(t.Context(), ct, &caio.RegisterOptions{TTL: time.Minute}) // renewed
 		time.Sleep(59 * time.Second)
 		if !isThere(t, reg, ct.ID) {
 			t.Error("not renewed")
@@ -58,20 +58,20 @@ func TestLeaseEnds(t *testing.T) {
 			t.Errorf("Unregister after the end: %v", err)
 		}
 		other := parse(t, strings.Replace(codexContract, "1.0.0", "2.0.0", 1))
-		reg.Lease(t.Context(), ct, time.Minute)
-		if _, err := reg.Register(t.Context(), other); !errors.Is(err, caio.ErrAlreadyRegistered) {
+		reg.Register(t.Context(), ct, &caio.RegisterOptions{TTL: time.Minute})
+		if _, err := reg.Register(t.Context(), other, nil); !errors.Is(err, caio.ErrAlreadyRegistered) {
 			t.Errorf("another contract during the lease: %v", err)
 		}
 		time.Sleep(time.Minute)
-		if _, err := reg.Register(t.Context(), other); err != nil {
+		if _, err := reg.Register(t.Context(), other, nil); err != nil {
 			t.Errorf("another contract after the lease: %v", err)
 		}
 		time.Sleep(time.Hour)
 		if !isThere(t, reg, ct.ID) {
 			t.Error("a registration without lease ended")
 		}
-		reg.Lease(t.Context(), other, time.Second)
-		reg.Register(t.Context(), other) // the last registration counts
+		reg.Register(t.Context(), other, &caio.RegisterOptions{TTL: time.Second})
+		reg.Register(t.Context(), other, nil) // the last registration counts
 		time.Sleep(time.Hour)
 		if !isThere(t, reg, ct.ID) {
 			t.Error("the lease outlasted a registration without one")
@@ -157,13 +157,7 @@ func TestStrangersDoNotEndRegistrations(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					owner, other := open(t, registry.Options{Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true})
-					var err error
-					if test.lease > 0 {
-						_, err = owner.Lease(t.Context(), ct, test.lease)
-					} else {
-						_, err = owner.Register(t.Context(), ct)
-					}
-					if err != nil {
+					if _, err := owner.Register(t.Context(), ct, &caio.RegisterOptions{TTL: test.lease}); err != nil {
 						t.Fatal(err)
 					}
 					time.Sleep(20 * time.Minute)
@@ -196,7 +190,7 @@ func TestStrangersDoNotShortenStoredLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := &registry.Options{Store: new(storetest.MemoryStore), Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true}
 		reg := newRegistry(t, opts)
-		reg.Lease(t.Context(), ct, time.Hour)
+		reg.Register(t.Context(), ct, &caio.RegisterOptions{TTL: time.Hour})
 		time.Sleep(59*time.Minute + 50*time.Second)
 		e := exchange{method: "POST", path: "/api/v1/integration/register-service?ttl_seconds=20", contentType: "application/yaml", body: codexContract}
 		if status, answer := e.send(t, reg); status != 200 || answer["ttl_seconds"] != 3600.0 {
@@ -217,7 +211,7 @@ func TestTokensOnTheOpenPath(t *testing.T) {
 	const admin, user, service = "a-token-of-some-length", "a-token-for-the-users", "a-token-for-services"
 	for token, ttl := range map[string]any{admin: 7.0, service: 7.0, user: nil, "": nil, "a-token-of-no-one": nil} {
 		reg := newRegistry(t, &registry.Options{Tokens: []string{admin}, UserTokens: []string{user}, ServiceTokens: []string{service}, OpenIntegration: true})
-		if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+		if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 			t.Fatal(err)
 		}
 		e := exchange{method: "POST", path: "/api/v1/integration/register-service?ttl_seconds=7", contentType: "application/yaml", body: codexContract,
@@ -255,7 +249,7 @@ func TestProbesSetTheStatus(t *testing.T) {
 		var log strings.Builder
 		reg := newRegistry(t, &registry.Options{ProbeInterval: 10 * time.Second, ProbeClient: &http.Client{Transport: service},
 			Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		reg.Register(t.Context(), ct)
+		reg.Register(t.Context(), ct, nil)
 		stop := runRegistry(t, reg)
 		next := func(status int) { // lets the next check be answered so
 			before := service.asked.Load()
@@ -267,8 +261,8 @@ func TestProbesSetTheStatus(t *testing.T) {
 		}
 		active := func() bool {
 			s, err := reg.Service(t.Context(), ct.ID)
-			services, _ := reg.Services(t.Context(), caio.Query{Status: "active"})
-			unhealthy, _ := reg.Services(t.Context(), caio.Query{Status: "unhealthy"})
+			services, _ := reg.Services(t.Context(), caio.Filter{Status: "active"})
+			unhealthy, _ := reg.Services(t.Context(), caio.Filter{Status: "unhealthy"})
 			_, routed := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
 			is := err == nil && s.Status == "active"
 			if is != (len(services) == 1) || is == (len(unhealthy) == 1) || is != (routed == nil) {
@@ -319,7 +313,7 @@ func TestWithoutHealthCheckTheLeaseDecides(t *testing.T) {
 				var log strings.Builder
 				reg := newRegistry(t, &registry.Options{ProbeInterval: time.Second, ProbeClient: &http.Client{Transport: service},
 					Logger: slog.New(slog.NewTextHandler(&log, nil))})
-				if _, err := reg.Lease(t.Context(), ct, time.Hour); err != nil {
+				if _, err := reg.Register(t.Context(), ct, &caio.RegisterOptions{TTL: time.Hour}); err != nil {
 					t.Fatal(err)
 				}
 				stop := runRegistry(t, reg)

@@ -79,28 +79,28 @@ func TestMemoryOfServicesIsBounded(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		reg := newRegistry(t, &registry.Options{MaxBytes: 1 << 20})
-		if _, err := reg.Register(t.Context(), large[0]); err != nil {
+		if _, err := reg.Register(t.Context(), large[0], nil); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := reg.Lease(t.Context(), large[1], time.Minute); err != nil {
+		if _, err := reg.Register(t.Context(), large[1], &caio.RegisterOptions{TTL: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := reg.Register(t.Context(), large[2])
+		_, err := reg.Register(t.Context(), large[2], nil)
 		checkFull(t, err, "Options.MaxBytes")
-		if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+		if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 			t.Errorf("a small service: %v", err)
 		}
-		if _, err := reg.Lease(t.Context(), large[1], time.Minute); err != nil {
+		if _, err := reg.Register(t.Context(), large[1], &caio.RegisterOptions{TTL: time.Minute}); err != nil {
 			t.Errorf("renewing a lease: %v", err)
 		}
 		time.Sleep(time.Minute)
-		if _, err := reg.Register(t.Context(), large[2]); err != nil {
+		if _, err := reg.Register(t.Context(), large[2], nil); err != nil {
 			t.Errorf("after a lease ended: %v", err)
 		}
 		if err := reg.Unregister(t.Context(), "large-0"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := reg.Register(t.Context(), large[3]); err != nil {
+		if _, err := reg.Register(t.Context(), large[3], nil); err != nil {
 			t.Errorf("after a service was unregistered: %v", err)
 		}
 	})
@@ -116,7 +116,7 @@ func TestCapabilitiesAreBounded(t *testing.T) {
 		for _, capability := range capabilities {
 			o.accuracy[capability] = 0.9
 		}
-		_, err := reg.Register(t.Context(), parse(t, o.yaml()))
+		_, err := reg.Register(t.Context(), parse(t, o.yaml()), nil)
 		return err
 	}
 	if err := register("first", "a", "b"); err != nil {
@@ -147,7 +147,7 @@ func TestRefusalNamesTheFirstCapabilities(t *testing.T) {
 	}
 	register := func(id string, capabilities []string) {
 		t.Helper()
-		if _, err := reg.Register(t.Context(), parse(t, withMembers(id, strings.Join(capabilities, ", "), oneEndpoint, ""))); err != nil {
+		if _, err := reg.Register(t.Context(), parse(t, withMembers(id, strings.Join(capabilities, ", "), oneEndpoint, "")), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -190,7 +190,7 @@ func TestOverfullStore(t *testing.T) {
 			store := new(storetest.MemoryStore)
 			full := newRegistry(t, &registry.Options{Store: store})
 			for _, id := range []string{"a", "b", "c"} {
-				if _, err := full.Register(t.Context(), largeContract(t, id)); err != nil {
+				if _, err := full.Register(t.Context(), largeContract(t, id), nil); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -225,7 +225,7 @@ func TestSharedStoreWithMoreThanThereIsRoomFor(t *testing.T) {
 		defer runRegistry(t, roomy)()
 		defer runRegistry(t, tight)()
 		for _, ct := range large {
-			if _, err := roomy.Register(t.Context(), ct); err != nil {
+			if _, err := roomy.Register(t.Context(), ct, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -233,13 +233,13 @@ func TestSharedStoreWithMoreThanThereIsRoomFor(t *testing.T) {
 		if ids := serviceIDs(t, tight); len(ids) != 2 {
 			t.Errorf("got %v, want the two for which there is room", ids)
 		}
-		_, err := tight.Register(t.Context(), large[2])
+		_, err := tight.Register(t.Context(), large[2], nil)
 		checkFull(t, err, "Options.MaxBytes")
 		if err := roomy.Unregister(t.Context(), "large-0"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		if _, err := tight.Register(t.Context(), large[2]); err != nil {
+		if _, err := tight.Register(t.Context(), large[2], nil); err != nil {
 			t.Errorf("when there is room: %v", err)
 		}
 		time.Sleep(time.Second)
@@ -265,7 +265,7 @@ func TestServiceHasTheWholeContract(t *testing.T) {
 	ct := parse(t, withMembers("whole", `{type: x, parameters: {a: 1}}`, `{path: /x, method: POST, input_schema: {type: object}}`,
 		"  description: text\n  metadata: {provider: y}\n  x-more: [1]\n"))
 	reg := newRegistry(t, nil)
-	if _, err := reg.Register(t.Context(), ct); err != nil {
+	if _, err := reg.Register(t.Context(), ct, nil); err != nil {
 		t.Fatal(err)
 	}
 	service, err := reg.Service(t.Context(), "whole")

@@ -23,8 +23,8 @@ const (
 
 // A nearMiss is a service that meets some of what is required.
 type nearMiss struct {
-	ServiceID string        `json:"service_id"`
-	Failed    []caio.Clause `json:"failed"`
+	ServiceID string            `json:"service_id"`
+	Failed    []contract.Clause `json:"failed"`
 }
 
 // noMatch explains why no service qualifies for a step: which capabilities nobody has, and what the nearest services lack.
@@ -164,20 +164,25 @@ func wordMisses(list []miss, d *draft, required contract.Requirements) []nearMis
 }
 
 // failures words every clause that the service fails.
-func (e *entry) failures(d *draft, required contract.Requirements) []caio.Clause {
-	failed := clauses(e.contract.Match(required).Clauses, false)
+func (e *entry) failures(d *draft, required contract.Requirements) []contract.Clause {
+	failed := unmet(e.contract.Match(required))
 	for _, rule := range d.rules {
-		for _, c := range clauses(e.contract.Match(rule).Clauses, false) {
-			failed = append(failed, caio.Clause{Requirement: "policies." + c.Requirement, Detail: c.Detail})
+		for _, c := range unmet(e.contract.Match(rule)) {
+			failed = append(failed, contract.Clause{Requirement: "policies." + c.Requirement, Detail: c.Detail})
 		}
 	}
 	for _, c := range securityClauses(e.contract, d.request) {
 		if !c.Met {
-			failed = append(failed, caio.Clause{Requirement: "security." + c.Requirement, Detail: c.Detail})
+			failed = append(failed, contract.Clause{Requirement: "security." + c.Requirement, Detail: c.Detail})
 		}
 	}
 	if !e.routable() {
-		failed = append(failed, caio.Clause{Requirement: "status", Detail: "it does not answer health checks"})
+		failed = append(failed, contract.Clause{Requirement: "status", Detail: "it does not answer health checks"})
 	}
 	return failed
+}
+
+// unmet returns the clauses that the contract does not meet.
+func unmet(m contract.Match) []contract.Clause {
+	return slices.DeleteFunc(m.Clauses, func(c contract.Clause) bool { return c.Met })
 }

@@ -47,7 +47,7 @@ func TestPageListsServices(t *testing.T) {
 	t.Parallel()
 	reg := newRegistry(t, nil)
 	for _, text := range []string{codexContract, hostileContract} {
-		if _, err := reg.Register(t.Context(), parse(t, text)); err != nil {
+		if _, err := reg.Register(t.Context(), parse(t, text), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -124,7 +124,7 @@ func TestPageAsksForToken(t *testing.T) {
 	t.Parallel()
 	const admin, user, service = "a-token-of-some-length", "a-token-for-the-users", "a-token-for-services"
 	reg := newRegistry(t, &registry.Options{Tokens: []string{admin}, UserTokens: []string{user}, ServiceTokens: []string{service}, OpenIntegration: true})
-	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 		t.Fatal(err)
 	}
 	decision, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
@@ -203,9 +203,15 @@ func TestPageSeesChanges(t *testing.T) {
 			want []string
 		}{
 			{"nothing", func() error { return nil }, nil},
-			{"a registration", func() error { _, err := reg.Register(t.Context(), ct); return err }, services},
-			{"a lease", func() error { _, err := reg.Lease(t.Context(), ct, time.Minute); return err }, services},
-			{"its renewal", func() error { _, err := reg.Lease(t.Context(), ct, time.Minute); return err }, nil},
+			{"a registration", func() error { _, err := reg.Register(t.Context(), ct, nil); return err }, services},
+			{"a lease", func() error {
+				_, err := reg.Register(t.Context(), ct, &caio.RegisterOptions{TTL: time.Minute})
+				return err
+			}, services},
+			{"its renewal", func() error {
+				_, err := reg.Register(t.Context(), ct, &caio.RegisterOptions{TTL: time.Minute})
+				return err
+			}, nil},
 			{"a decision", func() error {
 				_, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
 				return err
@@ -244,7 +250,7 @@ func TestPageHasNoNull(t *testing.T) {
 	}
 	look("without services")
 	bare := `{"service_id": "bare", "name": "Bare", "version": "1.0.0", "capabilities": ["code_review"], "api": {"protocol": "http", "base_url": "http://localhost:1", "endpoints": [{"path": "/x", "method": "POST"}]}}`
-	if _, err := reg.Register(t.Context(), parse(t, bare)); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, bare), nil); err != nil {
 		t.Fatal(err)
 	}
 	look("with one that promises nothing")
@@ -262,7 +268,7 @@ func TestPageShowsHealth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reg := newRegistry(t, &registry.Options{ProbeInterval: time.Second, ProbeClient: &http.Client{Transport: unreachable{}}})
-		if _, err := reg.Lease(t.Context(), parse(t, codexContract), time.Hour); err != nil {
+		if _, err := reg.Register(t.Context(), parse(t, codexContract), &caio.RegisterOptions{TTL: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 		tag := browse(reg, "/page/services").Header().Get("ETag")
@@ -288,7 +294,7 @@ func TestPageInParts(t *testing.T) {
 	reg := newRegistry(t, nil)
 	for i := range 250 {
 		text := strings.Replace(codexContract, "codex-bridge-001", fmt.Sprintf("codex-%03d", i), 1)
-		if _, err := reg.Register(t.Context(), parse(t, text)); err != nil {
+		if _, err := reg.Register(t.Context(), parse(t, text), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -327,7 +333,7 @@ func TestPageExplainsDecisions(t *testing.T) {
 	reg := newRegistry(t, nil)
 	for id, latency := range map[string]string{"quick": "100", "medium": "1000", "slow": "9000"} {
 		text := strings.Replace(strings.Replace(codexContract, "codex-bridge-001", id, 1), "5000", latency, 1)
-		if _, err := reg.Register(t.Context(), parse(t, text)); err != nil {
+		if _, err := reg.Register(t.Context(), parse(t, text), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -178,7 +178,7 @@ func TestRouteIsDeterministic(t *testing.T) {
 	for _, reg := range []*registry.Registry{first, other} {
 		random.Shuffle(len(offers), func(i, j int) { offers[i], offers[j] = offers[j], offers[i] })
 		for _, o := range offers {
-			if _, err := reg.Register(t.Context(), parse(t, o.yaml())); err != nil {
+			if _, err := reg.Register(t.Context(), parse(t, o.yaml()), nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -227,7 +227,7 @@ func TestTracesOfRealContractsVerify(t *testing.T) {
 		}
 		ct := parse(t, string(text))
 		reg := newRegistry(t, nil)
-		if _, err := reg.Register(t.Context(), ct); err != nil {
+		if _, err := reg.Register(t.Context(), ct, nil); err != nil {
 			t.Fatal(err)
 		}
 		decision, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{ct.Capabilities[0].Type}, TrustLevel: 100})
@@ -247,7 +247,7 @@ func TestNoMatchFindsTheNearestOfMany(t *testing.T) {
 		if i == 200 {
 			o = offer{id: "poor", accuracy: map[string]float64{"chat": 0.1}, p95: 101, price: -1}
 		}
-		if _, err := reg.Register(t.Context(), parse(t, o.yaml())); err != nil {
+		if _, err := reg.Register(t.Context(), parse(t, o.yaml()), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -189,7 +189,7 @@ func (r *Registry) Unregister(ctx context.Context, serviceID string) error {
 }
 
 // Services lists the services that q asks for, sorted by id, without their contracts.
-func (r *Registry) Services(_ context.Context, q caio.Query) ([]caio.Service, error) {
+func (r *Registry) Services(_ context.Context, q caio.Filter) ([]caio.Service, error) {
 	list := r.list(offering(q.Capability), q.Status)
 	services := make([]caio.Service, len(list))
 	for i, one := range list {

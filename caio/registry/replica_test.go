@@ -31,16 +31,16 @@ func TestReplicasServeTheSame(t *testing.T) {
 		hub := new(sharedmem.Hub)
 		a, _ := replica(t, hub)
 		b, _ := replica(t, hub)
-		if _, err := a.Register(t.Context(), ct); err != nil {
+		if _, err := a.Register(t.Context(), ct, nil); err != nil {
 			t.Fatal(err)
 		}
 		if !isThere(t, a, ct.ID) {
 			t.Error("it is not where it was registered")
 		}
-		if _, err := b.Register(t.Context(), other); !errors.Is(err, caio.ErrAlreadyRegistered) || !strings.Contains(err.Error(), "version 1.0.0") {
+		if _, err := b.Register(t.Context(), other, nil); !errors.Is(err, caio.ErrAlreadyRegistered) || !strings.Contains(err.Error(), "version 1.0.0") {
 			t.Errorf("another contract at the other registry: %v", err)
 		}
-		if _, err := b.Register(t.Context(), ct); err != nil {
+		if _, err := b.Register(t.Context(), ct, nil); err != nil {
 			t.Errorf("the same contract at the other registry: %v", err)
 		}
 		if !isThere(t, b, ct.ID) {
@@ -63,7 +63,7 @@ func TestReplicasServeTheSame(t *testing.T) {
 		if err := a.Unregister(t.Context(), ct.ID); !errors.Is(err, caio.ErrNotFound) {
 			t.Errorf("removed twice: %v", err)
 		}
-		if _, err := a.Register(t.Context(), other); err != nil {
+		if _, err := a.Register(t.Context(), other, nil); err != nil {
 			t.Errorf("another contract after the removal: %v", err)
 		}
 		synctest.Wait()
@@ -82,9 +82,9 @@ func TestReplicasShareLeases(t *testing.T) {
 		hub := new(sharedmem.Hub)
 		a, _ := replica(t, hub)
 		b, _ := replica(t, hub)
-		a.Lease(t.Context(), ct, time.Minute)
+		a.Register(t.Context(), ct, &caio.RegisterOptions{TTL: time.Minute})
 		time.Sleep(50 * time.Second)
-		if _, err := b.Lease(t.Context(), ct, time.Minute); err != nil {
+		if _, err := b.Register(t.Context(), ct, &caio.RegisterOptions{TTL: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(50 * time.Second)
@@ -100,15 +100,15 @@ func TestReplicasShareLeases(t *testing.T) {
 				t.Errorf("%s: there after the end", name)
 			}
 		}
-		if _, err := c.Register(t.Context(), other); err != nil {
+		if _, err := c.Register(t.Context(), other, nil); err != nil {
 			t.Errorf("another contract after the end: %v", err)
 		}
 		time.Sleep(time.Hour)
 		if service, err := a.Service(t.Context(), ct.ID); err != nil || service.Version != "2.0.0" {
 			t.Errorf("the registration without lease is %+v, %v", service, err)
 		}
-		b.Lease(t.Context(), other, time.Minute)
-		a.Register(t.Context(), other) // the last registration counts
+		b.Register(t.Context(), other, &caio.RegisterOptions{TTL: time.Minute})
+		a.Register(t.Context(), other, nil) // the last registration counts
 		time.Sleep(time.Hour)
 		if !isThere(t, b, other.ID) {
 			t.Error("the lease outlasted a registration without one")
@@ -126,13 +126,13 @@ func TestReplicaOutOfReach(t *testing.T) {
 		hub := new(sharedmem.Hub)
 		a, _ := replica(t, hub)
 		b, link := replica(t, hub)
-		a.Lease(t.Context(), leased, time.Minute)
-		a.Register(t.Context(), removed)
+		a.Register(t.Context(), leased, &caio.RegisterOptions{TTL: time.Minute})
+		a.Register(t.Context(), removed, nil)
 		synctest.Wait()
 		link.Cut(true)
 		time.Sleep(30 * time.Second)
-		a.Lease(t.Context(), leased, time.Minute)
-		a.Register(t.Context(), ct)
+		a.Register(t.Context(), leased, &caio.RegisterOptions{TTL: time.Minute})
+		a.Register(t.Context(), ct, nil)
 		a.Unregister(t.Context(), "removed")
 		ids := func(reg *registry.Registry) (text string) {
 			services, err := reg.Services(t.Context(), anyService)
@@ -196,7 +196,7 @@ func TestReplicaSkipsWhatItCannotRead(t *testing.T) {
 			hub.Open().Swap(t.Context(), registry.Record{Kind: "service", ID: id, Data: []byte("nonsense")})
 		}
 		reg, _ := replica(t, hub)
-		if _, err := reg.Register(t.Context(), ct); err != nil {
+		if _, err := reg.Register(t.Context(), ct, nil); err != nil {
 			t.Fatal(err)
 		}
 		if !isThere(t, reg, ct.ID) {
@@ -213,7 +213,7 @@ func TestReplicaNeverMissesAService(t *testing.T) {
 	t.Parallel()
 	ct, hub := parse(t, codexContract), new(sharedmem.Hub)
 	a, _ := replica(t, hub)
-	if _, err := a.Register(t.Context(), ct); err != nil {
+	if _, err := a.Register(t.Context(), ct, nil); err != nil {
 		t.Fatal(err)
 	}
 	b, _ := replica(t, hub)
@@ -221,7 +221,7 @@ func TestReplicaNeverMissesAService(t *testing.T) {
 	go func() {
 		var err error
 		for i := 0; i < 30 && err == nil; i++ {
-			_, err = []*registry.Registry{a, b}[i%2].Lease(t.Context(), ct, time.Duration(60+i/3)*time.Second)
+			_, err = []*registry.Registry{a, b}[i%2].Register(t.Context(), ct, &caio.RegisterOptions{TTL: time.Duration(60+i/3) * time.Second})
 		}
 		changed <- err
 	}()

@@ -20,7 +20,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-var anyService = caio.Query{}
+var anyService = caio.Filter{}
 
 // An offer is a service in the terms of the test's own reference, from which its contract is written.
 type offer struct {
@@ -174,7 +174,7 @@ func randomRegistry(t *testing.T, random *rand.Rand) (*registry.Registry, []offe
 	for i := range 1 + random.IntN(25) {
 		o := randomOffer(random, fmt.Sprintf("service-%02d", i))
 		offers = append(offers, o)
-		if _, err := reg.Register(t.Context(), parse(t, o.yaml())); err != nil {
+		if _, err := reg.Register(t.Context(), parse(t, o.yaml()), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -239,7 +239,7 @@ func TestNoMatchNamesTheNearest(t *testing.T) {
 		{id: "near", accuracy: map[string]float64{"chat": 0.8}, p95: 300, price: -1},
 		{id: "less-near", accuracy: map[string]float64{"chat": 0.8}, p95: 400, price: -1},
 	} {
-		if _, err := reg.Register(t.Context(), parse(t, o.yaml())); err != nil {
+		if _, err := reg.Register(t.Context(), parse(t, o.yaml()), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -277,14 +277,14 @@ func TestHotSwap(t *testing.T) {
 	stable := parse(t, offer{id: "stable", accuracy: map[string]float64{"chat": 0.8}, price: -1}.yaml())
 	better := parse(t, offer{id: "better", accuracy: map[string]float64{"chat": 0.9, "code": 0.9}, price: -1}.yaml())
 	other := parse(t, offer{id: "other", accuracy: map[string]float64{"code": 0.9}, price: -1}.yaml())
-	if _, err := reg.Register(t.Context(), stable); err != nil {
+	if _, err := reg.Register(t.Context(), stable, nil); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	for _, ct := range []*contract.Contract{better, other} {
 		wg.Go(func() {
 			for range 300 {
-				if _, err := reg.Register(t.Context(), ct); err != nil {
+				if _, err := reg.Register(t.Context(), ct, nil); err != nil {
 					t.Errorf("Register(%s): %v", ct.ID, err)
 				}
 				if err := reg.Unregister(t.Context(), ct.ID); err != nil {
@@ -304,7 +304,7 @@ func TestHotSwap(t *testing.T) {
 				if _, err := reg.Trace(t.Context(), decision.DecisionID); err != nil && !errors.Is(err, caio.ErrNotFound) {
 					t.Errorf("Trace: %v", err)
 				}
-				if services, err := reg.Services(t.Context(), caio.Query{Capability: "chat"}); err != nil || len(services) == 0 {
+				if services, err := reg.Services(t.Context(), caio.Filter{Capability: "chat"}); err != nil || len(services) == 0 {
 					t.Errorf("Services = %v, %v", services, err)
 				}
 			}

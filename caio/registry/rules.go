@@ -130,8 +130,8 @@ func (p *posting) mayReceive(req *caio.Request) bool {
 }
 
 // securityClauses holds the request against what the contract demands and may be given.
-func securityClauses(ct *contract.Contract, req *caio.Request) []caio.Clause {
-	list := clauses(ct.Match(contract.Requirements{TrustLevel: &req.TrustLevel}).Clauses, true)
+func securityClauses(ct *contract.Contract, req *caio.Request) []contract.Clause {
+	list := ct.Match(contract.Requirements{TrustLevel: &req.TrustLevel}).Clauses
 	if !req.Sensitive {
 		return list
 	}
@@ -143,7 +143,7 @@ func securityClauses(ct *contract.Contract, req *caio.Request) []caio.Clause {
 	if !met {
 		detail += "; sensitive data needs on_device, local or encryption"
 	}
-	return append(list, caio.Clause{Requirement: "sensitive data", Met: met, Detail: detail})
+	return append(list, contract.Clause{Requirement: "sensitive data", Met: met, Detail: detail})
 }
 
 func invalidRequest(message string) *caio.Error {

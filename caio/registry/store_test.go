@@ -31,9 +31,9 @@ func TestStoreOutlivesTheRegistry(t *testing.T) {
 		opts := &registry.Options{Store: store, MaxTraces: 3}
 		reg := newRegistry(t, opts)
 		stop := runRegistry(t, reg)
-		reg.Register(t.Context(), ct)
-		reg.Lease(t.Context(), leased, time.Minute)
-		reg.Register(t.Context(), gone)
+		reg.Register(t.Context(), ct, nil)
+		reg.Register(t.Context(), leased, &caio.RegisterOptions{TTL: time.Minute})
+		reg.Register(t.Context(), gone, nil)
 		reg.Unregister(t.Context(), "gone")
 		var decisions []string
 		for range 5 {
@@ -82,7 +82,7 @@ func TestStoredContractsCanBeReadAgain(t *testing.T) {
 	reg := newRegistry(t, opts)
 	for id, remark := range map[string]string{"html": strings.Repeat("<", 60_000), "controls": strings.Repeat(`\v`, 40_000), "del": `\x7f`} {
 		ct := parse(t, offer{id: id, accuracy: map[string]float64{id: 0.9}, price: -1}.yaml()+"  alignment:\n    remark: \""+remark+"\"\n")
-		if _, err := reg.Register(t.Context(), ct); err != nil {
+		if _, err := reg.Register(t.Context(), ct, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -108,7 +108,7 @@ func (*brokenStore) Save(context.Context, ...registry.Record) error {
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	reg := newRegistry(t, &registry.Options{Store: new(brokenStore)})
-	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err == nil || !strings.Contains(err.Error(), "disk is full") {
+	if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err == nil || !strings.Contains(err.Error(), "disk is full") {
 		t.Errorf("Register: %v", err)
 	}
 	status, body := exchange{method: "POST", path: "/api/v1/services", contentType: "application/yaml", body: codexContract}.send(t, reg)
@@ -145,7 +145,7 @@ func TestFullStore(t *testing.T) {
 	store := new(fullStore)
 	opts := &registry.Options{Store: store, MaxTraces: 1, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	reg := newRegistry(t, opts)
-	if _, err := reg.Register(t.Context(), parse(t, codexContract)); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, codexContract), nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"old", "new"} { // one more than are kept, to be deleted at a start
@@ -199,7 +199,7 @@ func TestManyLeasesEndAtOnce(t *testing.T) {
 		reg := newRegistry(t, opts)
 		lease := func(id string, ttl time.Duration) {
 			t.Helper()
-			if _, err := reg.Lease(t.Context(), parse(t, offer{id: id, accuracy: map[string]float64{"chat": 0.9}, price: -1}.yaml()), ttl); err != nil {
+			if _, err := reg.Register(t.Context(), parse(t, offer{id: id, accuracy: map[string]float64{"chat": 0.9}, price: -1}.yaml()), &caio.RegisterOptions{TTL: ttl}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -209,7 +209,7 @@ func TestManyLeasesEndAtOnce(t *testing.T) {
 		lease("lasting", time.Hour)
 		time.Sleep(time.Minute)
 		for range 2 {
-			for _, query := range []caio.Query{{}, {Capability: "chat"}} {
+			for _, query := range []caio.Filter{{}, {Capability: "chat"}} {
 				if services, err := reg.Services(t.Context(), query); err != nil || len(services) != 1 || services[0].ID != "lasting" {
 					t.Errorf("%+v: %d services, %v, want the lasting one", query, len(services), err)
 				}
@@ -228,7 +228,7 @@ func TestStoredTracesAreBounded(t *testing.T) {
 		for _, limit := range []int{10, 3} {
 			reg := newRegistry(t, &registry.Options{Store: store, MaxTraces: limit})
 			stop := runRegistry(t, reg)
-			reg.Register(t.Context(), ct)
+			reg.Register(t.Context(), ct, nil)
 			for range 10 {
 				reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_review"}})
 			}
@@ -251,7 +251,7 @@ func TestLargeTracesAreBounded(t *testing.T) {
 		opts := &registry.Options{Store: new(modestStore), MaxTraces: 40} // of 2.5 MiB together
 		reg := newRegistry(t, opts)
 		stop := runRegistry(t, reg)
-		if _, err := reg.Register(t.Context(), big); err != nil {
+		if _, err := reg.Register(t.Context(), big, nil); err != nil {
 			t.Fatal(err)
 		}
 		var ids []string

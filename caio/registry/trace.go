@@ -206,7 +206,7 @@ func prove(d *draft) []caio.Proof {
 		}
 		for _, proof := range d.picks[i].prove(d, step) {
 			proof.Step = number
-			proof.Valid = !slices.ContainsFunc(proof.Clauses, func(c caio.Clause) bool { return !c.Met })
+			proof.Valid = !slices.ContainsFunc(proof.Clauses, func(c contract.Clause) bool { return !c.Met })
 			proofs = append(proofs, proof)
 		}
 	}
@@ -215,16 +215,16 @@ func prove(d *draft) []caio.Proof {
 
 func (p *pick) prove(d *draft, step caio.Step) [4]caio.Proof {
 	applied := rulesEvidence{Policies: len(d.request.Policies), Applied: []int{}}
-	var ruled []caio.Clause
+	var ruled []contract.Clause
 	for i, policy := range d.request.Policies {
 		if applies(policy, *d.request) {
 			applied.Applied = append(applied.Applied, i)
-			ruled = append(ruled, clauses(p.contract.Match(asRequirement(policy)).Clauses, true)...)
+			ruled = append(ruled, p.contract.Match(asRequirement(policy)).Clauses...)
 		}
 	}
-	authenticated := caio.Clause{Requirement: "authenticated", Met: true, Detail: d.security.Authentication}
+	authenticated := contract.Clause{Requirement: "authenticated", Met: true, Detail: d.security.Authentication}
 	return [...]caio.Proof{{
-		Type: proofMatching, Clauses: clauses(p.contract.Match(requirementsOf(step)).Clauses, true),
+		Type: proofMatching, Clauses: p.contract.Match(requirementsOf(step)).Clauses,
 		Statement:    fmt.Sprintf("version %s of the contract of %s meets every requirement", p.contract.Version, p.contract.ID),
 		Verification: "match the contract in the evidence against the requirements of the request",
 		Evidence:     matchingEvidence{p.excerpt, p.digest},
@@ -234,7 +234,7 @@ func (p *pick) prove(d *draft, step caio.Step) [4]caio.Proof {
 		Verification: "evaluate the conditions of the request's policies, then match those that apply against the contract",
 		Evidence:     applied,
 	}, {
-		Type: proofSecurity, Clauses: append([]caio.Clause{authenticated}, securityClauses(p.contract, d.request)...),
+		Type: proofSecurity, Clauses: append([]contract.Clause{authenticated}, securityClauses(p.contract, d.request)...),
 		Statement:    "the caller may ask, and the service may be given the request",
 		Verification: "compare trust level and sensitivity of the request with the contract",
 		Evidence:     d.security,
@@ -262,15 +262,4 @@ func proveComposition(d *draft) caio.Proof {
 	}
 	proof.Evidence = evidence
 	return proof
-}
-
-// clauses returns those that are met, and with all also the others.
-func clauses(list []contract.Clause, all bool) []caio.Clause {
-	var out []caio.Clause
-	for _, c := range list {
-		if all || !c.Met {
-			out = append(out, caio.Clause{Requirement: c.Requirement, Met: c.Met, Detail: c.Detail})
-		}
-	}
-	return out
 }

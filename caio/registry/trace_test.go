@@ -34,7 +34,7 @@ func chainRegistry(t *testing.T) (*registry.Registry, *caio.Decision, []byte) {
 		{id: "other", accuracy: map[string]float64{"review": 0.7}, price: 3},
 	} {
 		text := o.yaml() + fmt.Sprintf(guarantees, 0.9-0.1*float64(i), 100*(i+1), i == 1)
-		if _, err := reg.Register(t.Context(), parse(t, text)); err != nil {
+		if _, err := reg.Register(t.Context(), parse(t, text), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -215,7 +215,7 @@ func launchBusy(t *testing.T) (p *process, client *caio.Client, m *slowModel, st
 func withdrawn(t *testing.T, client *caio.Client) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		services, err := client.Services(t.Context(), caio.Query{})
+		services, err := client.Services(t.Context(), caio.Filter{})
 		if err != nil {
 			t.Fatal(err)
 		}

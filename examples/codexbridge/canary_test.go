@@ -238,7 +238,7 @@ func newAviary(t *testing.T) *aviary {
 	a.bridge, err = bridge.New(generousContract(t), a.provider, &bridge.Options{
 		Logger: log, TracerProvider: tracers, MeterProvider: meters, Announcer: announcer,
 		Authenticate: bridge.BearerTokens(map[string]string{"caller": cfg.bridgeToken}),
-		StoreFile:    a.store,
+		Jobs:         bridge.JobOptions{Store: openStore(t, a.store)},
 		Audit:        func(_ context.Context, c bridge.Call) { fmt.Fprintf(&a.audit, "%+v\n", c) },
 	})
 	if err != nil {

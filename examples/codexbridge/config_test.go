@@ -48,7 +48,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"empty secret", "", map[string]string{"CODEX_BRIDGE_TOKEN_FILE": os.DevNull}, 1, []string{"CODEX_BRIDGE_TOKEN_FILE", "empty"}},
 		{"a secret twice", "", map[string]string{"CAIO_TOKEN": "a", "CAIO_TOKEN_FILE": "b"}, 1, []string{"CAIO_TOKEN and CAIO_TOKEN_FILE", "unset one"}},
 		{"no such contract", "-contract nowhere.yaml", nil, 1, []string{"nowhere.yaml"}},
-		{"no place for a store", "-addr 127.0.0.1:0 -caio-addr 127.0.0.1:0 -store " + filepath.Join(broken, "jobs.db"), nil, 1, []string{"StoreFile", "jobs.db"}},
+		{"no place for a store", "-addr 127.0.0.1:0 -caio-addr 127.0.0.1:0 -store " + filepath.Join(broken, "jobs.db"), nil, 1, []string{"jobfile: open ", "jobs.db"}},
 		{"broken contract", "-contract " + broken, nil, 1, []string{"broken.yaml:3:", "nmae", "name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -41,7 +41,7 @@ func TestRegistration(t *testing.T) {
 	r := start(t, nil, "-register=false")
 	client := newClient(t, r.caio)
 	ct := embedded(t)
-	got, err := client.Register(t.Context(), ct)
+	got, err := client.Register(t.Context(), ct, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,13 +52,13 @@ func TestRegistration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Register(t.Context(), moved); !errors.Is(err, caio.ErrAlreadyRegistered) {
+	if _, err := client.Register(t.Context(), moved, nil); !errors.Is(err, caio.ErrAlreadyRegistered) {
 		t.Errorf("another contract under the same id: %v, want ErrAlreadyRegistered", err)
 	}
 	if err := client.Unregister(t.Context(), ct.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Register(t.Context(), moved); err != nil {
+	if _, err := client.Register(t.Context(), moved, nil); err != nil {
 		t.Errorf("after unregistering: %v", err)
 	}
 }
@@ -127,7 +127,7 @@ func embedded(t *testing.T) *contract.Contract {
 func discover(t *testing.T, client *caio.Client, capability string) caio.Service {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		services, err := client.Services(t.Context(), caio.Query{Capability: capability})
+		services, err := client.Services(t.Context(), caio.Filter{Capability: capability})
 		if err != nil {
 			t.Fatal(err)
 		}

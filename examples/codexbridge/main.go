@@ -23,6 +23,7 @@ import (
 	"syscall"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/jobfile"
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/contract"
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
@@ -73,7 +74,7 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	}
 	defer stopModel()
 	keys := newKeyring(cfg.secrets)
-	opts := &bridge.Options{Logger: log, StoreFile: cfg.storeFile}
+	opts := &bridge.Options{Logger: log}
 	if cfg.bridgeToken != "" {
 		opts.Authenticate = keys.authenticate
 	}
@@ -114,6 +115,11 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	}
 	if cfg.register {
 		opts.Announcer = client
+	}
+	if cfg.storeFile != "" {
+		if opts.Jobs.Store, err = jobfile.Open(cfg.storeFile); err != nil {
+			return err
+		}
 	}
 	b, err := bridge.New(promised, provider, opts)
 	if err != nil {

@@ -14,6 +14,10 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/jobfile"
+	"github.com/smarthaus/caio-bridge-go/caio"
 )
 
 // scratch is a folder for what all tests share.
@@ -157,3 +161,15 @@ func need(t *testing.T, sentence string) {
 	}
 	t.Skip(sentence)
 }
+
+func openStore(t *testing.T, path string) bridge.JobStore {
+	t.Helper()
+	store, err := jobfile.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// The client of CAIO reports its announcements to the bridge.
+var _ bridge.AnnouncementReporter = (*caio.Client)(nil)

@@ -56,17 +56,29 @@ func TestLintersAcceptTheOpenAPIDocument(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, map[string]string{"CODEX_BRIDGE_TOKEN": token})
-			file := save(t, "openapi.json", download(t, r.bridge+"/openapi.json", token))
-			rules := save(t, "spectral.yaml", `extends: ["spectral:oas"]`)
-			for _, linter := range []*exec.Cmd{
-				nodeTool(t, redocly, "bin/cli.js", "lint", file, "--extends=recommended"),
-				nodeTool(t, spectral, "dist/index.js", "lint", "--fail-severity=warn", "-r", rules, file),
-			} {
-				if out, err := linter.CombinedOutput(); err != nil {
-					t.Errorf("%s: %v\n%s", filepath.Base(linter.Args[1]), err, out)
-				}
-			}
+			lint(t, save(t, "openapi.json", download(t, r.bridge+"/openapi.json", token)))
 		})
+	}
+	t.Run("what every document begins with", func(t *testing.T) {
+		t.Parallel()
+		base, err := os.ReadFile("../../bridge/internal/openapi/openapi_base.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lint(t, save(t, "openapi.json", string(base)))
+	})
+}
+
+func lint(t *testing.T, file string) {
+	t.Helper()
+	rules := save(t, "spectral.yaml", `extends: ["spectral:oas"]`)
+	for _, linter := range []*exec.Cmd{
+		nodeTool(t, redocly, "bin/cli.js", "lint", file, "--extends=recommended"),
+		nodeTool(t, spectral, "dist/index.js", "lint", "--fail-severity=warn", "-r", rules, file),
+	} {
+		if out, err := linter.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", filepath.Base(linter.Args[1]), err, out)
+		}
 	}
 }
 

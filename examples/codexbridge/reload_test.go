@@ -118,7 +118,7 @@ func TestHangupRefusesAWorseContract(t *testing.T) {
 
 func registeredVersion(t *testing.T, url string) string {
 	t.Helper()
-	services, err := newClient(t, url).Services(t.Context(), caio.Query{})
+	services, err := newClient(t, url).Services(t.Context(), caio.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,8 +146,12 @@ func startSoak(t *testing.T, patience time.Duration) *soakEnv {
 	s.bridge, err = bridge.New(ct, provider, &bridge.Options{
 		Logger: log, MeterProvider: meters, Announcer: announcer,
 		Authenticate: bridge.BearerTokens(soakTokens), Limiter: soakLimiter{limits.NewLocal(allowed, limits.Limits{})},
-		StoreFile: filepath.Join(t.TempDir(), "jobs.db"), KeepFor: 5 * time.Second,
-		Timeout: patience, JobTimeout: patience, ReadTimeout: patience,
+		Jobs: bridge.JobOptions{
+			Store:     openStore(t, filepath.Join(t.TempDir(), "jobs.db")),
+			Retention: 5 * time.Second,
+			Timeout:   patience,
+		},
+		Timeouts: bridge.Timeouts{Call: patience, Read: patience},
 	})
 	if err != nil {
 		t.Fatal(err)

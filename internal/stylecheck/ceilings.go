@@ -39,16 +39,8 @@ var done = figures{relativeWords: 6}
 // ceilings has a line for each package that is not done. To tighten one, copy the line that the
 // program prints. Remove it when the package meets done.
 var ceilings = map[string]figures{
-	"bridge":                           {29.2, 216, 135, 0, 3},
-	"bridge/internal/jobstore":         {18, 5, 0, 0, 0},
-	"bridge/internal/memnet":           {10, 3, 0, 0, 2},
-	"bridge/limits":                    {20.5, 13, 5, 0, 0},
-	"bridge/upstream":                  {9.2, 13, 5, 0, 0},
-	"caio":                             {23, 89, 17, 0, 6},
 	"caio/cmd/caioctl":                 {41.5, 8, 22, 0, 0},
-	"caio/internal/etcdtest":           {21.7, 5, 3, 0, 2},
-	"caio/internal/wire":               {6.7, 3, 0, 0, 1},
-	"caio/registry":                    {26.2, 125, 61, 0, 5},
+	"caio/registry":                    {26.1, 125, 61, 0, 4},
 	"caio/registry/boltstore":          {13.3, 2, 1, 0, 0},
 	"caio/registry/etcdstore":          {29.3, 22, 14, 0, 1},
 	"caio/registry/internal/page":      {25.8, 3, 2, 0, 0},

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge"
+	"github.com/smarthaus/caio-bridge-go/bridge/jobfile"
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 	"github.com/smarthaus/caio-bridge-go/bridge/upstream"
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
@@ -91,7 +92,9 @@ func (s *scene) serve(provider bridge.Provider) {
 	s.slots = &slots{Limiter: limits.NewLocal(limits.Limits{MaxConcurrentRequests: c.Constraints.MaxConcurrentRequests, RateLimit: c.Constraints.RateLimit}, limits.Limits{})}
 	opts.Limiter = s.slots
 	if s.way.name == wantsTwice.name {
-		opts.StoreFile = s.store
+		if opts.Jobs.Store, err = jobfile.Open(s.store); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	if s.bridge, err = bridge.New(c, provider, &opts); err != nil {
 		s.t.Fatal(err)
@@ -115,14 +118,17 @@ func (s *scene) serve(provider bridge.Provider) {
 // options let only that take too long which is meant to.
 func (s *scene) options() bridge.Options {
 	const soon = 200 * time.Millisecond
-	opts := bridge.Options{Timeout: time.Minute, JobTimeout: time.Minute}
+	opts := bridge.Options{
+		Jobs:     bridge.JobOptions{Timeout: time.Minute},
+		Timeouts: bridge.Timeouts{Call: time.Minute},
+	}
 	switch silence := strings.HasPrefix(s.fault.what, "silence"); {
 	case silence && s.fault.when == midStream && s.way.streams():
-		opts.IdleTimeout = soon // which begins with the event
+		opts.Timeouts.Idle = soon // which begins with the event
 	case silence:
-		opts.Timeout, opts.JobTimeout = soon, soon
+		opts.Timeouts.Call, opts.Jobs.Timeout = soon, soon
 	case strings.HasSuffix(s.fault.what, "does not end"):
-		opts.DrainTimeout = soon
+		opts.Timeouts.Drain = soon
 	}
 	return opts
 }

@@ -1,5 +1,4 @@
-// Package memnet is a network in memory: with it a server and its clients live in one synctest bubble, where time is the
-// test's own.
+// Package memnet is a network in memory. A server and its clients can live in one synctest bubble.
 package memnet
 
 import (
@@ -9,7 +8,8 @@ import (
 	"sync"
 )
 
-// A Listener accepts the connections that its Dial makes. It says that it listens on loopback, port 8082.
+// A Listener accepts the connections of its Dial. Its address is port 8082 on loopback. It is safe
+// for concurrent use.
 type Listener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -21,7 +21,8 @@ func Listen() *Listener {
 	return &Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// Dial connects to the listener, whatever the address. It waits until the connection is accepted.
+// Dial connects to the listener and ignores the address. It waits for Accept. Errors:
+// [net.ErrClosed], or that of ctx.
 func (l *Listener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
@@ -34,7 +35,7 @@ func (l *Listener) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// Client returns a client that reaches the listener, whatever the URL's host. It keeps no connections.
+// Client returns a client that reaches the listener for any URL. It keeps no connections.
 func (l *Listener) Client() *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: l.Dial}}
 }

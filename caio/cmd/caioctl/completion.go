@@ -64,6 +64,6 @@ func (a *app) offered(ctx context.Context, wanted bool) []caio.Service {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	services, _ := client.Services(ctx, caio.Query{})
+	services, _ := client.Services(ctx, caio.Filter{})
 	return services
 }

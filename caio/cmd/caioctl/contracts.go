@@ -76,7 +76,7 @@ func (a *app) registerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			registration, err := client.Register(cmd.Context(), ct)
+			registration, err := client.Register(cmd.Context(), ct, nil)
 			if err != nil {
 				return err
 			}

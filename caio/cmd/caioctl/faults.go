@@ -89,8 +89,8 @@ func isTrace(err error) bool {
 // details are what refusals are known to say beside their messages.
 type details struct {
 	Nearest []struct { // services, and what they lack
-		ServiceID string        `json:"service_id"`
-		Failed    []caio.Clause `json:"failed"`
+		ServiceID string            `json:"service_id"`
+		Failed    []contract.Clause `json:"failed"`
 	}
 	Diagnostics []struct{ Path, Message, Fix string } // faults of a contract
 	Errors      []struct{ Pointer, Detail string }    // faults of a request

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) servicesCommand() *cobra.Command {
-	var query caio.Query
+	var query caio.Filter
 	cmd := &cobra.Command{
 		Use:     "services",
 		Short:   "List the registered services",

@@ -1,4 +1,4 @@
-// Package etcdtest runs etcd clusters for tests: real ones, of a process per member.
+// Package etcdtest runs real etcd clusters for tests, with one process for each member.
 package etcdtest
 
 import (
@@ -21,15 +21,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// A Cluster is some members of etcd, which end with the test, or with its process however that ends.
+// A Cluster is a running etcd cluster. Its processes end with the test, or with the test process.
 type Cluster struct {
 	Members []*Member
 }
 
-// A Member is a process, or a place for one if it was killed.
+// A Member is one etcd process. After Kill it keeps its data and addresses for Restart.
 type Member struct {
 	name, dir            string
-	scheme, client, peer string // the latter two are addresses
+	scheme, client, peer string // URL scheme, and the addresses for clients and peers
 	args                 []string
 	cmd                  *exec.Cmd
 	exited               chan struct{}
@@ -38,7 +38,8 @@ type Member struct {
 // Start starts a cluster, or skips the test if there is no etcd.
 func Start(t testing.TB, members int) *Cluster { return begin(t, members, nil) }
 
-// StartTLS starts a cluster of one member that speaks TLS only. Its certificate is its own authority.
+// StartTLS starts a cluster of one member with TLS only. The pool contains its self-signed
+// certificate.
 func StartTLS(t testing.TB) (*Cluster, *x509.CertPool) {
 	server := httptest.NewTLSServer(nil) // has a certificate for 127.0.0.1
 	defer server.Close()
@@ -62,14 +63,14 @@ func begin(t testing.TB, members int, certificate *tls.Certificate) *Cluster {
 			t.Cleanup(c.close)
 			return c
 		}
-		if try == 5 { // others may take the ports in the meantime
+		if try == 5 { // another process may take the ports meanwhile
 			t.Fatal(err)
 		}
 		t.Log("starting etcd once more: ", err)
 	}
 }
 
-// find looks for etcd in PATH, then where .ci/run installs it.
+// find returns the path of etcd: from PATH, or from the folder that .ci/run installs it in.
 func find(t testing.TB) string {
 	t.Helper()
 	if program, err := exec.LookPath("etcd"); err == nil {
@@ -81,18 +82,20 @@ func find(t testing.TB) string {
 			return program
 		}
 	}
-	const sentence = "etcd is not installed; with it in PATH, or after .ci/run, the registry is tested on a cluster too"
+	const message = "etcd is not installed: put it in PATH, or run .ci/run, to test the registry on a cluster"
 	if os.Getenv("CI") != "" {
-		t.Fatal(sentence)
+		t.Fatal(message)
 	}
-	t.Skip(sentence)
+	t.Skip(message)
 	return ""
 }
 
-// sweeper starts a shell that removes the folder when it is told to, or when this process has ended.
+// sweeper starts a shell that removes the folder after the call of sweep, or at the end of this
+// process.
 func sweeper(t testing.TB, dir string) (sweep func()) {
 	t.Helper()
-	cmd := exec.Command("sh", "-c", `cat >/dev/null; i=0; while ! rm -rf -- "$0" && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done`, dir)
+	const script = `cat >/dev/null; i=0; while ! rm -rf -- "$0" && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done`
+	cmd := exec.Command("sh", "-c", script, dir)
 	cmd.SysProcAttr = detached()
 	end, err := cmd.StdinPipe()
 	if err == nil {
@@ -113,7 +116,8 @@ func start(program, dir string, members int, certificate *tls.Certificate) (*Clu
 	var cluster, secured []string
 	scheme := "http://"
 	if certificate != nil {
-		scheme, secured = "https://", []string{"--cert-file", filepath.Join(dir, "cert"), "--key-file", filepath.Join(dir, "key")}
+		scheme = "https://"
+		secured = []string{"--cert-file", filepath.Join(dir, "cert"), "--key-file", filepath.Join(dir, "key")}
 		if err := write(dir, certificate); err != nil {
 			return nil, err
 		}
@@ -138,7 +142,8 @@ func start(program, dir string, members int, certificate *tls.Certificate) (*Clu
 			"--listen-peer-urls", "http://" + m.peer, "--initial-advertise-peer-urls", "http://" + m.peer,
 			"--initial-cluster", strings.Join(cluster, ","), "--initial-cluster-token", dir,
 			"--heartbeat-interval", "50", "--election-timeout", "500",
-			"--unsafe-no-fsync", "--bcrypt-cost", "4", "--log-level", "warn"} // processes are killed here, not machines
+			// Tests kill processes, not machines, so they need no fsync.
+			"--unsafe-no-fsync", "--bcrypt-cost", "4", "--log-level", "warn"}
 		m.args = append(m.args, secured...)
 		if err := m.start(); err != nil {
 			c.close()
@@ -154,7 +159,7 @@ func start(program, dir string, members int, certificate *tls.Certificate) (*Clu
 	return c, nil
 }
 
-// Endpoints are the addresses of the members.
+// Endpoints returns the URLs of the members.
 func (c *Cluster) Endpoints() []string {
 	var endpoints []string
 	for _, m := range c.Members {
@@ -163,7 +168,7 @@ func (c *Cluster) Endpoints() []string {
 	return endpoints
 }
 
-// Links are new ways to the members, for a client that is to be cut off.
+// Links returns a new proxy for each member. Tests cut them to cut off a client.
 func (c *Cluster) Links(t testing.TB) Links {
 	t.Helper()
 	var links Links
@@ -189,7 +194,7 @@ func (c *Cluster) Client(t testing.TB) *clientv3.Client {
 	return client
 }
 
-// newClient returns a client for the members' own addresses, of which it does not check the certificates.
+// newClient returns a client for the endpoints. It does not check their certificates.
 func newClient(endpoints []string) (*clientv3.Client, error) {
 	config := clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()}
 	if strings.HasPrefix(endpoints[0], "https") {
@@ -198,7 +203,7 @@ func newClient(endpoints []string) (*clientv3.Client, error) {
 	return clientv3.New(config)
 }
 
-// Leader returns the member that leads.
+// Leader returns the leader.
 func (c *Cluster) Leader(t testing.TB) *Member {
 	t.Helper()
 	client := c.Client(t)
@@ -216,21 +221,21 @@ func (c *Cluster) Leader(t testing.TB) *Member {
 		case <-t.Context().Done():
 		}
 	}
-	t.Fatal("no member leads")
+	t.Fatal("the cluster has no leader")
 	return nil
 }
 
-// Kill kills the member as a crash does.
+// Kill kills the member, like a crash.
 func (m *Member) Kill() {
 	m.cmd.Process.Kill()
 	<-m.exited
 }
 
-// Restart starts a member that was killed, and waits until it takes part.
+// Restart starts a killed member, and waits until it is ready.
 func (m *Member) Restart(t testing.TB) {
 	t.Helper()
 	var err error
-	for range 5 { // somebody may have its port for a moment
+	for range 5 { // another process may hold its port for a moment
 		if err = m.start(); err == nil {
 			if err = m.ready(15 * time.Second); err == nil {
 				return
@@ -261,7 +266,7 @@ func (m *Member) start() error {
 	return nil
 }
 
-// ready waits until the member answers with the consent of a majority.
+// ready waits until the member answers a linearizable read.
 func (m *Member) ready(within time.Duration) error {
 	client, err := newClient([]string{m.scheme + m.client})
 	if err != nil {
@@ -286,21 +291,23 @@ func (m *Member) ready(within time.Duration) error {
 		}
 		if ctx.Err() != nil {
 			log, _ := os.ReadFile(filepath.Join(m.dir, "log"))
-			return fmt.Errorf("member %s does not work: %w\n%s", m.name, err, log[max(0, len(log)-2000):])
+			return fmt.Errorf("member %s is not ready: %w\n%s", m.name, err, log[max(0, len(log)-2000):])
 		}
 	}
 }
 
-// write writes the certificate and its key where members look for them.
+// write writes the certificate and its key to dir.
 func write(dir string, certificate *tls.Certificate) error {
 	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
 	if err != nil {
 		return err
 	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
 	return errors.Join(
 		os.MkdirAll(dir, 0o700),
-		os.WriteFile(filepath.Join(dir, "cert"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}), 0o600),
-		os.WriteFile(filepath.Join(dir, "key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600),
+		os.WriteFile(filepath.Join(dir, "cert"), certPEM, 0o600),
+		os.WriteFile(filepath.Join(dir, "key"), keyPEM, 0o600),
 	)
 }
 
@@ -312,7 +319,7 @@ func (c *Cluster) close() {
 	}
 }
 
-// freeAddress returns an address that nobody listens on now.
+// freeAddress returns an address without a listener.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

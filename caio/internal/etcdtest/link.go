@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// Links are ways to all members of a cluster.
+// Links are proxies for all members of a cluster.
 type Links []*Link
 
-// Endpoints are the addresses to connect to.
+// Endpoints returns the addresses of the links.
 func (l Links) Endpoints() []string {
 	var endpoints []string
 	for _, link := range l {
@@ -18,28 +18,29 @@ func (l Links) Endpoints() []string {
 	return endpoints
 }
 
-// Cut cuts all links: what is sent is swallowed, as by a network that has lost the way. Nothing is refused or closed.
+// Cut cuts all links: they hold back all data and close nothing, like a network without a route.
 func (l Links) Cut() {
 	for _, link := range l {
 		link.Cut()
 	}
 }
 
-// Mend lets everything through that was held up.
+// Mend restores all links. They deliver the data from the meantime.
 func (l Links) Mend() {
 	for _, link := range l {
 		link.Mend()
 	}
 }
 
-// A Link carries connections to an address, unless it is cut.
+// A Link is a TCP proxy to one address. A cut link holds back all data. It is safe for concurrent
+// use.
 type Link struct {
 	to       string
 	listener net.Listener
 	running  sync.WaitGroup
 
 	mu     sync.Mutex
-	whole  chan struct{} // closed while the link is whole
+	whole  chan struct{} // closed unless the link is cut
 	closed chan struct{}
 	conns  map[net.Conn]bool
 }
@@ -49,7 +50,10 @@ func newLink(to string) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Link{to: to, listener: listener, whole: make(chan struct{}), closed: make(chan struct{}), conns: make(map[net.Conn]bool)}
+	l := &Link{
+		to: to, listener: listener,
+		whole: make(chan struct{}), closed: make(chan struct{}), conns: make(map[net.Conn]bool),
+	}
 	close(l.whole)
 	l.running.Go(l.accept)
 	return l, nil
@@ -62,14 +66,14 @@ func (l *Link) Cut() {
 	l.whole = make(chan struct{})
 }
 
-// Mend mends one link.
+// Mend restores one link.
 func (l *Link) Mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	close(l.whole)
 }
 
-// pass waits until the link is whole. It returns false if it is closed.
+// pass waits until the link is not cut. It returns false if the link is closed.
 func (l *Link) pass() bool {
 	l.mu.Lock()
 	whole := l.whole
@@ -146,7 +150,7 @@ func (l *Link) close() {
 	l.running.Wait()
 }
 
-// gated is a reader whose data passes only while the link is whole.
+// gated is a connection with reads that wait while the link is cut.
 type gated struct {
 	net.Conn
 	link *Link

@@ -2,10 +2,10 @@ package etcdtest
 
 import "syscall"
 
-// endingWithParent makes a process end with this one, however that ends.
+// endingWithParent returns attributes of a process that the kernel kills at the end of this one.
 func endingWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }
 
-// detached makes a process outlive this one, and the signals to its group.
+// detached returns attributes of a process that survives this one and signals to its group.
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

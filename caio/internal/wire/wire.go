@@ -1,4 +1,5 @@
-// Package wire holds what the client and the registry must write and read alike beyond the exported types of caio.
+// Package wire holds the codes and JSON forms that client and registry share, beside the exported
+// types of package caio.
 package wire
 
 import (
@@ -14,13 +15,13 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
-// Codes of CAIO's error envelope. The first six are CAIO's own; the others say what it leaves to the status.
+// Codes of CAIO's error envelope. The first five are CAIO's own. CAIO has no codes for the other
+// cases, only statuses.
 const (
 	InvalidContract   = "INVALID_CONTRACT"
 	ServiceNotFound   = "SERVICE_NOT_FOUND"
 	NoMatchingService = "NO_MATCHING_SERVICE"
 	SecurityViolation = "SECURITY_VIOLATION"
-	RuleViolation     = "RULE_VIOLATION"
 	InternalError     = "INTERNAL_ERROR"
 
 	AlreadyRegistered    = "SERVICE_ALREADY_REGISTERED"
@@ -35,7 +36,8 @@ const (
 	StoreUnavailable     = "STORE_UNAVAILABLE"
 )
 
-// A Capability reads a capability's type in both of CAIO's forms: "chat" and {"type":"chat", ...}.
+// A Capability is a capability's type. It reads both of CAIO's forms: "chat" and {"type":"chat",
+// ...}.
 type Capability string
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -82,7 +84,8 @@ func Bound(b contract.Bound) map[string]any {
 	return object
 }
 
-// ParseBound is the inverse of [Bound] for a bound that came from outside; value is decoded JSON.
+// ParseBound is the inverse of [Bound]. value is decoded JSON from outside. It returns an error for
+// anything but an object, and for members of the wrong type.
 func ParseBound(value any) (contract.Bound, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
@@ -117,7 +120,8 @@ func ParseBound(value any) (contract.Bound, error) {
 	return b, nil
 }
 
-// Clip makes a text from outside fit for a message: one line, no control characters, at most limit runes.
+// Clip returns text from outside in a form for messages: one line of valid UTF-8 without control
+// characters, and at most limit runes.
 func Clip(text string, limit int) string {
 	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r)

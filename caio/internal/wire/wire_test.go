@@ -10,7 +10,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 )
 
-func TestBoundsAreReadAsTheyAreWritten(t *testing.T) {
+func TestBoundRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		`{}`, `{"min":0.9}`, `{"max":500,"min":-1}`, `{"seed_required":false}`, `{"type":"relative_max","max_ratio":1.5,"unit":"dB"}`,

@@ -54,7 +54,7 @@ func work(path, round string) error {
 		if err != nil {
 			return err
 		}
-		if _, err = reg.Lease(ctx, ct, time.Hour); err != nil {
+		if _, err = reg.Register(ctx, ct, &caio.RegisterOptions{TTL: time.Hour}); err != nil {
 			return err
 		}
 		fmt.Println("registered", id)
@@ -106,7 +106,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		var held []string
-		services, _ := reg.Services(t.Context(), caio.Query{})
+		services, _ := reg.Services(t.Context(), caio.Filter{})
 		for _, service := range services {
 			held = append(held, service.ID)
 		}

@@ -80,14 +80,14 @@ func TestUsers(t *testing.T) {
 	ran := make(chan error, 1)
 	go func() { ran <- reg.Run(ctx) }()
 	ct := newContract(t, "a", "1.0.0")
-	if _, err := reg.Register(t.Context(), ct); err != nil {
+	if _, err := reg.Register(t.Context(), ct, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := root.UserChangePassword(t.Context(), "caio", "another"); err != nil {
 		t.Fatal(err)
 	}
 	var refusal *caio.Error
-	if _, err := reg.Register(t.Context(), ct); !errors.As(err, &refusal) || refusal.Status != 503 || !strings.Contains(err.Error(), "refuses the user") {
+	if _, err := reg.Register(t.Context(), ct, nil); !errors.As(err, &refusal) || refusal.Status != 503 || !strings.Contains(err.Error(), "refuses the user") {
 		t.Errorf("after the password was changed: %v", err)
 	}
 	if _, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"chat"}}); err != nil {
@@ -96,7 +96,7 @@ func TestUsers(t *testing.T) {
 	if _, err := root.UserChangePassword(t.Context(), "caio", password); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "it registers with the old password again", func() bool { _, err := reg.Register(t.Context(), ct); return err == nil })
+	await(t, "it registers with the old password again", func() bool { _, err := reg.Register(t.Context(), ct, nil); return err == nil })
 	cancel()
 	if err := <-ran; err != nil {
 		t.Error(err)
@@ -114,7 +114,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if services, err := reg.Services(t.Context(), caio.Query{}); len(services) != 0 || err != nil {
+	if services, err := reg.Services(t.Context(), caio.Filter{}); len(services) != 0 || err != nil {
 		t.Errorf("%v, %v", services, err)
 	}
 	opts.TLS = nil

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/etcdtest"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 	"github.com/smarthaus/caio-bridge-go/caio/registry/etcdstore"
@@ -25,7 +26,7 @@ func BenchmarkRegistry(b *testing.B) {
 	b.Run("register", func(b *testing.B) {
 		for b.Loop() {
 			registered++
-			if _, err := reg.Register(b.Context(), newContract(b, fmt.Sprintf("service-%d", registered), "1.0.0")); err != nil {
+			if _, err := reg.Register(b.Context(), newContract(b, fmt.Sprintf("service-%d", registered), "1.0.0"), nil); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -33,7 +34,7 @@ func BenchmarkRegistry(b *testing.B) {
 	b.Run("renew", func(b *testing.B) {
 		ct := newContract(b, "leased", "1.0.0")
 		for b.Loop() {
-			if _, err := reg.Lease(b.Context(), ct, time.Minute); err != nil {
+			if _, err := reg.Register(b.Context(), ct, &caio.RegisterOptions{TTL: time.Minute}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -28,7 +28,7 @@ func TestKilledMembers(t *testing.T) {
 // The loss of the leader costs callers a moment at most. Leases, which etcd starts anew then, still end in time.
 func losesLeader(t *testing.T, cluster *etcdtest.Cluster) {
 	nodes := startNodes(t, 2, cluster.Endpoints(), "/leader/")
-	if _, err := nodes[0].Lease(t.Context(), newContract(t, "leased", "1.0.0"), 2*time.Second); err != nil {
+	if _, err := nodes[0].Register(t.Context(), newContract(t, "leased", "1.0.0"), &caio.RegisterOptions{TTL: 2 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	end := time.Now().Add(2 * time.Second)
@@ -37,7 +37,7 @@ func losesLeader(t *testing.T, cluster *etcdtest.Cluster) {
 	var want []string
 	for i := range 10 {
 		id := fmt.Sprintf("service-%d", i)
-		if _, err := nodes[i%2].client.Register(t.Context(), newContract(t, id, "1.0.0")); err != nil {
+		if _, err := nodes[i%2].client.Register(t.Context(), newContract(t, id, "1.0.0"), nil); err != nil {
 			t.Fatalf("during the election, which the client's attempts outlast: %v", err)
 		}
 		want = append(want, id+"=1.0.0")
@@ -53,7 +53,7 @@ func losesLeader(t *testing.T, cluster *etcdtest.Cluster) {
 			return listed == strings.Join(want, " ")
 		})
 	}
-	if _, err := nodes[1].Register(t.Context(), newContract(t, "leased", "2.0.0")); err != nil {
+	if _, err := nodes[1].Register(t.Context(), newContract(t, "leased", "2.0.0"), nil); err != nil {
 		t.Errorf("the id is free after the end, but: %v", err)
 	}
 }
@@ -61,13 +61,13 @@ func losesLeader(t *testing.T, cluster *etcdtest.Cluster) {
 // Without a majority nothing is registered, and everything served; with it, all goes on by itself.
 func losesMajority(t *testing.T, cluster *etcdtest.Cluster) {
 	n := startNode(t, cluster.Endpoints(), "/majority/")
-	if _, err := n.Register(t.Context(), newContract(t, "a", "1.0.0")); err != nil {
+	if _, err := n.Register(t.Context(), newContract(t, "a", "1.0.0"), nil); err != nil {
 		t.Fatal(err)
 	}
 	cluster.Members[0].Kill()
 	cluster.Members[1].Kill()
 	var refusal *caio.Error
-	if _, err := n.Register(t.Context(), newContract(t, "b", "1.0.0")); !errors.As(err, &refusal) || refusal.Status != 503 {
+	if _, err := n.Register(t.Context(), newContract(t, "b", "1.0.0"), nil); !errors.As(err, &refusal) || refusal.Status != 503 {
 		t.Errorf("without a majority: %v", err)
 	}
 	await(t, "it notices", func() bool {
@@ -83,7 +83,7 @@ func losesMajority(t *testing.T, cluster *etcdtest.Cluster) {
 	}
 	both.Wait()
 	await(t, "it registers again", func() bool {
-		_, err := n.Register(t.Context(), newContract(t, "b", "1.0.0"))
+		_, err := n.Register(t.Context(), newContract(t, "b", "1.0.0"), nil)
 		return err == nil
 	})
 	await(t, "it is well", func() bool {
@@ -135,7 +135,7 @@ func keepsHistory(t *testing.T, cluster *etcdtest.Cluster) {
 		await(t, fmt.Sprintf("registry %d agrees with a new one", i), func() bool { return n.listed(t) == fresh.listed(t) })
 	}
 	held := make(map[string]string)
-	services, err := fresh.Services(t.Context(), caio.Query{})
+	services, err := fresh.Services(t.Context(), caio.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,11 +185,11 @@ func live(ctx context.Context, t *testing.T, name string, nodes []*node) history
 		case there && rand.IntN(3) == 0:
 			h.note(id, n.Unregister(context.WithoutCancel(ctx), id), func() { delete(h.there, id) }, t)
 		case there:
-			_, err := n.Register(context.WithoutCancel(ctx), newContract(t, id, version)) // once more
+			_, err := n.Register(context.WithoutCancel(ctx), newContract(t, id, version), nil) // once more
 			h.note(id, err, func() {}, t)
 		default:
 			version = fmt.Sprintf("1.%d.0", i)
-			_, err := n.Register(context.WithoutCancel(ctx), newContract(t, id, version))
+			_, err := n.Register(context.WithoutCancel(ctx), newContract(t, id, version), nil)
 			h.note(id, err, func() { h.there[id] = version }, t)
 		}
 		pause(ctx, time.Millisecond)

@@ -84,7 +84,7 @@ func startNodes(t *testing.T, n int, endpoints []string, prefix string) []*node 
 // listed returns the ids and versions that the registry serves: "a=1.0.0 b=2.0.0".
 func (n *node) listed(t testing.TB) string {
 	t.Helper()
-	services, err := n.client.Services(t.Context(), caio.Query{})
+	services, err := n.client.Services(t.Context(), caio.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func servesTheSame(t *testing.T, cluster *etcdtest.Cluster) {
 			await(t, fmt.Sprintf("registry %d lists %q", i, want), func() bool { return n.listed(t) == want })
 		}
 	}
-	if _, err := nodes[0].client.Register(t.Context(), newContract(t, "a", "1.0.0")); err != nil {
+	if _, err := nodes[0].client.Register(t.Context(), newContract(t, "a", "1.0.0"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := nodes[0].listed(t); got != "a=1.0.0" {
@@ -131,7 +131,7 @@ func servesTheSame(t *testing.T, cluster *etcdtest.Cluster) {
 	if err != nil || decision.ServiceID != "a" {
 		t.Fatalf("registered at one, routed at another: %+v, %v", decision, err)
 	}
-	if _, err := nodes[2].client.Register(t.Context(), newContract(t, "a", "2.0.0")); !errors.Is(err, caio.ErrAlreadyRegistered) {
+	if _, err := nodes[2].client.Register(t.Context(), newContract(t, "a", "2.0.0"), nil); !errors.Is(err, caio.ErrAlreadyRegistered) {
 		t.Errorf("the id is taken, but: %v", err)
 	}
 
@@ -151,7 +151,7 @@ func servesTheSame(t *testing.T, cluster *etcdtest.Cluster) {
 			}
 		}
 	}()
-	_, registering := nodes[1].client.Register(t.Context(), newContract(t, "b", "1.0.0"))
+	_, registering := nodes[1].client.Register(t.Context(), newContract(t, "b", "1.0.0"), nil)
 	everywhere("a=1.0.0 b=1.0.0")
 	unregistering := nodes[2].client.Unregister(t.Context(), "a")
 	everywhere("b=1.0.0")
@@ -164,7 +164,7 @@ func servesTheSame(t *testing.T, cluster *etcdtest.Cluster) {
 	}
 
 	nodes[1].stop()
-	if _, err := nodes[0].client.Register(t.Context(), newContract(t, "c", "1.0.0")); err != nil {
+	if _, err := nodes[0].client.Register(t.Context(), newContract(t, "c", "1.0.0"), nil); err != nil {
 		t.Fatal(err)
 	}
 	nodes[1] = startNode(t, cluster.Endpoints(), "/registries/")
@@ -184,7 +184,7 @@ func endsLeases(t *testing.T, cluster *etcdtest.Cluster) {
 	nodes := startNodes(t, 3, cluster.Endpoints(), "/leases/")
 	kept, ending := newContract(t, "kept", "1.0.0"), newContract(t, "ending", "1.0.0")
 	for _, ct := range []*contract.Contract{kept, ending} {
-		if _, err := nodes[0].Lease(t.Context(), ct, 2*time.Second); err != nil {
+		if _, err := nodes[0].Register(t.Context(), ct, &caio.RegisterOptions{TTL: 2 * time.Second}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -193,10 +193,10 @@ func endsLeases(t *testing.T, cluster *etcdtest.Cluster) {
 	await(t, "it is at the others", func() bool {
 		return nodes[1].listed(t) == "ending=1.0.0 kept=1.0.0" && nodes[2].listed(t) == "ending=1.0.0 kept=1.0.0"
 	})
-	if _, err := nodes[1].Lease(t.Context(), kept, 2*time.Second); err != nil { // a renewal
+	if _, err := nodes[1].Register(t.Context(), kept, &caio.RegisterOptions{TTL: 2 * time.Second}); err != nil { // a renewal
 		t.Fatal(err)
 	}
-	if _, err := nodes[2].Lease(t.Context(), kept, time.Hour); err != nil { // a longer lease
+	if _, err := nodes[2].Register(t.Context(), kept, &caio.RegisterOptions{TTL: time.Hour}); err != nil { // a longer lease
 		t.Fatal(err)
 	}
 	for _, n := range nodes[1:] {
@@ -226,18 +226,18 @@ func survivesPartition(t *testing.T, cluster *etcdtest.Cluster) {
 	far, near := startNode(t, links.Endpoints(), "/partition/"), startNode(t, cluster.Endpoints(), "/partition/")
 	leased := newContract(t, "leased", "1.0.0")
 	for _, id := range []string{"stays", "goes", "changes"} {
-		if _, err := near.Register(t.Context(), newContract(t, id, "1.0.0")); err != nil {
+		if _, err := near.Register(t.Context(), newContract(t, id, "1.0.0"), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := near.Lease(t.Context(), leased, 3*time.Second); err != nil {
+	if _, err := near.Register(t.Context(), leased, &caio.RegisterOptions{TTL: 3 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
 	end := time.Now().Add(3 * time.Second)
 	const before = "changes=1.0.0 goes=1.0.0 leased=1.0.0 stays=1.0.0"
 	await(t, "all is known", func() bool { return far.listed(t) == before })
 	links.Cut()
-	if _, err := near.Lease(t.Context(), leased, time.Hour); err != nil { // the far one cannot know
+	if _, err := near.Register(t.Context(), leased, &caio.RegisterOptions{TTL: time.Hour}); err != nil { // the far one cannot know
 		t.Fatal(err)
 	}
 	for _, id := range []string{"goes", "changes"} {
@@ -245,11 +245,11 @@ func survivesPartition(t *testing.T, cluster *etcdtest.Cluster) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := near.Register(t.Context(), newContract(t, "changes", "2.0.0")); err != nil {
+	if _, err := near.Register(t.Context(), newContract(t, "changes", "2.0.0"), nil); err != nil {
 		t.Fatal(err)
 	}
 	var refusal *caio.Error
-	if _, err := far.Register(t.Context(), newContract(t, "new", "1.0.0")); !errors.As(err, &refusal) || refusal.Status != 503 || !strings.Contains(err.Error(), "does not answer within 1s") {
+	if _, err := far.Register(t.Context(), newContract(t, "new", "1.0.0"), nil); !errors.As(err, &refusal) || refusal.Status != 503 || !strings.Contains(err.Error(), "does not answer within 1s") {
 		t.Errorf("cut off, Register: %v", err)
 	}
 	if _, err := far.client.Route(t.Context(), caio.Request{Capabilities: []string{"chat"}}); err != nil {
@@ -281,7 +281,7 @@ func survivesPartition(t *testing.T, cluster *etcdtest.Cluster) {
 		health, err := far.client.Health(t.Context())
 		return err == nil && health.Status == "healthy"
 	})
-	if _, err := far.Register(t.Context(), newContract(t, "new", "1.0.0")); err != nil {
+	if _, err := far.Register(t.Context(), newContract(t, "new", "1.0.0"), nil); err != nil {
 		t.Errorf("mended, Register: %v", err)
 	}
 }
@@ -298,14 +298,14 @@ func changesMembers(t *testing.T, cluster *etcdtest.Cluster) {
 		}
 		id := fmt.Sprintf("far-%d", i)
 		await(t, "it registers", func() bool { // until it has noticed that some members are gone, it may give up
-			_, err := far.Register(t.Context(), newContract(t, id, "1.0.0"))
+			_, err := far.Register(t.Context(), newContract(t, id, "1.0.0"), nil)
 			return err == nil
 		})
 		if _, err := near.Service(t.Context(), id); err != nil {
 			await(t, "the other registry knows", func() bool { _, err := near.Service(t.Context(), id); return err == nil })
 		}
 		id = fmt.Sprintf("near-%d", i)
-		if _, err := near.Register(t.Context(), newContract(t, id, "1.0.0")); err != nil {
+		if _, err := near.Register(t.Context(), newContract(t, id, "1.0.0"), nil); err != nil {
 			t.Fatal(err)
 		}
 		await(t, "it hears of others", func() bool { _, err := far.Service(t.Context(), id); return err == nil })

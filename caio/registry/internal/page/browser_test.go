@@ -186,7 +186,7 @@ func nothingYet(t *testing.T, browser context.Context) {
 	p.until(`document.querySelector('#live').textContent === 'Live'`)
 	p.shows("#services", "0 services", "No service is registered yet.")
 	p.shows("#decisions", "None yet.", "No decision is selected")
-	if _, err := reg.Register(t.Context(), parse(t, services[0])); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, services[0]), nil); err != nil {
 		t.Fatal(err)
 	}
 	p.until(row("copilot-bridge-001") + ` !== null`)
@@ -203,7 +203,7 @@ func servicesComeAndGo(t *testing.T, browser context.Context) {
 	p.do(chromedp.Navigate(serve(t, reg)))
 	p.until(`document.querySelectorAll('#rows tr').length === 6 && document.querySelector('#live').textContent === 'Live'`)
 	p.do(chromedp.Evaluate[chromedp.Void](`window.sameDocument = true`))
-	if _, err := reg.Register(t.Context(), parse(t, hostile)); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, hostile), nil); err != nil {
 		t.Fatal(err)
 	}
 	p.until(row("evil-001") + ` !== null`)
@@ -252,7 +252,7 @@ func decisionsAreExplained(t *testing.T, browser context.Context) {
 
 func phone(t *testing.T, browser context.Context) {
 	reg := newRegistry(t, nil)
-	if _, err := reg.Register(t.Context(), parse(t, hostile)); err != nil {
+	if _, err := reg.Register(t.Context(), parse(t, hostile), nil); err != nil {
 		t.Fatal(err)
 	}
 	made, err := reg.Route(t.Context(), caio.Request{Capabilities: []string{"code_generation"}})

@@ -108,7 +108,7 @@ func newRegistry(t testing.TB, opts *registry.Options) *registry.Registry {
 		contracts = append(contracts, parse(t, text))
 	}
 	for _, ct := range contracts {
-		if _, err := r.Register(t.Context(), ct); err != nil {
+		if _, err := r.Register(t.Context(), ct, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
