@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/openapi"
@@ -23,7 +21,7 @@ func (b *Bridge) documents(s *service) (asContract, asOpenAPI func(*exchange) er
 	if err != nil {
 		return nil, nil, fmt.Errorf("bridge: describe the contract: %w", err)
 	}
-	asYAML, err := yaml.Marshal(c)
+	asYAML, err := c.YAML()
 	if err != nil {
 		return nil, nil, fmt.Errorf("bridge: describe the contract: %w", err)
 	}

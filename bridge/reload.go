@@ -71,7 +71,7 @@ func checkSuccessor(old, c *contract.Contract) error {
 		return fmt.Errorf("bridge: Reload: this bridge serves %s, and cannot become %s: start another bridge for it",
 			old.ID, c.ID)
 	}
-	if changes := contract.Diff(old, c); changes.Fault != "" {
+	if changes := contract.Diff(old, c); changes.VersionError != "" {
 		return fmt.Errorf("bridge: Reload: contract %s %s cannot take the place of %s:\n%s",
 			c.ID, c.Version, old.Version, changes)
 	}

@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+	"github.com/smarthaus/caio-bridge-go/internal/retryafter"
 )
 
 const (
@@ -201,19 +201,8 @@ func newRefusal(op string, response *http.Response, body []byte, token string) *
 		decoded = nil
 	}
 	e := newError(op, response.StatusCode, redactAll(decoded, token))
-	e.RetryAfter = parseRetryAfter(response.Header.Get("Retry-After"))
+	e.RetryAfter = retryafter.Parse(response.Header)
 	return e
-}
-
-// parseRetryAfter reads both forms of RFC 9110, section 10.2.3. It returns 0 for anything else.
-func parseRetryAfter(value string) time.Duration {
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if date, err := http.ParseTime(value); err == nil {
-		return max(0, time.Until(date))
-	}
-	return 0
 }
 
 // redact replaces the token in text.

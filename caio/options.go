@@ -3,10 +3,11 @@ package caio
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/smarthaus/caio-bridge-go/internal/option"
 )
 
 // Options configure a [Client]. Nil and zero values mean the defaults. All functions must be safe
@@ -79,19 +80,8 @@ func (o *Options) setDefaults() error {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return errors.Join(tokenErr,
-		setDefault("Timeout", &o.Timeout, 10*time.Second, time.Millisecond, 5*time.Minute),
-		setDefault("Heartbeat", &o.Heartbeat, 30*time.Second, time.Second, time.Hour),
-		setDefault("MaxAttempts", &o.MaxAttempts, 3, 1, 10),
+		option.Default("Timeout", &o.Timeout, 10*time.Second, time.Millisecond, 5*time.Minute),
+		option.Default("Heartbeat", &o.Heartbeat, 30*time.Second, time.Second, time.Hour),
+		option.Default("MaxAttempts", &o.MaxAttempts, 3, 1, 10),
 	)
-}
-
-// setDefault replaces a zero option by its default, and checks the range.
-func setDefault[T int | time.Duration](name string, option *T, preset, low, high T) error {
-	if *option == 0 {
-		*option = preset
-	}
-	if *option < low || *option > high {
-		return fmt.Errorf("%s is %v, but must be between %v and %v", name, *option, low, high)
-	}
-	return nil
 }

@@ -25,7 +25,6 @@ type Contract struct {
 	Extensions   map[string]any // members whose names start with "x-" beside the ones above; nil if none
 
 	document *document
-	facts    facts
 }
 
 // A Capability is one thing that the service can do.

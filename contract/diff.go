@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
+	"github.com/smarthaus/caio-bridge-go/internal/jsonvalue"
 )
 
 // Class says what a [Change] means to callers. Everything in a contract is a promise of the service or a demand on its
@@ -16,10 +17,10 @@ import (
 type Class int
 
 const (
-	Neutral   Class = iota // says nothing that a caller can rely on
-	Additive               // a promise strengthened or a demand relaxed
-	Undecided              // cannot be compared, and counts as breaking until somebody has looked
-	Breaking               // a promise weakened or a demand tightened
+	Neutral  Class = iota // says nothing that a caller can rely on
+	Additive              // a promise strengthened or a demand relaxed
+	Unknown               // cannot be compared, and counts as breaking until somebody has looked
+	Breaking              // a promise weakened or a demand tightened
 )
 
 // String returns the class in lower case.
@@ -27,7 +28,7 @@ func (c Class) String() string {
 	switch c {
 	case Additive:
 		return "additive"
-	case Undecided:
+	case Unknown:
 		return "undecided"
 	case Breaking:
 		return "breaking"
@@ -42,7 +43,7 @@ func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 type Change struct {
 	Rule  string `json:"rule"` // for example "guarantee/weakened"
 	Class Class  `json:"class"`
-	Step  Step   `json:"step"`          // the least step of the version that the change needs
+	Bump  Bump   `json:"step"`          // the least bump of the version that the change needs
 	Path  string `json:"path"`          // in the flat, full form, for example "guarantees.latency.bound.max"
 	Old   string `json:"old,omitempty"` // "" if it was absent
 	New   string `json:"new,omitempty"` // "" if it is absent
@@ -51,15 +52,16 @@ type Change struct {
 
 // String returns the change in one line.
 func (c Change) String() string {
-	return fmt.Sprintf("%s: %s: %s [%s, %s]", c.Class, c.Path, c.Why, c.Rule, c.Step)
+	return fmt.Sprintf("%s: %s: %s [%s, %s]", c.Class, c.Path, c.Why, c.Rule, c.Bump)
 }
 
 // Changes are the differences between two versions of a contract.
 type Changes struct {
-	List     []Change `json:"changes"`         // in the order of the contract's sections
-	Required Step     `json:"required"`        // the least step that the version must make
-	Made     Step     `json:"made"`            // the step that it made; None if it went back
-	Fault    string   `json:"fault,omitempty"` // what is wrong with the version; "" if it made the step
+	List     []Change `json:"changes"`  // in the order of the contract's sections
+	Required Bump     `json:"required"` // the least bump that the version must make
+	Made     Bump     `json:"made"`     // the bump that it made; None if it went back
+
+	VersionError string `json:"fault,omitempty"` // what is wrong with the version; "" if Made is enough
 }
 
 // String returns one line per change, and what is wrong with the version.
@@ -68,17 +70,17 @@ func (c Changes) String() string {
 	for _, change := range c.List {
 		b.WriteString(change.String() + "\n")
 	}
-	if c.Fault != "" {
-		b.WriteString("version: " + c.Fault + "\n")
+	if c.VersionError != "" {
+		b.WriteString("version: " + c.VersionError + "\n")
 	}
 	return b.String()
 }
 
-// Diff classifies every difference between two versions of a contract and says which step of the version they need by
+// Diff classifies every difference between two versions of a contract and says which bump of the version they need by
 // Semantic Versioning 2.0.0. Below 1.0.0, the second number of a version takes the part of the first.
 //
 // Schemas are compared by the values that they allow: a request schema may only come to allow more, a response schema
-// only less. "Additive" is never said of a schema in error; what cannot be decided is [Undecided].
+// only less. "Additive" is never said of a schema in error; what cannot be decided is [Unknown].
 func Diff(before, after *Contract) Changes {
 	d := &differ{}
 	d.identity(before, after)
@@ -96,23 +98,20 @@ func Diff(before, after *Contract) Changes {
 	}
 	changes := Changes{List: d.list}
 	for _, change := range d.list {
-		changes.Required = max(changes.Required, change.Step)
+		changes.Required = max(changes.Required, change.Bump)
 	}
-	v, w := parseVersion(before.Version), parseVersion(after.Version)
-	if v.compare(w) < 0 {
-		changes.Made = v.stepTo(w)
-	}
-	changes.Fault = versionFault(before.Version, after.Version, changes.Required)
+	changes.Made = bumpOf(before.Version, after.Version)
+	changes.VersionError = versionError(before.Version, after.Version, changes.Required)
 	return changes
 }
 
 type differ struct{ list []Change }
 
-func (d *differ) add(rule string, class Class, step Step, path, before, after, why string) {
-	d.list = append(d.list, Change{Rule: rule, Class: class, Step: step, Path: path, Old: tree.Shorten(before), New: tree.Shorten(after), Why: why})
+func (d *differ) add(rule string, class Class, bump Bump, path, before, after, why string) {
+	d.list = append(d.list, Change{Rule: rule, Class: class, Bump: bump, Path: path, Old: tree.Shorten(before), New: tree.Shorten(after), Why: why})
 }
 
-// breaking, additive and undecided are add with the class's step.
+// breaking, additive and undecided are add with the class's bump.
 func (d *differ) breaking(rule, path, before, after, why string) {
 	d.add(rule, Breaking, Major, path, before, after, why)
 }
@@ -122,7 +121,7 @@ func (d *differ) additive(rule, path, before, after, why string) {
 }
 
 func (d *differ) undecided(rule, path, before, after, why string) {
-	d.add(rule, Undecided, Major, path, before, after, why)
+	d.add(rule, Unknown, Major, path, before, after, why)
 }
 
 // direction says which values of a number are better for callers.
@@ -230,8 +229,8 @@ func (d *differ) others(section, path string, before, after map[string]any, know
 		if reflect.DeepEqual(was, is) {
 			continue
 		}
-		x, okX := toFloat(was)
-		y, okY := toFloat(is)
+		x, okX := jsonvalue.Float(was)
+		y, okY := jsonvalue.Float(is)
 		if better, directed := known[key]; directed && (okX || was == nil) && (okY || is == nil) {
 			d.number(section, tree.JoinPath(path, key), floatOrNil(x, okX), floatOrNil(y, okY), better, false)
 			continue

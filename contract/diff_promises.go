@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
+	"github.com/smarthaus/caio-bridge-go/internal/jsonvalue"
 )
 
 func (d *differ) identity(before, after *Contract) {
@@ -79,7 +80,7 @@ func (d *differ) capability(path string, before, after Capability) {
 	}
 	directions := map[string]direction{}
 	for name, value := range after.Capacity {
-		if _, ok := toFloat(value); ok && strings.HasPrefix(name, "max_") {
+		if _, ok := jsonvalue.Float(value); ok && strings.HasPrefix(name, "max_") {
 			directions[name] = higher
 		}
 	}
@@ -136,8 +137,8 @@ func (d *differ) bound(path string, before, after Bound) {
 	d.flag("guarantee", path+".bound.seed_required", before.SeedRequired, after.SeedRequired, false)
 	directions := map[string]direction{"max_deviation": lower, "max_ratio": lower, "min_multiple": higher}
 	for name, better := range directions {
-		was, okWas := toFloat(before.Other[name])
-		is, okIs := toFloat(after.Other[name])
+		was, okWas := jsonvalue.Float(before.Other[name])
+		is, okIs := jsonvalue.Float(after.Other[name])
 		if okWas != okIs {
 			d.number("guarantee", path+".bound."+name, floatOrNil(was, okWas), floatOrNil(is, okIs), better, true)
 			before.Other, after.Other = omit(before.Other, name), omit(after.Other, name)
@@ -287,8 +288,8 @@ func (d *differ) invariant(path string, before, after Invariant) {
 		name   string
 		better direction
 	}{{"min", higher}, {"max", lower}} {
-		x, okX := toFloat(was[side.name])
-		y, okY := toFloat(is[side.name])
+		x, okX := jsonvalue.Float(was[side.name])
+		y, okY := jsonvalue.Float(is[side.name])
 		d.number("invariant", path+".threshold."+side.name, floatOrNil(x, okX), floatOrNil(y, okY), side.better, true)
 	}
 	if before.Formula != after.Formula {

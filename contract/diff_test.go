@@ -101,7 +101,7 @@ func TestDiffClassifiesEveryChange(t *testing.T) {
 		changes := contract.Diff(mustParse(t, released), after)
 		var got []string
 		for _, change := range changes.List {
-			got = append(got, fmt.Sprintf("%s %s %s %s", change.Class, change.Step, change.Rule, change.Path))
+			got = append(got, fmt.Sprintf("%s %s %s %s", change.Class, change.Bump, change.Rule, change.Path))
 			if change.Why == "" {
 				t.Errorf("no reason: %+v", change)
 			}
@@ -133,7 +133,7 @@ func TestDiffChecksTheVersion(t *testing.T) {
 		before := mustParse(t, strings.Replace(released, "1.2.3", c.before, 1))
 		after := mustParse(t, strings.Replace(strings.Replace(released, "1.2.3", c.after, 1), c.old, c.new, 1))
 		changes := contract.Diff(before, after)
-		if got := [3]string{changes.Required.String(), changes.Made.String(), changes.Fault}; got != [3]string{c.required, c.made, c.fault} {
+		if got := [3]string{changes.Required.String(), changes.Made.String(), changes.VersionError}; got != [3]string{c.required, c.made, c.fault} {
 			t.Errorf("%s to %s, %q: %q", c.before, c.after, c.new, got)
 		}
 	}
@@ -158,7 +158,7 @@ func TestDiffOfTheSameContractInAnotherShapeIsEmpty(t *testing.T) {
 		if name == "anchors and merge keys" {
 			continue
 		}
-		if changes := contract.Diff(mustParse(t, plain), mustParse(t, text)); len(changes.List) > 0 || changes.Fault != "" {
+		if changes := contract.Diff(mustParse(t, plain), mustParse(t, text)); len(changes.List) > 0 || changes.VersionError != "" {
 			t.Errorf("%s: %s", name, changes)
 		}
 	}

@@ -5,7 +5,7 @@
 // or [Diagnostics] with every fault at once: its place, what was found and what to write. [Lint] warns of what is valid but
 // doubtful, and [Explain] tells why a rule exists.
 //
-// [Contract.Match] holds a contract against what a caller requires, clause by clause; a [Query] or an [Index] does so for
+// [Contract.Match] holds a contract against what a caller requires, clause by clause; a [Matcher] does so for
 // thousands of contracts. [Diff] tells which changes between two versions break callers, and which version they need.
 // [Schema.Validate] checks a request or response by the schema of its endpoint.
 //

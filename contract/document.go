@@ -68,9 +68,18 @@ func (c *Contract) MarshalJSON() ([]byte, error) {
 	return slices.Clone(c.document.json), nil
 }
 
-// MarshalYAML is [Contract.MarshalJSON] for gopkg.in/yaml.v3: what it encodes has the same shape, members and order as the
-// document, but not its remarks, anchors and styles.
-func (c *Contract) MarshalYAML() (any, error) {
+// YAML returns the document as YAML: the same shape, members and order as its author wrote, but not
+// the remarks, anchors and styles. It fails for a contract that was not loaded.
+func (c *Contract) YAML() ([]byte, error) {
+	root, err := c.root()
+	if err != nil {
+		return nil, err
+	}
+	return root.YAML()
+}
+
+// root parses the document again.
+func (c *Contract) root() (*tree.Node, error) {
 	if c == nil || c.document == nil {
 		return nil, errNotLoaded
 	}
@@ -78,17 +87,14 @@ func (c *Contract) MarshalYAML() (any, error) {
 	if len(problems) > 0 {
 		return nil, errNotLoaded
 	}
-	return root.YAML(), nil
+	return root, nil
 }
 
 // rewritten reads the document again, lets edit change it, and returns the outcome as JSON.
 func (c *Contract) rewritten(edit func(flat, root *tree.Node) *tree.Node) ([]byte, error) {
-	if c.document == nil {
-		return nil, errNotLoaded
-	}
-	root, problems := tree.Parse(tree.NewSource(c.document.name, c.document.json))
-	if len(problems) > 0 {
-		return nil, errNotLoaded
+	root, err := c.root()
+	if err != nil {
+		return nil, err
 	}
 	var ignored report
 	flat := spellOut(findShape(root, &ignored).flat(&ignored), &ignored)

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"gopkg.in/yaml.v3"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
@@ -72,10 +71,10 @@ func TestMarshalJSONKeepsTheAuthorsShape(t *testing.T) {
 	}
 }
 
-func TestMarshalYAML(t *testing.T) {
+func TestYAML(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, plain+`x-a: {yes: "no", "1": ["2026-01-07", 0.50, "0777", "<<", "", "a: b", "two\nlines", "\u0085", 1e3, 123456789012345678901234567890, ~, true]}`)
-	data, err := yaml.Marshal(c)
+	data, err := c.YAML()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +85,7 @@ func TestMarshalYAML(t *testing.T) {
 	if !strings.HasPrefix(string(data), "service_id: demo\nname: Demo\nversion: 1.0.0\ncapabilities:\n    - chat\n") {
 		t.Errorf("not as the author wrote it:\n%s", data)
 	}
-	if _, err := yaml.Marshal(&contract.Contract{}); err == nil {
+	if _, err := new(contract.Contract).YAML(); err == nil {
 		t.Error("a contract that was not loaded has no document")
 	}
 }

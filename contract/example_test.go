@@ -152,15 +152,16 @@ func ExampleDiff() {
 	// required: major made: minor
 }
 
-func ExampleIndex() {
+func ExampleMatcher() {
 	c, err := contract.Parse("contract.yaml", []byte(demo))
 	if err != nil {
 		log.Fatal(err)
 	}
-	var services contract.Index
-	services.Put(c)
-	for _, found := range services.Find(contract.Requirements{Capabilities: []string{"chat"}}) {
-		fmt.Println(found.ID)
+	query := contract.NewMatcher(contract.Requirements{Capabilities: []string{"chat"}})
+	for _, one := range []*contract.Contract{c} {
+		if query.Matches(one) {
+			fmt.Println(one.ID)
+		}
 	}
 	// Output:
 	// demo-001

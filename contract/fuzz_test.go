@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/smarthaus/caio-bridge-go/contract"
 	"github.com/smarthaus/caio-bridge-go/internal/costtest"
 )
@@ -51,7 +49,7 @@ func FuzzParse(f *testing.F) {
 		if !again.Equal(c) {
 			t.Fatalf("written and read, the contract differs:\n%s", data)
 		}
-		data, err = yaml.Marshal(c)
+		data, err = c.YAML()
 		if err != nil {
 			t.Fatal(err)
 		}

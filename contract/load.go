@@ -154,7 +154,7 @@ func (l *loader) load(data []byte) (*Contract, error) {
 	if l.errors > 0 {
 		return nil, l.sorted(source.Name)
 	}
-	c.document, c.facts = newDocument(l, root, text), newFacts(c)
+	c.document = newDocument(l, root, text)
 	return c, nil
 }
 

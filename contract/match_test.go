@@ -73,7 +73,7 @@ func TestMatchSaysClauseByClause(t *testing.T) {
 		met[clause.Requirement] = clause.Met
 	}
 	for _, one := range eachAlone(required) {
-		if clause := c.Match(one).Clauses[0]; contract.NewQuery(one).MetBy(c) != met[clause.Requirement] {
+		if clause := c.Match(one).Clauses[0]; contract.NewMatcher(one).Matches(c) != met[clause.Requirement] {
 			t.Errorf("a query for %s is met: %t", clause.Requirement, !met[clause.Requirement])
 		}
 	}
@@ -109,7 +109,7 @@ func TestMatchTakesAnyRequirement(t *testing.T) {
 	for _, value := range []any{nil, []any{1}, map[string]any{"a": 1}, "x", 1, true, 1e300} {
 		for _, key := range []string{"requires_gpu", "max_concurrent_requests", "zone", "privacy.", ".", "", "rate_limit", "constraints.rate_limit.per_minute"} {
 			got := c.Match(contract.Requirements{Constraints: map[string]any{key: value}})
-			if met := contract.NewQuery(contract.Requirements{Constraints: map[string]any{key: value}}).MetBy(c); met != got.OK {
+			if met := contract.NewMatcher(contract.Requirements{Constraints: map[string]any{key: value}}).Matches(c); met != got.OK {
 				t.Errorf("a query for %s: %v is met: %t", key, value, met)
 			}
 			if len(got.Clauses) != 1 || got.Clauses[0].Detail == "" || got.OK != got.Clauses[0].Met {

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
 func checkBaseURL(k *checker) {
@@ -73,9 +75,9 @@ func (a API) host() string {
 	return strings.ToLower(u.Hostname())
 }
 
+// isLoopback reports whether a host is this machine (RFC 6761 section 6.3).
 func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+	return access.IsLoopbackName(host) || strings.HasSuffix(host, ".localhost")
 }
 
 // isPublic reports whether a host can be reached over the internet only, as far as its name tells.

@@ -7,20 +7,17 @@ import (
 	"strconv"
 )
 
-// semver is the grammar of Semantic Versioning 2.0.0.
-var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
-
 var twoNumbers = regexp.MustCompile(`^v?(\d+)(\.\d+)?$`)
 
 func checkVersion(k *checker) {
 	version := k.contract.Version
-	if n := k.find("version"); version != "" && !semver.MatchString(version) {
+	if n := k.find("version"); version != "" && !isVersion(version) {
 		fix := "write three numbers, such as 1.0.0"
 		if m := twoNumbers.FindStringSubmatch(version); m != nil && m[2] == "" {
 			fix = "write " + strconv.Quote(m[1]+".0.0")
 		} else if m != nil {
 			fix = "write " + strconv.Quote(m[1]+m[2]+".0")
-		} else if semver.MatchString(version[1:]) {
+		} else if isVersion(version[1:]) {
 			fix = "write " + strconv.Quote(version[1:])
 		}
 		k.add(n, "contract/version", fix, "%q is not a version by Semantic Versioning 2.0.0", n.Scalar)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/smarthaus/caio-bridge-go/internal/retryafter"
 )
 
 // NewOver returns a client whose connections to servers come from dial.
@@ -50,4 +52,4 @@ func KnownOrigins(c *http.Client) int {
 }
 
 // RetryAfter reads the header of that name.
-func RetryAfter(h http.Header) time.Duration { return retryAfter(h) }
+func RetryAfter(h http.Header) time.Duration { return retryafter.Parse(h) }

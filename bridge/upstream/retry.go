@@ -6,9 +6,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
+
+	"github.com/smarthaus/caio-bridge-go/internal/retryafter"
 )
 
 // firstBackoff is the longest first pause; each further one may be twice as long. The actual pause
@@ -56,7 +57,7 @@ func (t *transport) pause(req *http.Request, at *origin, number int, o outcome) 
 	}
 	wait = 1 + rand.N(min(firstBackoff<<(number-1), t.maxBackoff))
 	if o.res != nil {
-		floor := retryAfter(o.res.Header)
+		floor := retryafter.Parse(o.res.Header)
 		if floor > t.maxBackoff {
 			return 0, 0
 		}
@@ -109,22 +110,4 @@ func repeatable(req *http.Request, sent bool) bool {
 		return true
 	}
 	return !sent || req.Header.Get("Idempotency-Key") != ""
-}
-
-// retryAfter reads Retry-After (RFC 9110 section 10.2.3); 0 if there is none that makes sense. A
-// date is compared with the server's own clock if it tells the time.
-func retryAfter(h http.Header) time.Duration {
-	text := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	then, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	now, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		now = time.Now()
-	}
-	return max(then.Sub(now), 0)
 }

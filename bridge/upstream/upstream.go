@@ -37,6 +37,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/smarthaus/caio-bridge-go/internal/option"
 )
 
 const (
@@ -240,21 +242,10 @@ func (o *Options) setDefaults() error {
 	}
 	return errors.Join(
 		connsErr,
-		setDefault("HeaderTimeout", &o.HeaderTimeout, 2*time.Minute, time.Millisecond, time.Hour),
-		setDefault("Attempts", &o.Attempts, 3, 1, 10),
-		setDefault("MaxBackoff", &o.MaxBackoff, 20*time.Second, time.Millisecond, 10*time.Minute),
-		setDefault("BreakAfter", &o.BreakAfter, 10, 1, 1<<20),
-		setDefault("BreakFor", &o.BreakFor, 5*time.Second, time.Millisecond, time.Hour),
+		option.Default("HeaderTimeout", &o.HeaderTimeout, 2*time.Minute, time.Millisecond, time.Hour),
+		option.Default("Attempts", &o.Attempts, 3, 1, 10),
+		option.Default("MaxBackoff", &o.MaxBackoff, 20*time.Second, time.Millisecond, 10*time.Minute),
+		option.Default("BreakAfter", &o.BreakAfter, 10, 1, 1<<20),
+		option.Default("BreakFor", &o.BreakFor, 5*time.Second, time.Millisecond, time.Hour),
 	)
-}
-
-// setDefault gives the option its default if it is zero and checks its range otherwise.
-func setDefault[T int | time.Duration](name string, option *T, def, low, high T) error {
-	if *option == 0 {
-		*option = def
-	}
-	if *option < low || *option > high {
-		return fmt.Errorf("%s is %v, but must be between %v and %v (0 means %v)", name, *option, low, high, def)
-	}
-	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 	"github.com/smarthaus/caio-bridge-go/caio/registry/boltstore"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/storetest"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -173,7 +174,7 @@ func BenchmarkNoMatch(b *testing.B) {
 
 // BenchmarkOpen measures the start of a registry whose store holds 10,000 services.
 func BenchmarkOpen(b *testing.B) {
-	m, store := newMarket(b), new(registry.MemoryStore)
+	m, store := newMarket(b), new(storetest.MemoryStore)
 	reg := newRegistry(b, &registry.Options{Store: store})
 	for i := range manyServices {
 		service, err := m.Service(b.Context(), fmt.Sprintf("service-%05d", i))

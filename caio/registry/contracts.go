@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -16,6 +15,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/text"
 )
 
 // A submission is a contract that is to be registered.
@@ -185,12 +185,7 @@ func describe(d contract.Diagnostic) string {
 // diagnostics may repeat a name as long as the contract.
 const maxDiagnosticText = 500
 
-func shortened(text string) string {
-	if len(text) <= maxDiagnosticText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxDiagnosticText], "") + "…"
-}
+func shortened(s string) string { return text.ClipTo(s, maxDiagnosticText) }
 
 func diagnosticsBody(faults contract.Diagnostics) []map[string]any {
 	list := make([]map[string]any, len(faults))

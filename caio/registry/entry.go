@@ -3,7 +3,6 @@ package registry
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -38,8 +37,6 @@ type entry struct {
 	excerpt   jsontext.Value // of the contract: what routing looks at; canonical JSON, itself a contract
 	listed    []byte         // the summary as JSON, up to the status, which comes last
 	endpoints []caio.Endpoint
-
-	endpointsText, guaranteesText jsontext.Value // canonical; guaranteesText is a part of listed
 
 	offers       []offer
 	mark         uint64   // of the offers, see [catalogue.mark]; set when the entry is added
@@ -89,15 +86,16 @@ func newEntry(ct *contract.Contract) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	var faults [3]error
-	e.excerpt, faults[0] = excerptOf(text)
-	e.endpointsText, faults[1] = canonical(e.endpoints)
-	faults[2] = e.writeListed()
-	if len(e.excerpt) > maxExcerpt {
-		faults[0] = invalidContract(fmt.Errorf("with all digits of its numbers the contract has %d bytes, at most %d are kept", len(e.excerpt), maxExcerpt))
+	if e.excerpt, err = excerptOf(text); err != nil {
+		return nil, err
 	}
+	if len(e.excerpt) > maxExcerpt {
+		return nil, invalidContract(fmt.Errorf("with all digits of its numbers the contract has %d bytes, at most %d are kept", len(e.excerpt), maxExcerpt))
+	}
+	listed, err := json.Marshal(e.service())
+	e.listed = bytes.Clone(bytes.TrimSuffix(listed, []byte(statusActive+endOfListed)))
 	e.size = e.bytes(len(text))
-	return e, errors.Join(faults[:]...)
+	return e, err
 }
 
 // routingPart returns a copy of the contract for matching. The copy lacks schemas, parameters, capacities, cost (the
@@ -129,21 +127,6 @@ func (e *entry) service() *caio.Service {
 		ID: e.contract.ID, Name: e.contract.Name, Version: e.contract.Version, Capabilities: e.capabilities(),
 		Guarantees: guaranteesOf(e.contract), Status: statusActive,
 	}
-}
-
-// writeListed writes what service returns as JSON.
-func (e *entry) writeListed() error {
-	b := appendText([]byte(`{"service_id":`), e.contract.ID)
-	b = appendText(append(b, `,"service_name":`...), e.contract.Name)
-	b = appendText(append(b, `,"version":`...), e.contract.Version)
-	b = appendTexts(append(b, `,"capabilities":`...), e.capabilities())
-	b = append(b, `,"guarantees":`...)
-	from := len(b)
-	b, err := appendCanonical(b, guaranteesOf(e.contract))
-	to := len(b)
-	e.listed = bytes.Clone(append(b, `,"status":"`...))
-	e.guaranteesText = e.listed[from:to:to]
-	return err
 }
 
 func (e *entry) capabilities() []string {
@@ -262,14 +245,14 @@ func excerptOf(text []byte) (jsontext.Value, error) {
 			delete(endpoint, "output_schema")
 		}
 	}
-	excerpt, err := appendCanonical(make([]byte, 0, len(text)), document)
-	return bytes.Clone(excerpt), err
+	excerpt, err := canonical(document)
+	return bytes.Clone(excerpt), err // without spare capacity
 }
 
 // meets reports whether the service meets all of the requirements.
-func (e *entry) meets(required []*contract.Query) bool {
+func (e *entry) meets(required []*contract.Matcher) bool {
 	for _, q := range required {
-		if !q.MetBy(e.contract) {
+		if !q.Matches(e.contract) {
 			return false
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 	"github.com/smarthaus/caio-bridge-go/caio/registry/internal/sharedmem"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/storetest"
 )
 
 // isThere reports whether anything that can be asked still knows the service.
@@ -137,7 +138,7 @@ func TestStrangersDoNotEndRegistrations(t *testing.T) {
 				return reg, reg
 			},
 			"stored": func(t *testing.T, opts registry.Options) (owner, other *registry.Registry) {
-				opts.Store = new(registry.MemoryStore)
+				opts.Store = new(storetest.MemoryStore)
 				reg := newRegistry(t, &opts)
 				return reg, reg
 			},
@@ -187,7 +188,7 @@ func TestStrangersDoNotShortenStoredLeases(t *testing.T) {
 	t.Parallel()
 	ct := parse(t, codexContract)
 	synctest.Test(t, func(t *testing.T) {
-		opts := &registry.Options{Store: new(registry.MemoryStore), Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true}
+		opts := &registry.Options{Store: new(storetest.MemoryStore), Tokens: []string{"a-token-of-some-length"}, OpenIntegration: true}
 		reg := newRegistry(t, opts)
 		reg.Register(t.Context(), ct, &caio.RegisterOptions{TTL: time.Hour})
 		time.Sleep(59*time.Minute + 50*time.Second)

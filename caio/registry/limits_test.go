@@ -16,6 +16,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 	"github.com/smarthaus/caio-bridge-go/caio/registry/internal/sharedmem"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/storetest"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -186,7 +187,7 @@ func TestOverfullStore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			store := new(registry.MemoryStore)
+			store := new(storetest.MemoryStore)
 			full := newRegistry(t, &registry.Options{Store: store})
 			for _, id := range []string{"a", "b", "c"} {
 				if _, err := full.Register(t.Context(), largeContract(t, id), nil); err != nil {

@@ -27,12 +27,12 @@ func (r *Registry) list(required contract.Requirements, status string) listing {
 	} else {
 		count = len(candidates[0])
 	}
-	query := contract.NewQuery(required)
+	query := contract.NewMatcher(required)
 	everyone := len(required.Capabilities) <= 1 && len(required.Guarantees) == 0 && len(required.Constraints) == 0
 	list := make(listing, 0, count)
 	for _, chunk := range candidates {
 		for _, e := range chunk {
-			if state := e.status(); (status == "" || status == state) && (everyone || query.MetBy(e.contract)) {
+			if state := e.status(); (status == "" || status == state) && (everyone || query.Matches(e.contract)) {
 				list = append(list, listed{e, state})
 			}
 		}

@@ -61,25 +61,25 @@ func misses(list postings, d *draft, required contract.Requirements, most int) (
 	return wordMisses(nearest(list.ranked.first(examined), clauses, d.request, most), d, required), examined
 }
 
-// A clauseQuery is one clause of what is required.
-type clauseQuery struct {
-	*contract.Query
+// A clauseMatcher is one clause of what is required.
+type clauseMatcher struct {
+	*contract.Matcher
 	property string // of a guarantee
 	bound    contract.Bound
 }
 
 // clausesOf takes requirements and rules apart.
-func clausesOf(required contract.Requirements, rules []contract.Requirements) (list []clauseQuery) {
+func clausesOf(required contract.Requirements, rules []contract.Requirements) (list []clauseMatcher) {
 	for _, r := range append([]contract.Requirements{required}, rules...) {
 		for _, capability := range r.Capabilities {
-			list = append(list, clauseQuery{Query: contract.NewQuery(contract.Requirements{Capabilities: []string{capability}})})
+			list = append(list, clauseMatcher{Matcher: contract.NewMatcher(contract.Requirements{Capabilities: []string{capability}})})
 		}
 		for _, property := range slices.Sorted(maps.Keys(r.Guarantees)) {
 			one := map[string]contract.Bound{property: r.Guarantees[property]}
-			list = append(list, clauseQuery{contract.NewQuery(contract.Requirements{Guarantees: one}), property, r.Guarantees[property]})
+			list = append(list, clauseMatcher{contract.NewMatcher(contract.Requirements{Guarantees: one}), property, r.Guarantees[property]})
 		}
 		for field, value := range r.Constraints {
-			list = append(list, clauseQuery{Query: contract.NewQuery(contract.Requirements{Constraints: map[string]any{field: value}})})
+			list = append(list, clauseMatcher{Matcher: contract.NewMatcher(contract.Requirements{Constraints: map[string]any{field: value}})})
 		}
 	}
 	return list
@@ -101,13 +101,13 @@ func (m miss) compare(other miss) int {
 
 // nearest returns the services that fail the fewest clauses, of those with equally many the ones that are the least away from
 // the bounds they miss; at most so many.
-func nearest(list iter.Seq[*posting], clauses []clauseQuery, req *caio.Request, most int) []miss {
+func nearest(list iter.Seq[*posting], clauses []clauseMatcher, req *caio.Request, most int) []miss {
 	best := make([]miss, 0, most+1)
 	for at := range list {
 		one := miss{entry: at.entry}
 		one.failed = one.failsBeside(req)
 		for j := 0; j < len(clauses) && !(len(best) == most && one.failed > best[most-1].failed); j++ {
-			if c := &clauses[j]; !c.MetBy(one.contract) {
+			if c := &clauses[j]; !c.Matches(one.contract) {
 				one.failed++
 				one.gap += c.gap(one.contract)
 			}
@@ -132,7 +132,7 @@ func (e *entry) failsBeside(req *caio.Request) (failed int) {
 }
 
 // gap returns how far the contract is from the bound that it misses, in parts of it.
-func (c *clauseQuery) gap(ct *contract.Contract) float64 {
+func (c *clauseMatcher) gap(ct *contract.Contract) float64 {
 	if c.property == "" {
 		return 0
 	}

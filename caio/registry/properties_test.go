@@ -14,6 +14,7 @@ import (
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/storetest"
 	"github.com/smarthaus/caio-bridge-go/contract"
 )
 
@@ -172,7 +173,7 @@ func TestRouteIsDeterministic(t *testing.T) {
 	for i := range 40 {
 		offers = append(offers, randomOffer(random, fmt.Sprintf("service-%02d", i)))
 	}
-	store := new(registry.MemoryStore)
+	store := new(storetest.MemoryStore)
 	first, other := newRegistry(t, &registry.Options{Store: store}), newRegistry(t, nil)
 	for _, reg := range []*registry.Registry{first, other} {
 		random.Shuffle(len(offers), func(i, j int) { offers[i], offers[j] = offers[j], offers[i] })

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"runtime/debug"
 	"sync"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
+	"github.com/smarthaus/caio-bridge-go/internal/option"
 )
 
 // A Registry holds services and routes requests to them. It is an [http.Handler], its methods mirror those of
@@ -132,16 +134,11 @@ func New(opts *Options) (*Registry, error) {
 		o = *opts
 	}
 	err := errors.Join(
-		setDefault("MaxServices", &o.MaxServices, 10_000),
-		setDefault("MaxCapabilities", &o.MaxCapabilities, 100_000),
-		setDefault("MaxTraces", &o.MaxTraces, 1_000),
+		option.Default("MaxServices", &o.MaxServices, 10_000, 1, 1_000_000),
+		option.Default("MaxCapabilities", &o.MaxCapabilities, 100_000, 1, 1_000_000),
+		option.Default("MaxTraces", &o.MaxTraces, 1_000, 1, 1_000_000),
+		option.Default("MaxBytes", &o.MaxBytes, 256<<20, 1<<20, math.MaxInt64),
 	)
-	if o.MaxBytes == 0 {
-		o.MaxBytes = 256 << 20
-	}
-	if o.MaxBytes < 1<<20 {
-		err = errors.Join(err, fmt.Errorf("MaxBytes is %d, not at least %d", o.MaxBytes, 1<<20))
-	}
 	if o.Weights == (Weights{}) {
 		o.Weights = DefaultWeights()
 	}
@@ -165,16 +162,6 @@ func New(opts *Options) (*Registry, error) {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
 	return r, nil
-}
-
-func setDefault(name string, option *int, preset int) error {
-	if *option == 0 {
-		*option = preset
-	}
-	if *option < 1 || *option > 1_000_000 {
-		return fmt.Errorf("%s is %d, not within 1 and 1000000", name, *option)
-	}
-	return nil
 }
 
 // ServeHTTP answers CAIO's HTTP API, in both sets of paths, browsers that ask for / with a page that shows the services and

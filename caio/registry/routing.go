@@ -49,9 +49,9 @@ func (r *Registry) route(ctx context.Context, req caio.Request) (*sealed, error)
 		id: "dec-" + strings.ToLower(rand.Text()), at: time.Now().UTC(), request: &req, rules: rulesFor(req),
 		security: secured{authenticationOf(ctx)}, weights: r.weights, picks: make([]pick, len(steps)),
 	}
-	rules := make([]*contract.Query, len(d.rules))
+	rules := make([]*contract.Matcher, len(d.rules))
 	for i := range rules {
-		rules[i] = contract.NewQuery(d.rules[i])
+		rules[i] = contract.NewMatcher(d.rules[i])
 	}
 	for i := range steps {
 		var ok bool
@@ -91,9 +91,9 @@ type pick struct {
 
 // choose returns the best service that meets the requirements and the policies. It looks at the services with the
 // capabilities from the best on, and no further than one can be among the candidates.
-func (r *Registry) choose(d *draft, required contract.Requirements, rules []*contract.Query) (p pick, ok bool) {
+func (r *Registry) choose(d *draft, required contract.Requirements, rules []*contract.Matcher) (p pick, ok bool) {
 	list, _ := r.services.having(required.Capabilities)
-	all := append([]*contract.Query{contract.NewQuery(required)}, rules...)
+	all := append([]*contract.Matcher{contract.NewMatcher(required)}, rules...)
 	p.considered = list.count
 	sum, mark := d.weights.sum(), r.services.mark(required.Capabilities...)
 ranked:

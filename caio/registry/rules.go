@@ -2,15 +2,14 @@ package registry
 
 import (
 	"fmt"
-	"math"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/internal/wire"
 	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/jsonvalue"
 )
 
 // checkPolicy returns what is wrong with a policy at a place in a request.
@@ -55,12 +54,12 @@ func applies(p caio.Policy, req caio.Request) bool {
 			return false
 		}
 		if list, isList := wanted.([]any); isList {
-			if !slices.ContainsFunc(list, func(one any) bool { return same(have, one) }) {
+			if !slices.ContainsFunc(list, func(one any) bool { return jsonvalue.Equal(have, one) }) {
 				return false
 			}
 			continue
 		}
-		if !same(have, wanted) {
+		if !jsonvalue.Equal(have, wanted) {
 			return false
 		}
 	}
@@ -94,29 +93,6 @@ func subject(req caio.Request, path string) (any, bool) {
 		}
 	}
 	return at, true
-}
-
-// same compares as JSON does.
-func same(a, b any) bool {
-	if x, ok := number(a); ok {
-		y, ok := number(b)
-		return ok && x == y
-	}
-	return reflect.DeepEqual(a, b)
-}
-
-func number(value any) (float64, bool) {
-	switch v := reflect.ValueOf(value); {
-	case !v.IsValid():
-		return 0, false
-	case v.CanInt():
-		return float64(v.Int()), true
-	case v.CanUint():
-		return float64(v.Uint()), true
-	case v.CanFloat():
-		return v.Float(), !math.IsNaN(v.Float())
-	}
-	return 0, false
 }
 
 // asRequirement returns what a policy that applies requires of a contract.

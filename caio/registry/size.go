@@ -8,11 +8,10 @@ const (
 	entryOverhead      = 2500
 	capabilityOverhead = 500 // of a name, for its lists
 	offerOverhead      = 180 // of a service with a capability
-	guaranteeOverhead  = 330
+	guaranteeOverhead  = 200
 	endpointOverhead   = 100
 	warningOverhead    = 300
-	termOverhead       = 320 // of a free member that requests can require
-	groupOverhead      = 300 // of 7 members of an object
+	groupOverhead      = 420 // of 7 members of an object
 	valueOverhead      = 48  // of an object or a list without elements
 	slotOverhead       = 16  // of an element of a list, of a text
 )
@@ -20,7 +19,7 @@ const (
 // bytes estimates the memory of the entry: the contract's text, the texts made of it, and the part that routing looks at.
 // The catalogue adds capabilityOverhead for each name.
 func (e *entry) bytes(text int) int64 {
-	n := text + len(e.excerpt) + len(e.listed) + len(e.endpointsText) + len(e.documentation)
+	n := text + len(e.excerpt) + len(e.listed) + len(e.documentation)
 	n += n/8 + entryOverhead
 	for _, w := range contract.Lint(e.contract) {
 		n += warningOverhead + len(w.Path) + len(w.Message) + len(w.Fix)
@@ -35,23 +34,14 @@ func (e *entry) bytes(text int) int64 {
 		g := &e.contract.Guarantees[i]
 		n += guaranteeOverhead + 2*len(g.Name) + 2*len(g.Property) + len(g.Invariant) + valueBytes(g.Bound.Other)
 	}
-	n += termsBytes(e.contract.Constraints.Other)
+	n += valueBytes(e.contract.Constraints.Other)
 	if p := e.contract.Privacy; p != nil {
-		n += termsBytes(p.Other)
+		n += valueBytes(p.Other)
 	}
 	if a := e.contract.Alignment; a != nil {
-		n += termsBytes(a.Other)
+		n += valueBytes(a.Other)
 	}
 	return int64(n)
-}
-
-// termsBytes estimates the memory of free members and of the terms made of them.
-func termsBytes(members map[string]any) int {
-	n := termOverhead*len(members) + valueBytes(members)
-	for name := range members {
-		n += textBytes(name) // interned
-	}
-	return n
 }
 
 // valueBytes estimates the memory of a decoded JSON value.

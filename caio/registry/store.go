@@ -1,14 +1,11 @@
 package registry
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"net/http"
 	"runtime"
 	"slices"
@@ -57,49 +54,6 @@ const (
 
 	maxSharedTraces = 64 // that a registry stores per second in a SharedStore, so that decisions do not fill it
 )
-
-// A MemoryStore is a [Store] for tests: it outlives registries, but not the process. The zero value is empty.
-type MemoryStore struct {
-	mu      sync.Mutex
-	records map[[2]string][]byte // by kind and id
-}
-
-// Load implements [Store].
-func (s *MemoryStore) Load(_ context.Context, kind string, each func(id string, data []byte) error) error {
-	s.mu.Lock()
-	records := maps.Clone(s.records)
-	s.mu.Unlock()
-	for _, key := range slices.SortedFunc(maps.Keys(records), func(a, b [2]string) int { return cmp.Compare(a[1], b[1]) }) {
-		if key[0] != kind {
-			continue
-		}
-		if err := each(key[1], bytes.Clone(records[key])); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Save implements [Store].
-func (s *MemoryStore) Save(_ context.Context, records ...Record) error {
-	if slices.ContainsFunc(records, func(r Record) bool { return r.Kind == "" || r.ID == "" }) {
-		return errors.New("a record has no kind or no id")
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.records == nil {
-		s.records = make(map[[2]string][]byte)
-	}
-	for _, r := range records {
-		key := [2]string{r.Kind, r.ID}
-		if r.Data == nil {
-			delete(s.records, key)
-			continue
-		}
-		s.records[key] = bytes.Clone(r.Data)
-	}
-	return nil
-}
 
 // A serviceRecord is what is stored of a service. Its lease starts anew when it is loaded, because nobody could renew it
 // while there was no registry.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/smarthaus/caio-bridge-go/caio"
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/storetest"
 )
 
 // A registry that is opened again holds what the last one held, traces included, and leases start anew.
@@ -26,7 +27,7 @@ func TestStoreOutlivesTheRegistry(t *testing.T) {
 	leased := parse(t, offer{id: "leased", accuracy: map[string]float64{"chat": 0.9}, price: -1}.yaml())
 	gone := parse(t, offer{id: "gone", accuracy: map[string]float64{"chat": 0.9}, price: -1}.yaml())
 	synctest.Test(t, func(t *testing.T) {
-		store := new(registry.MemoryStore)
+		store := new(storetest.MemoryStore)
 		opts := &registry.Options{Store: store, MaxTraces: 3}
 		reg := newRegistry(t, opts)
 		stop := runRegistry(t, reg)
@@ -77,7 +78,7 @@ func TestStoreOutlivesTheRegistry(t *testing.T) {
 // A contract that is larger as it is stored than as it came does not keep a registry from starting.
 func TestStoredContractsCanBeReadAgain(t *testing.T) {
 	t.Parallel()
-	opts := &registry.Options{Store: new(registry.MemoryStore)}
+	opts := &registry.Options{Store: new(storetest.MemoryStore)}
 	reg := newRegistry(t, opts)
 	for id, remark := range map[string]string{"html": strings.Repeat("<", 60_000), "controls": strings.Repeat(`\v`, 40_000), "del": `\x7f`} {
 		ct := parse(t, offer{id: id, accuracy: map[string]float64{id: 0.9}, price: -1}.yaml()+"  alignment:\n    remark: \""+remark+"\"\n")
@@ -97,7 +98,7 @@ func TestStoredContractsCanBeReadAgain(t *testing.T) {
 	}
 }
 
-type brokenStore struct{ registry.MemoryStore }
+type brokenStore struct{ storetest.MemoryStore }
 
 func (*brokenStore) Save(context.Context, ...registry.Record) error {
 	return errors.New("the disk is full")
@@ -117,7 +118,7 @@ func TestStoreFails(t *testing.T) {
 	if isThere(t, reg, "codex-bridge-001") {
 		t.Error("it is there")
 	}
-	store := new(registry.MemoryStore)
+	store := new(storetest.MemoryStore)
 	store.Save(t.Context(), registry.Record{Kind: "service", ID: "x", Data: []byte("{}")}, registry.Record{Kind: "service", ID: "y", Data: []byte("nonsense")})
 	if _, err := registry.New(&registry.Options{Store: store}); err == nil || !strings.Contains(err.Error(), "stored service x") || !strings.Contains(err.Error(), "stored service y") {
 		t.Errorf("New with broken records: %v", err)
@@ -126,7 +127,7 @@ func TestStoreFails(t *testing.T) {
 
 // A fullStore is on a disk that becomes full.
 type fullStore struct {
-	registry.MemoryStore
+	storetest.MemoryStore
 	full bool
 }
 
@@ -177,7 +178,7 @@ func TestFullStore(t *testing.T) {
 }
 
 // A modestStore takes no more at once than a Store has to.
-type modestStore struct{ registry.MemoryStore }
+type modestStore struct{ storetest.MemoryStore }
 
 func (s *modestStore) Save(ctx context.Context, records ...registry.Record) error {
 	size := 0
@@ -223,7 +224,7 @@ func TestStoredTracesAreBounded(t *testing.T) {
 	t.Parallel()
 	ct := parse(t, codexContract)
 	synctest.Test(t, func(t *testing.T) {
-		store := new(registry.MemoryStore)
+		store := new(storetest.MemoryStore)
 		for _, limit := range []int{10, 3} {
 			reg := newRegistry(t, &registry.Options{Store: store, MaxTraces: limit})
 			stop := runRegistry(t, reg)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -30,7 +29,7 @@ type sealed struct {
 	decision *caio.Decision
 	trace    []byte
 
-	hash, decisionText, proofsText, timestampText []byte // parts of the trace, as JSON
+	hash, decisionText, idText, proofsText, timestampText []byte // parts of the trace, as JSON
 }
 
 const unhashed = `{"hash":"sha256:0000000000000000000000000000000000000000000000000000000000000000"`
@@ -40,32 +39,22 @@ func seal(d *draft) (*sealed, error) {
 	s := &sealed{decision: decide(d)}
 	proofs := prove(d)
 	w := textWriter{text: append(make([]byte, 0, d.size()), unhashed...)}
-	decision := w.member("decision", func(b []byte) ([]byte, error) {
-		if len(d.request.Steps) > 0 {
-			return appendCanonical(b, s.decision)
-		}
-		return appendPick(b, &d.picks[0], s.decision, d.id), nil
-	})
-	w.member("decision_id", func(b []byte) ([]byte, error) { return appendText(b, d.id), nil })
-	w.member("guarantees", func(b []byte) ([]byte, error) {
-		if len(d.request.Steps) > 0 {
-			return appendCanonical(b, s.decision.Guarantees)
-		}
-		return append(b, d.picks[0].guaranteesText...), nil
-	})
-	proved := w.member("proofs", func(b []byte) ([]byte, error) { return appendProofs(b, proofs), nil })
+	decision := w.member("decision", s.decision)
+	id := w.member("decision_id", d.id)
+	w.member("guarantees", s.decision.Guarantees)
+	proved := w.member("proofs", proofs)
 	if w.err != nil {
 		return nil, fmt.Errorf("registry: the decision is not JSON: %w", w.err)
 	}
-	w.member("request", func(b []byte) ([]byte, error) { return appendCanonical(b, recordOf(d.request)) })
+	w.member("request", recordOf(d.request))
 	if w.err != nil {
 		return nil, invalidRequest("the request is not JSON: " + wire.Clip(w.err.Error(), 200))
 	}
-	timestamp := w.member("timestamp", func(b []byte) ([]byte, error) { return appendText(b, d.at.Format(time.RFC3339Nano)), nil })
+	timestamp := w.member("timestamp", d.at)
 	s.trace = append(w.text, '}')
 	s.decision.Proofs = proofs
 	s.hash = s.trace[len(`{"hash":`):len(unhashed)]
-	s.decisionText, s.proofsText, s.timestampText = decision.of(s.trace), proved.of(s.trace), timestamp.of(s.trace)
+	s.decisionText, s.idText, s.proofsText, s.timestampText = decision.of(s.trace), id.of(s.trace), proved.of(s.trace), timestamp.of(s.trace)
 	sealHash(s.trace)
 	return s, nil
 }
@@ -84,7 +73,7 @@ func (d *draft) size() int {
 	size := 1024
 	for i := range d.picks {
 		p := &d.picks[i]
-		size += 2560 + len(p.excerpt) + len(p.endpointsText) + 2*len(p.guaranteesText)
+		size += 4096 + len(p.excerpt)
 	}
 	return size
 }
@@ -100,13 +89,15 @@ type span struct{ from, to int }
 
 func (s span) of(text []byte) []byte { return text[s.from:s.to:s.to] }
 
-func (w *textWriter) member(name string, value func([]byte) ([]byte, error)) (at span) {
+func (w *textWriter) member(name string, value any) (at span) {
 	if w.err != nil {
 		return at
 	}
+	var text jsontext.Value
+	text, w.err = canonical(value)
 	w.text = append(append(append(w.text, `,"`...), name...), `":`...)
 	at.from = len(w.text)
-	w.text, w.err = value(w.text)
+	w.text = append(w.text, text...)
 	at.to = len(w.text)
 	return at
 }
@@ -116,7 +107,7 @@ type decided [10][]byte
 
 func (s *sealed) answer() decided {
 	return decided{
-		[]byte(`{"proofs":`), s.proofsText, []byte(`,"trace":{"decision_id":`), appendText(nil, s.decision.DecisionID),
+		[]byte(`{"proofs":`), s.proofsText, []byte(`,"trace":{"decision_id":`), s.idText,
 		[]byte(`,"hash":`), s.hash, []byte(`,"timestamp":`), s.timestampText, []byte(`},`), s.decisionText[1:],
 	}
 }

@@ -69,8 +69,8 @@ func (a *app) diffCommand() *cobra.Command {
 			changes := contract.Diff(before, after)
 			changes.List = append([]contract.Change{}, changes.List...) // [] in JSON, not null
 			err = a.print(changes, func(t *tableWriter) { showChanges(t, changes) })
-			if err == nil && changes.Fault != "" {
-				err = fmt.Errorf("%w: %s", errVersion, changes.Fault)
+			if err == nil && changes.VersionError != "" {
+				err = fmt.Errorf("%w: %s", errVersion, changes.VersionError)
 			}
 			return err
 		},
@@ -103,7 +103,7 @@ func showChanges(t *tableWriter, changes contract.Changes) {
 	}
 	t.paintedRow(bold, "CLASS", "STEP", "WHERE", "WHAT")
 	for _, change := range changes.List {
-		t.paintedRow(map[contract.Class]colour{contract.Breaking: red, contract.Undecided: yellow}[change.Class], change.Class, change.Step, change.Path, change.Why)
+		t.paintedRow(map[contract.Class]colour{contract.Breaking: red, contract.Unknown: yellow}[change.Class], change.Class, change.Bump, change.Path, change.Why)
 	}
 	t.row()
 	t.row(fmt.Sprintf("Needed: %s. Made: %s.", changes.Required, changes.Made))

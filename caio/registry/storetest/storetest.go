@@ -1,4 +1,4 @@
-// Package storetest checks implementations of [registry.Store].
+// Package storetest checks implementations of [registry.Store], and has one in memory for tests.
 package storetest
 
 import (

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestMemoryStore(t *testing.T) {
 	t.Parallel()
-	store := new(registry.MemoryStore)
+	store := new(storetest.MemoryStore)
 	if err := storetest.Check(t.Context(), func() (registry.Store, error) { return store, nil }); err != nil {
 		t.Error(err)
 	}
@@ -126,11 +126,11 @@ func TestCheckFindsFaults(t *testing.T) {
 			t.Parallel()
 			store := test.store
 			if store.Store == nil {
-				store.Store = new(registry.MemoryStore)
+				store.Store = new(storetest.MemoryStore)
 			}
 			err := storetest.Check(t.Context(), func() (registry.Store, error) {
 				if test.fresh {
-					store.Store = new(registry.MemoryStore)
+					store.Store = new(storetest.MemoryStore)
 				}
 				return store, nil
 			})
@@ -143,7 +143,7 @@ func TestCheckFindsFaults(t *testing.T) {
 
 // A keeper is a MemoryStore that, for traces, keeps what callers may change afterwards.
 type keeper struct {
-	registry.MemoryStore
+	storetest.MemoryStore
 	data map[string][]byte
 }
 

@@ -271,9 +271,8 @@ func syntaxProblem(source *Source, err error) Problem {
 	return p
 }
 
-// failingLine returns the first line from which on no prefix of the file can be read, which is nearer to the mistake than
-// what yaml.v3 reports: often the start of the surrounding block, and one line off. Files too large for that keep the
-// reported line.
+// failingLine returns the first line from which on no prefix of the file can be read. It is nearer to the mistake than the
+// line of yaml.v3, often the start of the surrounding block and one off. Files too large for that keep the reported line.
 func failingLine(source *Source, reported int) int {
 	const most = 1_000_000 // bytes parsed in all, at most 0.25 s
 	if len(source.lines)*len(source.text) > 2*most {
@@ -289,8 +288,8 @@ func failingLine(source *Source, reported int) int {
 	return 1
 }
 
-// YAML returns n as a *yaml.Node that reads back as the same value, for yaml.v3's encoder.
-func (n *Node) YAML() any { return n.yaml() }
+// YAML returns n as YAML, with the same value when read back. It returns errors of the encoder.
+func (n *Node) YAML() ([]byte, error) { return yaml.Marshal(n.yaml()) }
 
 func (n *Node) yaml() *yaml.Node {
 	switch n.Kind {

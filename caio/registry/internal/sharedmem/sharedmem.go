@@ -12,11 +12,12 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
+	"github.com/smarthaus/caio-bridge-go/caio/registry/storetest"
 )
 
 // A Hub holds what its stores share. The zero value is empty.
 type Hub struct {
-	registry.MemoryStore // what was saved
+	storetest.MemoryStore // what was saved
 
 	mu      sync.Mutex
 	swapped map[key]registry.Record
