@@ -193,6 +193,7 @@ func TestLateHandlerOverAnyConnection(t *testing.T) {
 						t.Fatal(err)
 					}
 					defer conn.Close()
+					raw := conn
 					if secure {
 						conn = tls.Client(conn, &tls.Config{RootCAs: ours.pool(), ServerName: "localhost"})
 					}
@@ -221,6 +222,7 @@ func TestLateHandlerOverAnyConnection(t *testing.T) {
 					if took := time.Since(start); took != want {
 						t.Errorf("the answer ended after %v, want %v", took, want)
 					}
+					_ = raw.Close() // a pipe without a reader would block the server's farewell, and time with it
 					stop()
 					if err := <-served; err != nil {
 						t.Error(err)
