@@ -42,11 +42,8 @@ func (s *sseResponder) send(_ context.Context, event any) error {
 }
 
 func (s *sseResponder) fail(err error) {
-	if !s.Begun() {
-		return
-	}
 	if body, err := codec.Encode(newProblem(publicError(err), instanceOf(s.x.r), s.x.id)); err == nil {
-		_ = s.Last("error", body) // the stream ends here in any case
+		s.Abort("error", body)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
 )
 
 // recordSize is the count of bytes for a record without its outcome and events.
@@ -128,23 +129,13 @@ func (s *Store) Persist(r *Record) error {
 	s.byID[r.ID] = r
 	s.persisting++
 	s.mu.Unlock()
-	err = errors.Join(ErrBackend, errors.New("it panicked"))
-	defer func() {
-		s.mu.Lock()
-		defer s.flushAndUnlock()
-		s.persisting--
-		if err == nil {
-			s.persisted(r)
-		}
-	}()
-	if err = s.put(r.ID, data); err != nil {
-		err = fmt.Errorf("%w: %w", ErrBackend, err)
+	err = s.put(r.ID, data)
+	s.mu.Lock()
+	defer s.flushAndUnlock()
+	s.persisting--
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBackend, err)
 	}
-	return err
-}
-
-// persisted counts a stored record. It replaces the earlier record under the key.
-func (s *Store) persisted(r *Record) {
 	r.stored = true
 	r.size = recordSize
 	s.bytes += r.size
@@ -153,10 +144,13 @@ func (s *Store) persisted(r *Record) {
 	}
 	r.prior = nil
 	s.evict(0)
+	return nil
 }
 
+// put writes to the backend. A panic of the backend is an error like any other, because jobs and
+// timers have no other recover.
 func (s *Store) put(id string, data []byte) error {
-	err := s.config.Backend.Put(id, data)
+	err := panics.Recover(func() error { return s.config.Backend.Put(id, data) })
 	s.degraded.Store(err != nil)
 	return err
 }
