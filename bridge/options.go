@@ -15,7 +15,8 @@ import (
 
 // Options configure a [Bridge]. Nil and zero fields mean the defaults, all of them bounded.
 type Options struct {
-	// Logger gets one record for each request, and the cause of each failure. Default: no log.
+	// Logger gets one record for each request, and the cause of each failure. Its handler must not
+	// panic: net/http logs panics of requests through it. Default: no log.
 	Logger *slog.Logger
 
 	// Audit is called once for each finished request (health checks excluded) and each finished job.
