@@ -248,7 +248,7 @@ func refusal(ctx context.Context, err error) error {
 func (b *Bridge) invoke(x *exchange, op *operation, req any, release func(), to responder) error {
 	ctx, stop := context.WithTimeoutCause(x.r.Context(), op.Total, op.Deadline)
 	defer stop()
-	defer to.close()
+	defer to.Close()
 	c := &handlerCall{exchange: x, op: op, req: req, release: release, done: make(chan outcome, 1)}
 	if op.shouldStream(to) {
 		ctx, c.end = context.WithCancelCause(ctx)
@@ -258,7 +258,8 @@ func (b *Bridge) invoke(x *exchange, op *operation, req any, release func(), to 
 		defer unwatch()
 	}
 	x.service.provider.Acquire()
-	b.goroutines.Go(func() { b.handle(ctx, c) })
+	b.goroutines.Add()
+	go b.handle(ctx, c)
 	body, err := c.wait(ctx, to)
 	if err == nil {
 		err = b.checkResult(ctx, x.route, body, op)
@@ -294,6 +295,7 @@ type outcome struct {
 // handle runs the handler and frees the call's slot. A panic of the handler, its types, the limiter
 // or telemetry becomes the call's error: on this goroutine it would end the process.
 func (b *Bridge) handle(ctx context.Context, c *handlerCall) {
+	defer b.goroutines.Done()
 	defer b.releaseService(c.exchange.service)
 	o := outcome{err: errGoexit}
 	defer func() { c.done <- o }()
@@ -321,8 +323,8 @@ func (c *handlerCall) wait(ctx context.Context, to responder) ([]byte, error) {
 		select {
 		case o := <-c.done:
 			return o.body, o.err
-		case <-to.heartbeats():
-			if err := to.heartbeat(); err != nil {
+		case <-to.Heartbeats():
+			if err := to.Heartbeat(); err != nil {
 				c.end(err)
 			}
 		case <-ctx.Done():

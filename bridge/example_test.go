@@ -111,6 +111,75 @@ func Example() {
 	// 422 Unprocessable Entity
 }
 
+// A further handler is mounted behind the bridge's own checks. Its requests are authenticated, and the
+// bridge waits for them when it stops.
+func ExampleOptions_handlers() {
+	c, err := contract.Load(translatorFiles, "contract.yaml")
+	if err != nil {
+		log.Fatal(err)
+	}
+	dictionary := map[string]string{"de good morning": "Guten Morgen"}
+	b, err := bridge.New(c, translator{dictionary}, &bridge.Options{
+		Authenticate: bridge.BearerTokens(map[string]string{"ann": "token-of-ann"}),
+		Handlers: map[string]http.Handler{
+			"GET /phrases": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprintf(w, "%s may use %d phrases", bridge.Principal(r.Context()), len(dictionary))
+			}),
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Close()
+
+	for _, token := range []string{"token-of-ann", "guessed"} {
+		req := httptest.NewRequest(http.MethodGet, "/phrases", nil)
+		req.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		b.ServeHTTP(w, req)
+		fmt.Println(w.Code, w.Header().Get("Content-Type"))
+		if w.Code == http.StatusOK {
+			fmt.Println(w.Body)
+		}
+	}
+	// Output:
+	// 200 text/plain; charset=utf-8
+	// ann may use 1 phrases
+	// 401 application/problem+json
+}
+
+// A bridge can be a part of another server: its handler, its mux, its lifecycle. That server decides the
+// end, and closes the bridge after itself.
+func ExampleBridge_ServeHTTP() {
+	c, err := contract.Load(translatorFiles, "contract.yaml")
+	if err != nil {
+		log.Fatal(err)
+	}
+	b, err := bridge.New(c, translator{map[string]string{"de good morning": "Guten Morgen"}}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", b)
+	mux.HandleFunc("GET /about", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a page of the server") })
+	srv := httptest.NewServer(mux) // in a program: an http.Server
+	for _, path := range []string{"/about", "/readyz"} {
+		res, err := http.Get(srv.URL + path)
+		if err != nil {
+			log.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		fmt.Println(string(body), err)
+	}
+	srv.Close() // first the server, so that no request is left
+	fmt.Println(b.Close())
+	// Output:
+	// a page of the server <nil>
+	// {"status":"ok"} <nil>
+	// <nil>
+}
+
 func ExampleTransform() {
 	provider := routes{
 		bridge.Unary("POST /shout", bridge.Transform(shoutIn{}, bridge.HandlerFunc(callShouter), shoutOut{}), bridge.Serves("shouting")),

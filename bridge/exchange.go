@@ -17,7 +17,8 @@ import (
 type exchange struct {
 	bridge  *Bridge
 	service *service
-	w       *response.Writer
+	w       *response.Writer // points to writer, so that both are one allocation; nil for a job
+	writer  response.Writer
 	r       *http.Request
 	start   time.Time
 
@@ -41,11 +42,12 @@ type exchangeKey struct{}
 func newExchange(b *Bridge, w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{
 		bridge:      b,
-		w:           &response.Writer{ResponseWriter: w},
+		writer:      response.Writer{ResponseWriter: w},
 		start:       time.Now(),
 		id:          header.RequestID(r.Header),
 		bodyPending: r.ContentLength != 0,
 	}
+	x.w = &x.writer
 	var ctx context.Context
 	ctx, x.telemetry = b.telemetry.Begin(r, x.start, x.id, b.service.Load().contract.ID)
 	x.service = b.acquireService() // after the tracer, which may panic

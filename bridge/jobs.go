@@ -156,7 +156,7 @@ func (b *Bridge) followJob(x *exchange, r *jobs.Record) error {
 	}
 	defer b.jobs.Unwatch(r)
 	s := newSSEResponder(x, 0)
-	defer s.close()
+	defer s.Close()
 	if err := s.BeginWith(": job " + r.ID + "\n\n"); err != nil { // the first event may take long
 		return err
 	}
@@ -171,8 +171,8 @@ func (b *Bridge) followJob(x *exchange, r *jobs.Record) error {
 		}
 		select {
 		case <-v.Changed:
-		case <-s.heartbeats():
-			if err := s.heartbeat(); err != nil {
+		case <-s.Heartbeats():
+			if err := s.Heartbeat(); err != nil {
 				return err
 			}
 		case <-x.r.Context().Done():

@@ -47,7 +47,10 @@ func (b *Bridge) recordingOf(x *exchange) (r recording, err error) {
 // withCallerWait shortens the operation's timeout to the caller's "Prefer: wait" in seconds (RFC
 // 7240).
 func withCallerWait(r *http.Request, op *operation) *operation {
-	value, _ := header.Preference(r.Header, "wait")
+	value, stated := header.Preference(r.Header, "wait")
+	if !stated {
+		return op
+	}
 	seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
 	wait := time.Duration(seconds) * time.Second
 	if err != nil || seconds == 0 || wait >= op.Total {
@@ -153,7 +156,7 @@ func (b *Bridge) replay(x *exchange, op *operation, r *jobs.Record, async bool, 
 	x.replayed = true
 	h.Set("Idempotency-Replayed", "true")
 	if outcome.Problem == nil {
-		defer to.close()
+		defer to.Close()
 		return to.writeResult(outcome.Result)
 	}
 	x.failure = &Error{Code: c.Code, Status: c.HTTP}
@@ -305,10 +308,9 @@ func (b *Bridge) newJobResponder(r *jobs.Record, maxEvent int64) *jobResponder {
 
 func (j *jobResponder) wantsEvents() bool                         { return true }
 func (j *jobResponder) send(ctx context.Context, event any) error { return j.Send(ctx, event) }
-func (j *jobResponder) heartbeats() <-chan time.Time              { return nil }
-func (j *jobResponder) heartbeat() error                          { return nil }
+func (j *jobResponder) Heartbeats() <-chan time.Time              { return nil }
+func (j *jobResponder) Heartbeat() error                          { return nil }
 func (j *jobResponder) fail(error)                                {}
-func (j *jobResponder) close()                                    { j.Close() }
 
 func (j *jobResponder) writeResult(result []byte) error {
 	j.SetResult(result)

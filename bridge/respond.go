@@ -20,11 +20,11 @@ import (
 type responder interface {
 	wantsEvents() bool
 	send(ctx context.Context, event any) error // ctx is the call's
-	heartbeats() <-chan time.Time              // fires when heartbeat is due; nil for never
-	heartbeat() error
+	Heartbeats() <-chan time.Time              // fires when Heartbeat is due; nil for never
+	Heartbeat() error
 	writeResult(result []byte) error
 	fail(err error) // ends a response that has begun; otherwise the caller of invoke sends err
-	close()         // ends all writes
+	Close()         // ends all writes
 }
 
 // A jsonResponder answers with one JSON document. It drops events.
@@ -32,10 +32,10 @@ type jsonResponder struct{ x *exchange }
 
 func (j jsonResponder) wantsEvents() bool                     { return false }
 func (j jsonResponder) send(ctx context.Context, _ any) error { return ctx.Err() }
-func (j jsonResponder) heartbeats() <-chan time.Time          { return nil }
-func (j jsonResponder) heartbeat() error                      { return nil }
+func (j jsonResponder) Heartbeats() <-chan time.Time          { return nil }
+func (j jsonResponder) Heartbeat() error                      { return nil }
 func (j jsonResponder) fail(error)                            {}
-func (j jsonResponder) close()                                {}
+func (j jsonResponder) Close()                                {}
 
 func (j jsonResponder) writeResult(result []byte) error {
 	if !hasBody(j.x.r.Method) { // caches store no response to the other methods

@@ -116,6 +116,7 @@ func (b *Bridge) newService(c *contract.Contract, p *providerRef) (*service, err
 		operations: operations,
 	}
 	s.health = newHealth(b, s)
+	s.mux.HandleRest(func(_ http.ResponseWriter, r *http.Request) { s.noRoute(exchangeOf(r.Context())) })
 	err = s.routeBuiltin(b)
 	for _, op := range operations {
 		failed := s.handle(op.endpoint.Method, op.endpoint.Path, func(x *exchange) error { return b.call(x, &op) })
@@ -133,7 +134,6 @@ func (b *Bridge) newService(c *contract.Contract, p *providerRef) (*service, err
 			err = errors.Join(err, fmt.Errorf("bridge: Options.Handlers: %q: %w", pattern, failed))
 		}
 	}
-	s.mux.HandleRest(func(_ http.ResponseWriter, r *http.Request) { s.noRoute(exchangeOf(r.Context())) })
 	return s, err
 }
 

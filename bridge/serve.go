@@ -91,11 +91,9 @@ func (b *Bridge) Close() error {
 	return b.closed()
 }
 
-func (b *Bridge) close() (err error) {
-	if b.jobs != nil {
-		b.jobs.Stop()
-		err = b.jobs.Close()
-	}
+func (b *Bridge) close() error {
+	b.jobs.Stop()
+	err := b.jobs.Close()
 	b.reloading.Lock() // waits for a Reload in progress; later ones fail
 	defer b.reloading.Unlock()
 	return errors.Join(err, b.service.Load().provider.Close())
@@ -110,16 +108,12 @@ func (b *Bridge) drain(srv *http.Server, cancelCalls context.CancelCauseFunc) {
 	srv.SetKeepAlivesEnabled(false) // callers reconnect, to another instance
 	b.inFlight.Wait(ctx)
 	err := srv.Shutdown(ctx)
-	if b.jobs != nil {
-		b.jobs.Wait(ctx)
-	}
+	b.jobs.Wait(ctx)
 	if err != nil || ctx.Err() != nil {
 		b.log.Warn("cutting off calls that did not finish in time",
 			"calls_in_progress", b.inFlight.Count(), "timeout", b.opts.Timeouts.Drain)
 	}
-	if b.jobs != nil {
-		b.jobs.Stop() // before cancelCalls, so that streams that follow a job get its end
-	}
+	b.jobs.Stop() // before cancelCalls, so that streams that follow a job get its end
 	cancelCalls(errStopping)
 	ctx, cancel = context.WithTimeout(context.Background(), cutTimeout)
 	defer cancel()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
 	"github.com/smarthaus/caio-bridge-go/internal/sse"
@@ -32,10 +31,7 @@ func newSSEResponder(x *exchange, maxEvent int64) *sseResponder {
 }
 
 func (s *sseResponder) wantsEvents() bool               { return true }
-func (s *sseResponder) heartbeats() <-chan time.Time    { return s.Heartbeats() }
-func (s *sseResponder) heartbeat() error                { return s.Heartbeat() }
 func (s *sseResponder) writeResult(result []byte) error { return s.Last("result", result) }
-func (s *sseResponder) close()                          { s.Close() }
 
 func (s *sseResponder) send(_ context.Context, event any) error {
 	name, err := eventName(event)
@@ -46,11 +42,8 @@ func (s *sseResponder) send(_ context.Context, event any) error {
 }
 
 func (s *sseResponder) fail(err error) {
-	if !s.Begun() {
-		return
-	}
 	if body, err := codec.Encode(newProblem(publicError(err), instanceOf(s.x.r), s.x.id)); err == nil {
-		_ = s.Last("error", body) // the stream ends here in any case
+		s.Abort("error", body)
 	}
 }
 

@@ -197,7 +197,8 @@ func TestAnnounceWithStaleAnswers(t *testing.T) {
 				if s.has(t, "mine") != test.remains {
 					t.Errorf("there at the end: %t", !test.remains)
 				}
-				if states := strings.Join(a.states, " "); !strings.HasPrefix(states+" withdrawn", "registering registered withdrawn") {
+				states := strings.Join(a.states, " ")
+				if !strings.HasPrefix(states+" withdrawn", "registering registered withdrawn") {
 					t.Errorf("states %q", states)
 				}
 			})

@@ -39,35 +39,46 @@ func (l *Local) Admit(_ context.Context, caller string) (Admission, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Since(l.start)
-	scopes := []*scope{l.all}
+	scopes := append(make([]*scope, 0, 2), l.all)
+	var own *scope // of the caller; nil without limits per caller
 	if l.perCaller != (Limits{}) {
-		scopes = append(scopes, l.caller(caller, now))
+		own = l.caller(caller, now)
+		scopes = append(scopes, own)
 	}
 	var refused *Refusal
+	windows := 0
 	for _, s := range scopes {
+		windows += len(s.windows)
 		if r := s.refuse(now); r != nil && (refused == nil || r.RetryAfter > refused.RetryAfter) {
 			refused = r
 		}
 	}
-	if refused == nil {
-		for _, s := range scopes {
+	var a Admission
+	if windows > 0 {
+		a.Quotas = make([]Quota, 0, windows)
+	}
+	for _, s := range scopes {
+		if refused == nil {
 			s.take(now)
 		}
-	}
-	a := Admission{Quotas: make([]Quota, 0, 2*len(scopes))}
-	for _, s := range scopes {
 		a.Quotas = s.appendQuotas(a.Quotas, now)
 	}
 	if refused != nil {
 		return a, refused
 	}
-	a.Release = sync.OnceFunc(func() {
+	released := false
+	a.Release = func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		for _, s := range scopes {
-			s.concurrent--
+		if released {
+			return
 		}
-	})
+		released = true
+		l.all.concurrent--
+		if own != nil {
+			own.concurrent--
+		}
+	}
 	return a, nil
 }
 

@@ -12,17 +12,20 @@ import (
 	"testing"
 )
 
-const pythonMissing = "Python 3 with pytest, requests and PyYAML is needed for this test: apt-get install python3-pytest python3-requests python3-yaml"
+const pythonMissing = "Python 3 with pytest, requests and PyYAML is needed for this test: " +
+	"apt-get install python3-pytest python3-requests python3-yaml"
 
-// testdata/acceptance/test_integration.py is the acceptance test that the integration of Codex with CAIO was planned with. It
-// runs unchanged, against the program as it starts by default but for -register=false, since it registers the service
-// itself. It fixes the ports 8080 and 8082, so no other test may use them, and this one is not parallel.
+// TestPlannedPythonTests runs the planned acceptance test of Codex with CAIO, unchanged. It is in
+// testdata/acceptance/test_integration.py.
+//
+// The program runs with -register=false, because the Python test registers the service itself. The
+// test uses the fixed ports 8080 and 8082, so it is not parallel, and no other test may use them.
 func TestPlannedPythonTests(t *testing.T) {
 	python := findPython(t)
 	for _, addr := range []string{"127.0.0.1:8080", "127.0.0.1:8082"} {
 		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
 		if err != nil {
-			need(t, "the Python tests need "+addr+", which another program uses: "+err.Error())
+			need(t, "the Python tests need "+addr+", but another program uses it: "+err.Error())
 		}
 		ln.Close()
 	}
@@ -44,7 +47,8 @@ func TestPlannedPythonTests(t *testing.T) {
 	}
 
 	p := launch(t, nil, "-register=false")
-	pytest := exec.CommandContext(t.Context(), python, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--rootdir", folder, filepath.Join(planned, "test_integration.py"))
+	pytest := exec.CommandContext(t.Context(), python, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--rootdir",
+		folder, filepath.Join(planned, "test_integration.py"))
 	pytest.Dir = folder
 	pytest.Env = append(os.Environ(), "PYTHONPATH="+planned, "PYTHONDONTWRITEBYTECODE=1", "NO_PROXY=localhost")
 	out, err := pytest.CombinedOutput()
@@ -57,11 +61,12 @@ func TestPlannedPythonTests(t *testing.T) {
 	}
 }
 
-// findPython returns a Python that has what the tests import. Where there are several, the first need not be it.
+// findPython returns the first Python with the packages that the tests import.
 func findPython(t *testing.T) string {
 	t.Helper()
 	for _, candidate := range []string{os.Getenv("PYTHON"), "python3", "/usr/bin/python3"} {
-		if candidate != "" && exec.CommandContext(t.Context(), candidate, "-c", "import pytest, requests, yaml").Run() == nil {
+		if candidate != "" && exec.CommandContext(t.Context(), candidate, "-c",
+			"import pytest, requests, yaml").Run() == nil {
 			return candidate
 		}
 	}

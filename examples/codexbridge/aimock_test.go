@@ -14,14 +14,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// An upstream that this project did not write: @copilotkit/aimock, which speaks the Responses API, in one piece and as a
-// stream. testdata/aimock says what it answers to which prompt.
+// Tests against @copilotkit/aimock, an independent fake server with the Responses API. Its prompts
+// and responses are in testdata/aimock.
 
-const aimockMissing = "Node.js and @copilotkit/aimock are needed for this test. To install aimock, run in the top folder of the module: " +
+const aimockMissing = "Node.js and @copilotkit/aimock are needed for this test. To install aimock, " +
+	"run in the top folder of the module: " +
 	"npm install --prefix .ci/tools --no-save --no-package-lock --ignore-scripts @copilotkit/aimock@1.43.0 " +
 	"(or set AIMOCK_CLI to its dist/cli.js)"
 
-// startAimock returns the base URL of a running aimock.
+// startAimock starts aimock and returns its base URL.
 func startAimock(t *testing.T) string {
 	t.Helper()
 	cli := os.Getenv("AIMOCK_CLI")
@@ -32,7 +33,8 @@ func startAimock(t *testing.T) string {
 	if _, missing := os.Stat(cli); err != nil || missing != nil {
 		need(t, aimockMissing)
 	}
-	cmd := exec.Command(node, cli, "-p", "0", "-h", "127.0.0.1", "--validate-on-load", "-f", "testdata/aimock/fixtures.json")
+	cmd := exec.Command(node, cli, "-p", "0", "-h", "127.0.0.1", "--validate-on-load", "-f",
+		"testdata/aimock/fixtures.json")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -58,17 +60,21 @@ func startAimock(t *testing.T) string {
 
 func TestAgainstAimock(t *testing.T) {
 	t.Parallel()
-	r := start(t, map[string]string{"OPENAI_BASE_URL": startAimock(t), "OPENAI_API_KEY": "sk-test", "CODEX_MODEL": "gpt-test"})
+	r := start(t, map[string]string{"OPENAI_BASE_URL": startAimock(t), "OPENAI_API_KEY": "sk-test",
+		"CODEX_MODEL": "gpt-test"})
 	const code = "def reverse(s):\n    return s[::-1]  # é\n"
-	usage := map[string]any{"input_tokens": 321.0, "cached_input_tokens": 0.0, "output_tokens": 45.0, "reasoning_tokens": 0.0, "total_tokens": 366.0}
+	usage := map[string]any{"input_tokens": 321.0, "cached_input_tokens": 0.0, "output_tokens": 45.0,
+		"reasoning_tokens": 0.0, "total_tokens": 366.0}
 
 	t.Run("generate", func(t *testing.T) {
 		t.Parallel()
-		status, got := call(t, http.MethodPost, r.bridge+"/generate", map[string]any{"prompt": "Write code to reverse a string"})
+		status, got := call(t, http.MethodPost, r.bridge+"/generate",
+			map[string]any{"prompt": "Write code to reverse a string"})
 		if status != 200 {
 			t.Fatalf("answer = %d %v", status, got)
 		}
-		if diff := cmp.Diff([]any{code, "python", "Slices backwards.", "gpt-test", usage}, []any{got["code"], got["language"], got["explanation"], got["model"], got["usage"]}); diff != "" {
+		if diff := cmp.Diff([]any{code, "python", "Slices backwards.", "gpt-test", usage},
+			[]any{got["code"], got["language"], got["explanation"], got["model"], got["usage"]}); diff != "" {
 			t.Errorf("answer (-want +got):\n%s", diff)
 		}
 	})
@@ -90,7 +96,8 @@ func TestAgainstAimock(t *testing.T) {
 	})
 	t.Run("review", func(t *testing.T) {
 		t.Parallel()
-		status, got := call(t, http.MethodPost, r.bridge+"/review", map[string]any{"code": "def div(a, b):\n    return a / b\n"})
+		status, got := call(t, http.MethodPost, r.bridge+"/review",
+			map[string]any{"code": "def div(a, b):\n    return a / b\n"})
 		want := []any{map[string]any{
 			"title": "Division by zero", "body": "b may be 0.", "severity": "high", "priority": 1.0, "confidence": 0.9,
 			"location": map[string]any{"file": "", "line_start": 2.0, "line_end": 2.0},
@@ -115,7 +122,7 @@ func TestAgainstAimock(t *testing.T) {
 	}{
 		{"too many calls", 429, "rate_limited", "3", true},
 		{"broken server", 502, "upstream_failed", "", true},
-		{"nothing is prepared for this", 502, "upstream_failed", "", false}, // aimock answers 404
+		{"no response for this prompt", 502, "upstream_failed", "", false}, // aimock answers 404
 	} {
 		t.Run(test.prompt, func(t *testing.T) {
 			t.Parallel()
@@ -125,7 +132,8 @@ func TestAgainstAimock(t *testing.T) {
 			}
 			res.Body.Close()
 			status, got := call(t, http.MethodPost, r.bridge+"/generate", map[string]any{"prompt": test.prompt})
-			if status != test.status || got["code"] != test.code || got["retryable"] != test.retryable || res.Header.Get("Retry-After") != test.wait {
+			if status != test.status || got["code"] != test.code || got["retryable"] != test.retryable ||
+				res.Header.Get("Retry-After") != test.wait {
 				t.Errorf("answer = %d %v, Retry-After %q; want %+v", status, got, res.Header.Get("Retry-After"), test)
 			}
 		})

@@ -23,16 +23,16 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio/registry"
 )
 
-// The program as its users have it: built, started, stopped by signals.
+// Tests of the built program as a process, with signals.
 
-// A process is the built program, running.
+// A process is a running process of the built program.
 type process struct {
 	running
 	cmd    *exec.Cmd
 	stderr *lockedBuffer
 }
 
-// build makes the binary, once for all tests.
+// build returns the path of the binary. It builds it once for all tests.
 func build(t *testing.T) string {
 	t.Helper()
 	if _, err := exec.LookPath("go"); err != nil {
@@ -53,7 +53,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	return file, nil
 })
 
-// launch starts the binary with nothing in its environment but env.
+// launch starts the binary. Its environment contains only env.
 func launch(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{stderr: new(lockedBuffer)}
@@ -74,7 +74,7 @@ func launch(t *testing.T, env []string, args ...string) *process {
 			t.Logf("stderr:\n%s", p.stderr)
 		}
 	})
-	p.running = readWelcome(t, stdout)
+	p.running = readBanner(t, stdout)
 	return p
 }
 
@@ -85,16 +85,16 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 	}
 }
 
-// wait returns how the program ended.
+// wait waits for the end of the process. It kills the process after 20 seconds.
 func (p *process) wait(t *testing.T) syscall.WaitStatus {
 	t.Helper()
 	giveUp := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
 	defer giveUp.Stop()
-	_ = p.cmd.Wait() // the state says more than the error
+	_ = p.cmd.Wait() // the state has more details than the error
 	return p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 }
 
-// commands returns the commands that the program tells its user to try.
+// commands returns the commands of the banner.
 func commands(output string) (list []string) {
 	for block := range strings.SplitSeq(output, "\n\n") {
 		if _, command, ok := strings.Cut(block, "\ncurl "); ok {
@@ -114,11 +114,12 @@ func TestPrintedCommandsWorkWhenPasted(t *testing.T) {
 		name string
 		env  []string
 		args []string
-		last string // member of the third answer
+		last string // member of the third command's response
 	}{
 		{"as it comes", nil, ownPorts, "service_id"},
 		{"with tokens", []string{"CODEX_BRIDGE_TOKEN=" + bridgeToken, "CAIO_TOKEN=" + caioToken}, ownPorts, "service_id"},
-		{"open to others, with tokens", []string{"CODEX_BRIDGE_TOKEN=" + bridgeToken, "CAIO_TOKEN=" + caioToken}, []string{"-addr", ":0", "-caio-addr", ":0"}, "service_id"},
+		{"open to others, with tokens", []string{"CODEX_BRIDGE_TOKEN=" + bridgeToken, "CAIO_TOKEN=" + caioToken},
+			[]string{"-addr", ":0", "-caio-addr", ":0"}, "service_id"},
 		{"not registered", nil, append(slices.Clone(ownPorts), "-register=false"), "services"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -158,7 +159,7 @@ func TestPrintedCommandsWorkWhenPasted(t *testing.T) {
 	}
 }
 
-// A slowModel is a server of the Responses API that answers when it is told to.
+// A slowModel is a demo model that responds after a call of answer.
 type slowModel struct {
 	*httptest.Server
 	asked  chan struct{}
@@ -184,7 +185,7 @@ func newSlowModel(t *testing.T) *slowModel {
 	return m
 }
 
-// launchBusy returns a program that is registered with a CAIO outside of it, with a call in progress.
+// launchBusy returns a process with a call in progress, registered with a CAIO of the test.
 func launchBusy(t *testing.T) (p *process, client *caio.Client, m *slowModel, status <-chan int) {
 	t.Helper()
 	m = newSlowModel(t)
@@ -211,8 +212,8 @@ func launchBusy(t *testing.T) (p *process, client *caio.Client, m *slowModel, st
 	return p, client, m, answered
 }
 
-// withdrawn waits until the service is gone from CAIO.
-func withdrawn(t *testing.T, client *caio.Client) {
+// waitUnregistered waits until CAIO has no services.
+func waitUnregistered(t *testing.T, client *caio.Client) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		services, err := client.Services(t.Context(), caio.Filter{})
@@ -232,7 +233,7 @@ func TestSignalLetsCallsFinish(t *testing.T) {
 	t.Parallel()
 	p, client, m, answered := launchBusy(t)
 	p.signal(t, syscall.SIGTERM)
-	withdrawn(t, client)
+	waitUnregistered(t, client)
 	m.answer()
 	if status := <-answered; status != 200 {
 		t.Errorf("the call in progress ended with status %d, want 200", status)
@@ -246,7 +247,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	p, client, _, answered := launchBusy(t)
 	p.signal(t, os.Interrupt)
-	withdrawn(t, client)
+	waitUnregistered(t, client)
 	p.signal(t, os.Interrupt)
 	if status := p.wait(t); !status.Signaled() || status.Signal() != syscall.SIGINT {
 		t.Errorf("it ended with %v, want by the signal", status)

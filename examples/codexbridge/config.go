@@ -12,52 +12,52 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/access"
 )
 
-const help = `codexbridge serves OpenAI Codex over HTTP by its service contract, and registers it with CAIO.
+const help = `codexbridge serves OpenAI Codex over HTTP and registers it with CAIO.
 
 Usage: codexbridge [flags]
 
 Flags:
-  -addr host:port       where the bridge listens (default 127.0.0.1:$CODEX_BRIDGE_PORT)
-  -caio-addr host:port  where the built-in registry listens if CAIO_URL is not set (default 127.0.0.1:8080)
-  -register=false       do not register the service
+  -addr host:port       address of the bridge (default 127.0.0.1:$CODEX_BRIDGE_PORT)
+  -caio-addr host:port  address of the built-in registry, used without CAIO_URL (default 127.0.0.1:8080)
+  -register=false       do not register the service with CAIO
   -metrics-addr host:port
-                        where GET /metrics answers in the format of Prometheus (default: nowhere)
-  -model-conns n        open at most n connections to the model's server over HTTP/1.1; further calls wait for one, and
-                        GET /metrics shows how long (default: as many as the contract allows calls at a time)
-  -contract file        use this contract instead of the one that comes with the bridge
-  -store file           keep jobs, and answers to calls with an Idempotency-Key, in this file (default: in memory)
+                        address of GET /metrics, in Prometheus format (default: no metrics)
+  -model-conns n        open at most n HTTP/1.1 connections to the model's server; further calls wait
+                        (default 0: only the contract limits concurrent calls)
+  -contract file        contract to serve (default: the embedded one)
+  -store file           file for jobs and for responses to calls with an Idempotency-Key (default: in memory)
 
-Environment:
-  OPENAI_API_KEY        key for OpenAI. If this and OPENAI_BASE_URL are not set, a demo model answers that asks no AI
-  OPENAI_BASE_URL       another server of the Responses API, such as http://localhost:11434/v1
-  CODEX_MODEL           the model to ask (default gpt-6.1-sol)
-  CODEX_BRIDGE_PORT     the bridge's port on 127.0.0.1 (default 8082)
-  CODEX_BRIDGE_TOKEN    bearer token that callers of the bridge must send (default none, on loopback only)
-  CAIO_URL              the CAIO to register with (default: the built-in registry)
+Environment variables:
+  OPENAI_API_KEY        OpenAI's API key. Without it and OPENAI_BASE_URL, a built-in demo model answers, not an AI
+  OPENAI_BASE_URL       base URL of another server with the Responses API, such as http://localhost:11434/v1
+  CODEX_MODEL           name of the model (default gpt-6.1-sol)
+  CODEX_BRIDGE_PORT     port of the bridge on 127.0.0.1 (default 8082)
+  CODEX_BRIDGE_TOKEN    bearer token required from callers (default: none, allowed on loopback only)
+  CAIO_URL              base URL of CAIO (default: the built-in registry)
   CAIO_TOKEN            bearer token for CAIO
   OPENAI_API_KEY_FILE, CODEX_BRIDGE_TOKEN_FILE, CAIO_TOKEN_FILE
-                        files that hold a secret, instead of the variable itself
+                        files with these secrets, instead of the variables
 
 Signals:
-  SIGHUP                reads these files and the contract again; no call is dropped
-  SIGINT, SIGTERM       stop it when the calls in progress have ended; a second one stops it at once
+  SIGHUP                reload the secret files and the contract, without interrupting calls
+  SIGINT, SIGTERM       finish the calls in progress and stop; a second signal stops at once
 `
 
-// A config is what flags and environment say. The library itself reads neither.
+// A config holds the values of flags and environment variables.
 type config struct {
 	addr, caioAddr  string
-	metricsAddr     string // "": no metrics
+	metricsAddr     string // empty: no metrics
 	register        bool
-	contractFile    string
-	storeFile       string // "": in memory
-	modelURL, model string
-	modelConns      int // 0: not bounded
+	contractFile    string // empty: the embedded contract
+	storeFile       string // empty: in memory
+	modelURL, model string // empty: defaults of package codex
+	modelConns      int    // 0: no limit
 	caioURL         string
 	secrets
 	getenv func(string) string
 }
 
-// A usageError is a fault of the command line.
+// A usageError is an error in the command line's syntax.
 type usageError struct{ error }
 
 func parseConfig(args []string, getenv func(string) string) (*config, error) {
@@ -69,8 +69,8 @@ func parseConfig(args []string, getenv func(string) string) (*config, error) {
 		modelURL: getenv("OPENAI_BASE_URL"), model: getenv("CODEX_MODEL"),
 		caioURL: strings.TrimRight(getenv("CAIO_URL"), "/"), getenv: getenv,
 	}
-	var unread error
-	cfg.secrets, unread = readSecrets(getenv)
+	var secretsErr error
+	cfg.secrets, secretsErr = readSecrets(getenv)
 	flags := flag.NewFlagSet("codexbridge", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&cfg.addr, "addr", "127.0.0.1:"+port, "")
@@ -87,13 +87,13 @@ func parseConfig(args []string, getenv func(string) string) (*config, error) {
 	case err != nil:
 		return nil, usageError{err}
 	case flags.NArg() > 0:
-		return nil, usageError{fmt.Errorf("%q is not a flag: nothing else is taken", flags.Arg(0))}
+		return nil, usageError{fmt.Errorf("unexpected argument %q: codexbridge takes only flags", flags.Arg(0))}
 	}
 	if err := checkPort(port); err != nil {
 		return nil, fmt.Errorf("CODEX_BRIDGE_PORT: %w", err)
 	}
 	err = errors.Join(
-		unread,
+		secretsErr,
 		checkAddr("-addr", cfg.addr, "CODEX_BRIDGE_TOKEN", cfg.bridgeToken),
 		checkAddr("-caio-addr", cfg.caioAddr, "CAIO_TOKEN", cfg.caioToken))
 	if cfg.metricsAddr != "" {
@@ -102,10 +102,10 @@ func parseConfig(args []string, getenv func(string) string) (*config, error) {
 	return cfg, err
 }
 
-// offline reports whether the demo model shall answer.
+// offline reports whether to use the demo model.
 func (c *config) offline() bool { return c.apiKey == "" && c.modelURL == "" }
 
-// checkAddr also makes sure that nobody but this machine can call without a token.
+// checkAddr validates an address. Addresses that other machines can reach require a token.
 func checkAddr(name, addr, tokenName, token string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -115,7 +115,7 @@ func checkAddr(name, addr, tokenName, token string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if token == "" && !access.IsLoopbackName(host) {
-		return fmt.Errorf("%s: other machines can reach %q: set %s, which callers must then send, or listen on 127.0.0.1",
+		return fmt.Errorf("%s: other machines can reach %q: listen on 127.0.0.1, or set %s to require a token from callers",
 			name, addr, tokenName)
 	}
 	return nil
@@ -123,7 +123,7 @@ func checkAddr(name, addr, tokenName, token string) error {
 
 func checkPort(port string) error {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("%q is not a port, a number from 0 to 65535", port)
+		return fmt.Errorf("%q is not a port number from 0 to 65535", port)
 	}
 	return nil
 }

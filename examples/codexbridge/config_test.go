@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestWhatIsWrongIsSaid(t *testing.T) {
+func TestStartErrors(t *testing.T) {
 	t.Parallel()
 	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -29,7 +29,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		args string
 		env  map[string]string
 		code int
-		want []string // in what is said
+		want []string // substrings of stderr
 	}{
 		{"unknown flag", "-adr :1", nil, 2, []string{"-adr", "codexbridge -h"}},
 		{"an argument", "serve", nil, 2, []string{`"serve"`, "codexbridge -h"}},
@@ -38,31 +38,40 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{"open to others", "-addr 0.0.0.0:0", nil, 1, []string{"CODEX_BRIDGE_TOKEN"}},
 		{"metrics open to others", "-metrics-addr :0", nil, 1, []string{"-metrics-addr", "CODEX_BRIDGE_TOKEN"}},
 		{"registry open to others", "-caio-addr :0", nil, 1, []string{"CAIO_TOKEN"}},
-		{"port in use", "-addr " + taken.Addr().String(), nil, 1, []string{taken.Addr().String(), "-addr", "CODEX_BRIDGE_PORT"}},
-		{"registry's port in use", "-addr 127.0.0.1:0 -caio-addr " + taken.Addr().String(), nil, 1, []string{taken.Addr().String(), "-caio-addr", "CAIO_URL"}},
-		{"bad CAIO_URL", "-addr 127.0.0.1:0 -register=false", map[string]string{"CAIO_URL": "localhost"}, 1, []string{"base URL"}},
-		{"bad OPENAI_BASE_URL", "", map[string]string{"OPENAI_BASE_URL": "localhost"}, 1, []string{"BaseURL"}},
+		{"port in use", "-addr " + taken.Addr().String(), nil, 1,
+			[]string{taken.Addr().String(), "-addr", "CODEX_BRIDGE_PORT"}},
+		{"registry's port in use", "-addr 127.0.0.1:0 -caio-addr " + taken.Addr().String(), nil, 1,
+			[]string{taken.Addr().String(), "-caio-addr", "CAIO_URL"}},
+		{"bad CAIO_URL", "-addr 127.0.0.1:0 -register=false", map[string]string{"CAIO_URL": "localhost"}, 1,
+			[]string{"CAIO_URL", "base URL"}},
+		{"bad OPENAI_BASE_URL", "", map[string]string{"OPENAI_BASE_URL": "localhost"}, 1,
+			[]string{"OPENAI_BASE_URL", "BaseURL"}},
 		{"no number of connections", "-model-conns many", nil, 2, []string{"model-conns", "many"}},
-		{"bad number of connections", "-model-conns -1", nil, 1, []string{"MaxConnsPerHost", "-1"}},
-		{"no such secret", "", map[string]string{"OPENAI_API_KEY_FILE": "nowhere.key"}, 1, []string{"OPENAI_API_KEY_FILE", "nowhere.key"}},
-		{"empty secret", "", map[string]string{"CODEX_BRIDGE_TOKEN_FILE": os.DevNull}, 1, []string{"CODEX_BRIDGE_TOKEN_FILE", "empty"}},
-		{"a secret twice", "", map[string]string{"CAIO_TOKEN": "a", "CAIO_TOKEN_FILE": "b"}, 1, []string{"CAIO_TOKEN and CAIO_TOKEN_FILE", "unset one"}},
+		{"bad number of connections", "-model-conns -1", nil, 1, []string{"-model-conns", "MaxConnsPerHost", "-1"}},
+		{"no such secret", "", map[string]string{"OPENAI_API_KEY_FILE": "nowhere.key"}, 1,
+			[]string{"OPENAI_API_KEY_FILE", "nowhere.key"}},
+		{"empty secret", "", map[string]string{"CODEX_BRIDGE_TOKEN_FILE": os.DevNull}, 1,
+			[]string{"CODEX_BRIDGE_TOKEN_FILE", "empty"}},
+		{"a secret twice", "", map[string]string{"CAIO_TOKEN": "a", "CAIO_TOKEN_FILE": "b"}, 1,
+			[]string{"CAIO_TOKEN and CAIO_TOKEN_FILE", "unset one"}},
 		{"no such contract", "-contract nowhere.yaml", nil, 1, []string{"nowhere.yaml"}},
-		{"no place for a store", "-addr 127.0.0.1:0 -caio-addr 127.0.0.1:0 -store " + filepath.Join(broken, "jobs.db"), nil, 1, []string{"jobfile: open ", "jobs.db"}},
+		{"no place for a store", "-addr 127.0.0.1:0 -caio-addr 127.0.0.1:0 -store " + filepath.Join(broken, "jobs.db"), nil,
+			1, []string{"jobfile: open ", "jobs.db"}},
 		{"broken contract", "-contract " + broken, nil, 1, []string{"broken.yaml:3:", "nmae", "name"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // should it start after all
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // in case it starts
 			defer cancel()
 			var stdout, stderr bytes.Buffer
-			code := run(ctx, nil, strings.Fields(test.args), func(name string) string { return test.env[name] }, &stdout, &stderr)
+			code := run(ctx, nil, strings.Fields(test.args), func(name string) string { return test.env[name] }, &stdout,
+				&stderr)
 			if code != test.code {
 				t.Errorf("exit code = %d, want %d", code, test.code)
 			}
 			for _, want := range test.want {
 				if !strings.Contains(stderr.String(), want) {
-					t.Errorf("it does not say %q:\n%s", want, &stderr)
+					t.Errorf("stderr lacks %q:\n%s", want, &stderr)
 				}
 			}
 		})
@@ -73,7 +82,8 @@ func TestHelpNamesEverySetting(t *testing.T) {
 	t.Parallel()
 	asked := map[string]bool{}
 	var help bytes.Buffer
-	if code := run(t.Context(), nil, []string{"-h"}, func(name string) string { asked[name] = true; return "" }, &help, t.Output()); code != 0 {
+	if code := run(t.Context(), nil, []string{"-h"}, func(name string) string { asked[name] = true; return "" }, &help,
+		t.Output()); code != 0 {
 		t.Errorf("exit code = %d, want 0", code)
 	}
 	for name := range asked {
@@ -109,31 +119,23 @@ func TestOperatorsContract(t *testing.T) {
 	}
 }
 
-// With -store a job's result is there after a restart.
+// With -store a job's result survives a restart.
 func TestStoreOutlivesTheProgram(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "jobs.db")
 	var job string
 	t.Run("before", func(t *testing.T) {
 		r := start(t, nil, "-store", file)
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.bridge+"/generate", strings.NewReader(`{"prompt": "Reverse a string"}`))
-		if err != nil {
-			t.Fatal(err)
+		status, header, _ := request(t, http.MethodPost, r.bridge+"/generate", `{"prompt": "Reverse a string"}`,
+			"Prefer", "respond-async")
+		if job = header.Get("Location"); status != http.StatusAccepted || job == "" {
+			t.Fatalf("status %d, Location %q, want a job", status, job)
 		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Prefer", "respond-async")
-		res, err := web.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if job = res.Header.Get("Location"); res.StatusCode != http.StatusAccepted || job == "" {
-			t.Fatalf("a job is answered with %d, Location %q", res.StatusCode, job)
-		}
-	}) // which lets it finish
+	}) // stopping lets the job finish
 	t.Run("after", func(t *testing.T) {
 		r := start(t, nil, "-store", file)
-		if status, got := call(t, http.MethodGet, r.bridge+job, nil); status != 200 || got["status"] != "succeeded" || got["result"] == nil {
+		if status, got := call(t, http.MethodGet, r.bridge+job, nil); status != 200 || got["status"] != "succeeded" ||
+			got["result"] == nil {
 			t.Errorf("the job after a restart = %d %v", status, got)
 		}
 	})

@@ -9,22 +9,23 @@ import (
 	"unicode/utf8"
 )
 
-// demoModel is the name under which the demo answers, in every answer.
+// demoModel is the demo's model name, part of every response.
 const demoModel = "offline-demo"
 
 const demoNotice = "This is the offline demo model: no AI was asked. " +
 	"Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server of the Responses API, and start the bridge again."
 
-// newDemo returns a stand-in for OpenAI, so that the whole path can be tried without a key: it answers POST /v1/responses,
-// in one piece and as a stream, as far as the bridge uses it. It does not understand what it is asked: it writes a skeleton
-// and checks lines.
+// newDemo returns a stand-in for OpenAI's API, for trying the bridge without a key.
+//
+// It serves the part of POST /v1/responses that the bridge uses, plain and streamed. It is not an
+// AI: it generates skeletons and searches lines for patterns.
 func newDemo() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/responses", serveDemo)
 	return mux
 }
 
-// A demoRequest is what the demo reads of a request to the Responses API.
+// A demoRequest holds the used members of a request to the Responses API.
 type demoRequest struct {
 	Instructions string `json:"instructions"`
 	Input        string `json:"input"`
@@ -42,20 +43,21 @@ func serveDemo(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = json.Unmarshal(body, &req)
 	}
-	var written any
+	var answer any
 	switch parts := readParts(req.Input); {
 	case err != nil:
 		demoError(w, "the request cannot be read: "+err.Error())
 		return
 	case req.Text.Format.Name == "code_generation":
-		written = demoGenerate(parts)
+		answer = demoGenerate(parts)
 	case req.Text.Format.Name == "code_review":
-		written = demoReview(parts)
+		answer = demoReview(parts)
 	default:
-		demoError(w, fmt.Sprintf("the demo model knows the formats code_generation and code_review, not %q", req.Text.Format.Name))
+		demoError(w, fmt.Sprintf("the demo model supports the formats code_generation and code_review, not %q",
+			req.Text.Format.Name))
 		return
 	}
-	text, err := json.Marshal(written)
+	text, err := json.Marshal(answer)
 	if err != nil {
 		demoError(w, err.Error())
 		return
@@ -65,10 +67,10 @@ func serveDemo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(demoResponse(req, string(text))) // a caller that left needs no answer
+	_ = json.NewEncoder(w).Encode(demoResponse(req, string(text))) // fails only if the client is gone
 }
 
-// demoResponse is a response object. Its token counts are estimates, one per four bytes.
+// demoResponse returns a response object. It estimates one token per four bytes.
 func demoResponse(req demoRequest, text string) map[string]any {
 	in, out := (len(req.Instructions)+len(req.Input)+3)/4, (len(text)+3)/4
 	return map[string]any{
@@ -81,6 +83,7 @@ func demoResponse(req demoRequest, text string) map[string]any {
 	}
 }
 
+// streamDemo streams the response in deltas of about 24 bytes.
 func streamDemo(w http.ResponseWriter, req demoRequest, text string) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	flusher := http.NewResponseController(w)
@@ -92,7 +95,9 @@ func streamDemo(w http.ResponseWriter, req demoRequest, text string) {
 		}
 		return err == nil && flusher.Flush() == nil
 	}
-	send("response.created", map[string]any{"response": map[string]any{"id": "resp_demo", "status": "in_progress", "model": demoModel}})
+	send("response.created", map[string]any{
+		"response": map[string]any{"id": "resp_demo", "status": "in_progress", "model": demoModel},
+	})
 	for rest := text; len(rest) > 0; {
 		n := min(24, len(rest))
 		for n < len(rest) && !utf8.RuneStart(rest[n]) {
@@ -109,14 +114,17 @@ func streamDemo(w http.ResponseWriter, req demoRequest, text string) {
 func demoError(w http.ResponseWriter, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusBadRequest)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": message, "type": "invalid_request_error"}})
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"error": map[string]any{"message": message, "type": "invalid_request_error"},
+	})
 }
 
-// demoParts are the parts of a prompt by name, such as "request", "context", "code", "diff".
+// demoParts maps the names of a prompt's parts to their texts. Names are "request", "context",
+// "code" and "diff".
 type demoParts map[string]string
 
-// readParts finds the parts in what the provider sends as input: each stands between a line "=== BEGIN mark name ===" and
-// a line "=== END mark ===".
+// readParts parses the provider's prompt: parts between lines "=== BEGIN mark name ===" and
+// "=== END mark ===".
 func readParts(input string) demoParts {
 	parts := demoParts{}
 	for {
@@ -135,9 +143,9 @@ func readParts(input string) demoParts {
 	}
 }
 
-// language returns the language that the context names, in lower case.
+// language returns the context's language in lower case, or "".
 func (p demoParts) language() string {
-	var about struct{ Language string }
-	_ = json.Unmarshal([]byte(p["context"]), &about) // the context may be missing
-	return strings.ToLower(about.Language)
+	var context struct{ Language string }
+	_ = json.Unmarshal([]byte(p["context"]), &context) // the context may be missing
+	return strings.ToLower(context.Language)
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A demoLanguage is how to write a comment and an empty program.
+// A demoLanguage holds the syntax of a comment and the text of an empty program.
 type demoLanguage struct{ comment, body string }
 
 func languageOf(name string) demoLanguage {
@@ -25,12 +25,13 @@ func languageOf(name string) demoLanguage {
 	case "bash", "sh", "shell":
 		return demoLanguage{"#", "echo 'not written yet' >&2\nexit 1\n"}
 	case "python":
-		return demoLanguage{"#", "def main():\n    raise NotImplementedError(\"not written yet\")\n\n\nif __name__ == \"__main__\":\n    main()\n"}
+		return demoLanguage{"#", "def main():\n    raise NotImplementedError(\"not written yet\")\n\n\n" +
+			"if __name__ == \"__main__\":\n    main()\n"}
 	}
 	return demoLanguage{"#", ""}
 }
 
-// demoGenerate writes a skeleton in the language asked for, with the task as a comment.
+// demoGenerate returns a skeleton in the requested language, with the prompt as a comment.
 func demoGenerate(parts demoParts) any {
 	name := cmp.Or(parts.language(), "python")
 	language := languageOf(name)
@@ -38,6 +39,10 @@ func demoGenerate(parts demoParts) any {
 	for line := range strings.Lines(parts["request"]) {
 		code.WriteString(strings.TrimRight(language.comment+" "+strings.TrimSpace(line), " ") + "\n")
 	}
-	code.WriteString(language.comment + "\n" + language.comment + " A skeleton by the offline demo model: no AI was asked.\n\n" + language.body)
-	return map[string]any{"code": code.String(), "language": name, "explanation": demoNotice + " The code is an empty program with your request as a comment."}
+	code.WriteString(language.comment + "\n" +
+		language.comment + " A skeleton by the offline demo model: no AI was asked.\n\n" + language.body)
+	return map[string]any{
+		"code": code.String(), "language": name,
+		"explanation": demoNotice + " The code is an empty program with your prompt as a comment.",
+	}
 }

@@ -8,39 +8,42 @@ import (
 	"unicode/utf8"
 )
 
-// A demoLine is a line under review, and where it stands.
+// A demoLine is a reviewed line with its location.
 type demoLine struct {
 	file   string
 	number int
 	text   string
 }
 
-// A demoCheck finds a fault that shows in a single line.
+// A demoCheck is a finding for lines that match.
 type demoCheck struct {
 	title, body string
 	priority    int
 	confidence  float64
-	found       func(line string) bool
+	match       func(line string) bool
 }
 
 const demoLineLength = 120
 
 func demoChecks() []demoCheck {
-	matches := func(pattern string) func(string) bool { return regexp.MustCompile(pattern).MatchString }
+	pattern := func(p string) func(string) bool { return regexp.MustCompile(p).MatchString }
+	tooLong := func(line string) bool { return utf8.RuneCountInString(line) > demoLineLength }
 	return []demoCheck{
-		{"Merge conflict left in place", "The line is a conflict marker: the file does not hold what either side wrote.", 0, 1, matches(`^(<{7} |>{7} )`)},
-		{"Secret in the code", "A text that looks like a credential is assigned here. Whoever reads the code has it; read it from the environment.", 1, 0.6, matches(`(?i)(passw(or)?d|secret|api_?key|token)\w*["']?\s*(:=|=|:)\s*["'][^"'\s]{8,}["']`)},
-		{"Known fault", "FIXME says that the author knows this is wrong.", 1, 0.8, matches(`\b(FIXME|XXX)\b`)},
-		{"Unfinished work", "TODO says that something is missing here.", 2, 0.8, matches(`\bTODO\b`)},
-		{"Tabs and spaces in one indentation", "How far this line is indented depends on the reader's tab width; in Python it can be an error.", 2, 1, matches(`^( +\t|\t+ {2,}\S)`)},
-		{"Blanks at the end of the line", "They show up as changes in diffs.", 3, 1, matches(`\S[ \t]+$|^[ \t]+$`)},
-		{"Long line", fmt.Sprintf("The line is longer than %d characters.", demoLineLength), 3, 1, func(line string) bool { return utf8.RuneCountInString(line) > demoLineLength }},
+		{"Merge conflict marker", "The merge is not resolved.", 0, 1, pattern(`^(<{7} |>{7} )`)},
+		{"Secret in the code", "The value looks like a credential: read it from the environment.", 1, 0.6,
+			pattern(`(?i)(passw(or)?d|secret|api_?key|token)\w*["']?\s*(:=|=|:)\s*["'][^"'\s]{8,}["']`)},
+		{"Known defect", "FIXME marks code that its author considers wrong.", 1, 0.8, pattern(`\b(FIXME|XXX)\b`)},
+		{"Unfinished work", "TODO marks missing code.", 2, 0.8, pattern(`\bTODO\b`)},
+		{"Mixed tabs and spaces", "The indentation depends on the tab width; in Python it can be an error.", 2, 1,
+			pattern(`^( +\t|\t+ {2,}\S)`)},
+		{"Trailing whitespace", "It causes needless changes in diffs.", 3, 1, pattern(`\S[ \t]+$|^[ \t]+$`)},
+		{"Long line", fmt.Sprintf("The line is longer than %d characters.", demoLineLength), 3, 1, tooLong},
 	}
 }
 
 const demoMaxFindings = 50
 
-// demoReview holds each line against each check.
+// demoReview returns a review with the findings of all checks.
 func demoReview(parts demoParts) any {
 	lines := numberedLines(parts["code"])
 	if diff, ok := parts["diff"]; ok {
@@ -50,7 +53,7 @@ func demoReview(parts demoParts) any {
 	verdict := "patch is correct"
 	for _, check := range demoChecks() {
 		for _, line := range lines {
-			if !check.found(line.text) || len(findings) == demoMaxFindings {
+			if !check.match(line.text) || len(findings) == demoMaxFindings {
 				continue
 			}
 			if check.priority < 2 {
@@ -58,17 +61,20 @@ func demoReview(parts demoParts) any {
 			}
 			findings = append(findings, map[string]any{
 				"title": check.title, "body": check.body, "priority": check.priority, "confidence_score": check.confidence,
-				"code_location": map[string]any{"file": line.file, "line_range": map[string]any{"start": line.number, "end": line.number}},
+				"code_location": map[string]any{
+					"file": line.file, "line_range": map[string]any{"start": line.number, "end": line.number},
+				},
 			})
 		}
 	}
 	return map[string]any{
 		"findings": findings, "overall_correctness": verdict, "overall_confidence_score": 0.1,
-		"overall_explanation": demoNotice + fmt.Sprintf(" Each of %d lines was searched for what a search can find: conflict markers, secrets, TODO and FIXME, white space, length.", len(lines)),
+		"overall_explanation": demoNotice + fmt.Sprintf(" It searched %d lines for conflict markers, secrets, "+
+			"TODO and FIXME, whitespace problems and excess length.", len(lines)),
 	}
 }
 
-// numberedLines reads code as the provider sends it: each line behind its number and a tab.
+// numberedLines parses the provider's format of code: number, tab, text.
 func numberedLines(code string) (lines []demoLine) {
 	for line := range strings.Lines(code) {
 		number, text, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
@@ -79,10 +85,10 @@ func numberedLines(code string) (lines []demoLine) {
 	return lines
 }
 
-// addedLines reads the lines that a unified diff adds, with the file and the number that they have after it.
+// addedLines returns the added lines of a unified diff, with file and line number after the change.
 func addedLines(diff string) (lines []demoLine) {
 	hunk := regexp.MustCompile(`^@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@`)
-	file, number, before, after := "", 1, 0, 0 // the counts of lines that the hunk still has
+	file, number, before, after := "", 1, 0, 0 // before and after: rest of the hunk's lines
 	for line := range strings.Lines(diff) {
 		line = strings.TrimRight(line, "\r\n")
 		switch head := hunk.FindStringSubmatch(line); {
@@ -103,7 +109,7 @@ func addedLines(diff string) (lines []demoLine) {
 	return lines
 }
 
-// hunkNumber reads a number of a hunk's head, where a missing count means 1.
+// hunkNumber parses a number of a hunk header. A missing count means 1.
 func hunkNumber(digits string) int {
 	if n, err := strconv.Atoi(digits); err == nil {
 		return n

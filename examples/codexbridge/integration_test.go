@@ -13,8 +13,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// The integration of Codex with CAIO, over real HTTP: health, generation, registration, discovery, routing, and the call
-// that routing decides on.
+// Integration tests of Codex with CAIO over real HTTP: health, generation, registration, discovery,
+// routing, and the routed call.
 
 func TestHealth(t *testing.T) {
 	t.Parallel()
@@ -45,7 +45,8 @@ func TestRegistration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.ServiceID != "codex-bridge-001" || got.Status != "registered" || got.Message != "Service codex-bridge-001 registered successfully" {
+	if got.ServiceID != "codex-bridge-001" || got.Status != "registered" ||
+		got.Message != "Service codex-bridge-001 registered successfully" {
 		t.Errorf("registration = %+v", got)
 	}
 	moved, err := ct.WithBaseURL("http://localhost:9999")
@@ -67,7 +68,8 @@ func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
 	found := discover(t, newClient(t, r.caio), "code_generation")
-	if found.ID != "codex-bridge-001" || found.Name != "Codex Bridge Service" || found.Version != "1.0.0" || found.Status != "active" {
+	if found.ID != "codex-bridge-001" || found.Name != "Codex Bridge Service" || found.Version != "1.0.0" ||
+		found.Status != "active" {
 		t.Errorf("service = %+v", found)
 	}
 	if diff := cmp.Diff([]string{"code_generation", "code_review"}, found.Capabilities); diff != "" {
@@ -101,7 +103,7 @@ func TestRoutingLeadsToAnAnswer(t *testing.T) {
 	if _, err := client.Route(t.Context(), caio.Request{
 		Capabilities: []string{"code_review"}, Guarantees: map[string]contract.Bound{"p95_latency_ms": {Max: &fast}},
 	}); !errors.Is(err, caio.ErrNoMatch) {
-		t.Errorf("routing with a bound that nobody promises: %v, want ErrNoMatch", err)
+		t.Errorf("routing with a bound that no service promises: %v, want ErrNoMatch", err)
 	}
 }
 
@@ -123,7 +125,7 @@ func embedded(t *testing.T) *contract.Contract {
 	return ct
 }
 
-// discover waits until a service with the capability is registered, which the bridge does right after it starts.
+// discover waits until a service with the capability is registered.
 func discover(t *testing.T, client *caio.Client, capability string) caio.Service {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
@@ -137,6 +139,6 @@ func discover(t *testing.T, client *caio.Client, capability string) caio.Service
 		if time.Now().After(deadline) {
 			t.Fatalf("services with %s = %+v, want one", capability, services)
 		}
-		time.Sleep(5 * time.Millisecond) // another process's clock cannot be faked
+		time.Sleep(5 * time.Millisecond) // the clock of another process cannot be faked
 	}
 }

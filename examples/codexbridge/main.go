@@ -1,11 +1,14 @@
-// Command codexbridge serves OpenAI Codex by its contract and registers it with CAIO.
+// Command codexbridge serves OpenAI Codex over HTTP and registers it with CAIO.
 //
-// It shows the whole path with nothing but Go on the machine: it has a registry of its own unless
-// CAIO_URL names one, and a demo model that asks no AI unless OPENAI_API_KEY or OPENAI_BASE_URL is
-// set.
+// It needs only Go. Without CAIO_URL it starts a built-in registry. Without OPENAI_API_KEY and
+// OPENAI_BASE_URL it starts a built-in demo model, not an AI.
 //
-// Copy it. A bridge needs this file; config.go and secrets.go read flags, environment and files;
-// demo*.go and caio.go can be left out.
+// Copy it to write your own bridge. Files and their purpose:
+//   - main.go: the bridge itself
+//   - server.go: listeners and auxiliary servers
+//   - config.go, secrets.go: flags, environment variables and secret files
+//   - reload.go, metrics.go, banner.go: optional
+//   - caio.go, demo.go, demo_*.go: the built-in registry and demo model, for trials
 package main
 
 import (
@@ -31,19 +34,19 @@ import (
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		// A bridge holds a few megabytes: fewer collections cost little memory and save a tenth of the
-		// CPU time.
+		// The heap is a few megabytes: fewer collections cost little memory and save a tenth of the CPU
+		// time.
 		debug.SetGCPercent(400)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal ends the program at once
+	context.AfterFunc(ctx, stop) // restores the default: a second signal ends the program at once
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	os.Exit(run(ctx, hangups, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// run reloads at every one of hangups. It returns the exit code: 0 after a graceful stop, 2 for an
-// error of the command line, 1 for any other error.
+// run runs the program until ctx ends, and reloads at every signal of hangups. It returns the exit
+// code: 0 after a graceful stop, 2 for a command line error, 1 for any other error.
 func run(
 	ctx context.Context, hangups <-chan os.Signal, args []string, getenv func(string) string, stdout, stderr io.Writer,
 ) int {
@@ -60,7 +63,7 @@ func run(
 	}
 	fmt.Fprintln(stderr, "codexbridge:", err)
 	if _, ok := errors.AsType[usageError](err); ok {
-		fmt.Fprintln(stderr, "codexbridge -h explains flags and environment variables.")
+		fmt.Fprintln(stderr, "Run codexbridge -h for a list of flags and environment variables.")
 		return 2
 	}
 	return 1
@@ -86,14 +89,14 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	opts.MeterProvider, model.MeterProvider = meters, meters
 	provider, err := codex.New(model)
 	if err != nil {
-		return err
+		return fmt.Errorf("settings of the model (OPENAI_API_KEY, OPENAI_BASE_URL, CODEX_MODEL, -model-conns): %w", err)
 	}
-	promised, err := chooseContract(cfg)
+	ct, err := chooseContract(cfg)
 	if err != nil {
 		return err
 	}
 
-	// Listening comes first: whoever reads that the bridge is there can call it.
+	// Listen before registering and printing the URL, so that callers can connect at once.
 	ln, err := listen(cfg.addr, "-addr or CODEX_BRIDGE_PORT")
 	if err != nil {
 		return err
@@ -105,11 +108,7 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 	}
 	defer stopCAIO()
 
-	toCAIO := &caio.Options{Logger: log}
-	if cfg.caioToken != "" {
-		toCAIO.Token = keys.caioToken
-	}
-	client, err := caio.NewClient(orchestrator, toCAIO)
+	client, err := newCAIOClient(orchestrator, cfg, keys, log)
 	if err != nil {
 		return err
 	}
@@ -121,57 +120,49 @@ func serve(ctx context.Context, hangups <-chan os.Signal, cfg *config, stdout io
 			return err
 		}
 	}
-	b, err := bridge.New(promised, provider, opts)
+	b, err := bridge.New(ct, provider, opts)
 	if err != nil {
 		return err
 	}
-	defer reloadOn(hangups, func() error { return reload(b, cfg, *model, keys) }, log)()
-	welcome(stdout, cfg, urlOf(ln), orchestrator, cmp.Or(model.Model, codex.DefaultModel), promised)
+	defer reloadOnSignal(hangups, func() error { return reload(b, cfg, *model, keys) }, log)()
+	printBanner(stdout, cfg, urlOf(ln), orchestrator, cmp.Or(model.Model, codex.DefaultModel), ct)
 	return b.Serve(ctx, ln)
 }
 
-// chooseModel returns what to ask: OpenAI, another server, or the demo model.
+// newCAIOClient returns a client of CAIO. It sends the keyring's current token.
+func newCAIOClient(url string, cfg *config, keys *keyring, log *slog.Logger) (*caio.Client, error) {
+	opts := &caio.Options{Logger: log}
+	if cfg.caioToken != "" {
+		opts.Token = keys.caioToken
+	}
+	client, err := caio.NewClient(url, opts)
+	if err != nil {
+		return nil, fmt.Errorf("CAIO_URL: %w", err)
+	}
+	return client, nil
+}
+
+// chooseModel returns the options for OpenAI, another server, or the demo model, started here.
 func chooseModel(cfg *config, log *slog.Logger) (opts *codex.Options, stop func(), err error) {
 	if !cfg.offline() {
 		opts = &codex.Options{APIKey: cfg.apiKey, BaseURL: cfg.modelURL, Model: cfg.model, MaxConnsPerHost: cfg.modelConns}
 		return opts, func() {}, nil
 	}
-	log.Warn("no AI is asked: a demo model answers. Set OPENAI_API_KEY, or OPENAI_BASE_URL for another server",
+	log.Warn("using the built-in demo model, not an AI: set OPENAI_API_KEY, or OPENAI_BASE_URL for another server",
 		"model", demoModel)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
-	stop = background(ln, newDemo(), log)
+	stop = serveInBackground(ln, newDemo(), log)
 	opts = &codex.Options{BaseURL: urlOf(ln) + "/v1", Model: demoModel, MaxConnsPerHost: cfg.modelConns}
 	return opts, stop, nil
 }
 
-// chooseContract returns the operator's contract, or the one that comes with the provider.
+// chooseContract returns the contract of -contract, or the provider's embedded one.
 func chooseContract(cfg *config) (*contract.Contract, error) {
 	if cfg.contractFile != "" {
 		return contract.LoadFile(cfg.contractFile)
 	}
 	return codex.Contract()
-}
-
-// listen opens a port. setting says how to choose another.
-func listen(addr, setting string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("another program uses %s: stop it, or choose another port with %s", addr, setting)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w; choose another address with %s", addr, err, setting)
-	}
-	return ln, nil
-}
-
-// urlOf returns a URL under which this machine reaches ln.
-func urlOf(ln net.Listener) string {
-	host, port, _ := net.SplitHostPort(ln.Addr().String())
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return "http://" + net.JoinHostPort(host, port)
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 )
 
-// scratch is a folder for what all tests share.
+// scratch is a folder shared by all tests.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -35,25 +35,25 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// web does not keep connections, which would outlive a test.
+// web is a client without connection reuse, because idle connections would outlive a test.
 var web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
-// ownPorts are flags for ports that nobody else uses.
+// ownPorts are flags for free ports.
 var ownPorts = []string{"-addr", "127.0.0.1:0", "-caio-addr", "127.0.0.1:0"}
 
-// A running is the example started in this process.
+// A running is a running example.
 type running struct {
-	bridge, caio string // URLs as printed
-	output       string // all that was printed
+	bridge, caio string // printed URLs
+	output       string // printed banner
 }
 
-// start runs the example with ports of its own until the test ends, and checks that it ends well.
+// start runs the example on free ports until the test ends, and checks its exit code.
 func start(t *testing.T, env map[string]string, args ...string) running {
 	t.Helper()
 	return startLogging(t, t.Output(), env, args...)
 }
 
-// startLogging is start with another place for the log.
+// startLogging is start with a destination for the log.
 func startLogging(t *testing.T, stderr io.Writer, env map[string]string, args ...string) running {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -69,10 +69,10 @@ func startLogging(t *testing.T, stderr io.Writer, env map[string]string, args ..
 			t.Errorf("exit code = %d, want 0", code)
 		}
 	})
-	return readWelcome(t, printed)
+	return readBanner(t, printed)
 }
 
-// freeAddr returns an address on loopback with a port that is free at the moment.
+// freeAddr returns a loopback address with a port that is free at the moment.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -83,8 +83,8 @@ func freeAddr(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// readWelcome reads what is printed at the start.
-func readWelcome(t *testing.T, from io.Reader) (r running) {
+// readBanner parses the banner.
+func readBanner(t *testing.T, from io.Reader) (r running) {
 	t.Helper()
 	lines := bufio.NewScanner(from)
 	for lines.Scan() {
@@ -100,60 +100,65 @@ func readWelcome(t *testing.T, from io.Reader) (r running) {
 			return r
 		}
 	}
-	t.Fatalf("it ended early, having printed:\n%s", r.output)
+	t.Fatalf("the example ended early and printed:\n%s", r.output)
 	return r
 }
 
-// call sends body as JSON, or nothing if it is nil, and decodes the answer.
-func call(t *testing.T, method, url string, body any) (status int, answer map[string]any) {
+// request sends a JSON request with pairs of header names and values, and returns the response.
+func request(t *testing.T, method, url, body string, header ...string) (status int, h http.Header, text string) {
 	t.Helper()
-	var content io.Reader
-	if body != nil {
-		encoded, err := json.Marshal(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		content = strings.NewReader(string(encoded))
-	}
-	req, err := http.NewRequestWithContext(t.Context(), method, url, content)
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	res, err := web.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+	content, err := io.ReadAll(res.Body)
+	if err != nil {
 		t.Fatalf("%s %s: %v", method, url, err)
 	}
-	return res.StatusCode, answer
+	return res.StatusCode, res.Header, string(content)
 }
 
-// download returns what GET url answers. token may be "".
+// call sends body as JSON, or no body if it is nil, and decodes the response.
+func call(t *testing.T, method, url string, body any) (status int, answer map[string]any) {
+	t.Helper()
+	content := []byte{}
+	if body != nil {
+		var err error
+		if content, err = json.Marshal(body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, _, text := request(t, method, url, string(content))
+	if err := json.Unmarshal([]byte(text), &answer); err != nil {
+		t.Fatalf("%s %s: %v", method, url, err)
+	}
+	return status, answer
+}
+
+// download returns the body of GET url. An empty token sends none.
 func download(t *testing.T, url, token string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var header []string
 	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
+		header = []string{"Authorization", "Bearer " + token}
 	}
-	res, err := web.Do(req)
-	if err != nil {
-		t.Fatal(err)
+	status, _, text := request(t, http.MethodGet, url, "", header...)
+	if status != http.StatusOK {
+		t.Fatalf("GET %s = %d %s", url, status, text)
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s = %d, %v", url, res.StatusCode, err)
-	}
-	return string(body)
+	return text
 }
 
-// need skips the test for want of a tool, except in CI, where everything must be there.
+// need skips the test because of a missing tool. In CI it fails the test.
 func need(t *testing.T, sentence string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {

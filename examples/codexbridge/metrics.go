@@ -15,9 +15,9 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// serveMetrics answers GET /metrics at cfg.metricsAddr in the format of Prometheus. It returns the
-// MeterProvider of the bridge and of the model's client: nil, for no measurements, if there is no
-// address. authenticate may be nil.
+// serveMetrics serves GET /metrics at cfg.metricsAddr in Prometheus format. It returns the
+// MeterProvider for bridge and model client, or nil without an address. If authenticate is nil, it
+// serves every caller.
 func serveMetrics(
 	cfg *config, authenticate func(*http.Request) (string, error), log *slog.Logger,
 ) (meters metric.MeterProvider, stop func(), err error) {
@@ -26,7 +26,7 @@ func serveMetrics(
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	// Without scopes: their metrics have no names in common.
+	// Scope labels are unnecessary: no two scopes share a metric name.
 	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo())
 	if err != nil {
 		return nil, nil, err
@@ -40,15 +40,15 @@ func serveMetrics(
 	mux := http.NewServeMux()
 	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: 4})
 	mux.Handle("GET /metrics", authenticated(authenticate, metrics))
-	stopServer := background(ln, mux, log)
+	stopServer := serveInBackground(ln, mux, log)
 	log.Info("serving metrics", "url", urlOf(ln)+"/metrics")
 	return provider, func() {
 		stopServer()
-		_ = provider.Shutdown(context.Background()) // nothing is buffered: Prometheus reads
+		_ = provider.Shutdown(context.Background()) // an error is harmless: Prometheus pulls, so nothing is buffered
 	}, nil
 }
 
-// authenticated refuses requests that authenticate refuses; none if it is nil.
+// authenticated passes requests to next if authenticate accepts them or is nil. Others get 401.
 func authenticated(authenticate func(*http.Request) (string, error), next http.Handler) http.Handler {
 	if authenticate == nil {
 		return next
@@ -56,7 +56,7 @@ func authenticated(authenticate func(*http.Request) (string, error), next http.H
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := authenticate(r); err != nil {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "a valid bearer token is required", http.StatusUnauthorized)
+			http.Error(w, "a valid bearer token is required: send the value of CODEX_BRIDGE_TOKEN", http.StatusUnauthorized)
 			return
 		}
 		next.ServeHTTP(w, r)

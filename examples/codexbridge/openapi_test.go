@@ -15,14 +15,15 @@ import (
 	"testing"
 )
 
-// Tools of others that hold /openapi.json against the specification, and the answers against /openapi.json.
+// Independent tools that check /openapi.json against the OpenAPI specification, and responses
+// against /openapi.json.
 const (
 	redocly  = "@redocly/cli@2.77.0"
 	spectral = "@stoplight/spectral-cli@6.16.3"
 	prism    = "@stoplight/prism-cli@5.16.0"
 )
 
-// nodeTool returns the command that runs a script of an npm package under .ci/tools.
+// nodeTool returns the command for a script of an npm package in .ci/tools.
 func nodeTool(t *testing.T, pkg, script string, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join("../../.ci/tools/node_modules", pkg[:strings.LastIndex(pkg, "@")], script))
@@ -35,12 +36,13 @@ func nodeTool(t *testing.T, pkg, script string, args ...string) *exec.Cmd {
 			"npm install --prefix .ci/tools --no-save --no-package-lock --ignore-scripts "+pkg)
 	}
 	cmd := exec.Command(node, append([]string{path}, args...)...)
-	cmd.Dir = t.TempDir() // where no configuration lies
-	cmd.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "NO_COLOR=1", "DO_NOT_TRACK=1")
+	cmd.Dir = t.TempDir() // a folder without configuration files
+	cmd.Env = append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "NO_COLOR=1",
+		"DO_NOT_TRACK=1")
 	return cmd
 }
 
-// save writes a document to a file of its own.
+// save writes a document to a new file.
 func save(t *testing.T, name, document string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
@@ -82,7 +84,7 @@ func lint(t *testing.T, file string) {
 	}
 }
 
-// A proxy of others stands between caller and bridge and refuses answers that are not as /openapi.json says.
+// An independent proxy between caller and bridge rejects responses that violate /openapi.json.
 func TestAnswersAgreeWithTheOpenAPIDocument(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
@@ -99,7 +101,8 @@ func TestAnswersAgreeWithTheOpenAPIDocument(t *testing.T) {
 		{"GET", "/openapi.json", nil, 200},
 		{"POST", "/generate", map[string]any{"prompt": "Reverse a string", "context": map[string]any{"language": "go"}}, 200},
 		{"POST", "/review", map[string]any{"code": "x = 1  # TODO\n"}, 200},
-		{"POST", "/generate", map[string]any{"prompt": strings.Repeat("many words ", 2000)}, 422}, // more than the contract's context_length
+		{"POST", "/generate", map[string]any{"prompt": strings.Repeat("many words ", 2000)}, 422},
+		// more than the contract's context_length
 	} {
 		status, answer := call(t, test.method, proxy+test.path, test.body)
 		if status != test.status || answer["validation"] != nil {
@@ -108,7 +111,7 @@ func TestAnswersAgreeWithTheOpenAPIDocument(t *testing.T) {
 	}
 }
 
-// A job's whole life, and what the bridge refuses, agree with the document, too.
+// The responses of a job's life cycle, and refusals, also agree with the document.
 func TestAnswersAboutJobsAgreeWithTheOpenAPIDocument(t *testing.T) {
 	t.Parallel()
 	const token = "a-token-of-the-test"
@@ -133,7 +136,8 @@ func TestAnswersAboutJobsAgreeWithTheOpenAPIDocument(t *testing.T) {
 		}
 		defer res.Body.Close()
 		answer, _ := io.ReadAll(res.Body)
-		if violations := res.Header.Get("Sl-Violations"); res.StatusCode != want || violations != "" || strings.Contains(string(answer), "stoplight.io/prism/errors") {
+		if violations := res.Header.Get("Sl-Violations"); res.StatusCode != want || violations != "" ||
+			strings.Contains(string(answer), "stoplight.io/prism/errors") {
 			t.Errorf("%s %s %v = %d %s, violations %q, want %d", method, path, header, res.StatusCode, answer, violations, want)
 		}
 		return res
@@ -154,13 +158,14 @@ func TestAnswersAboutJobsAgreeWithTheOpenAPIDocument(t *testing.T) {
 	ask(401, "POST", "/generate", call, "Authorization", "Bearer wrong")
 	ask(401, "GET", job, "", "Authorization", "Bearer wrong")
 	ask(403, "POST", "/generate", call, "Origin", "https://evil.example.com")
-	for range 58 { // the job and the stream were the other two of the minute
+	for range 58 { // the job and the stream count for the limit of 60 per minute, too
 		ask(200, "POST", "/generate", call)
 	}
 	ask(429, "POST", "/generate", call)
 }
 
-// startPrism returns the URL of a proxy that turns answers which violate the document into errors.
+// startPrism returns the URL of a proxy that answers with an error if a response violates the
+// document.
 func startPrism(t *testing.T, document, upstream string) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -10,8 +10,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// reloadOn reloads at every signal until stop is called.
-func reloadOn(signals <-chan os.Signal, reload func() error, log *slog.Logger) (stop func()) {
+// reloadOnSignal calls reload at every signal until stop is called. It logs errors.
+func reloadOnSignal(signals <-chan os.Signal, reload func() error, log *slog.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -20,7 +20,7 @@ func reloadOn(signals <-chan os.Signal, reload func() error, log *slog.Logger) (
 			select {
 			case <-signals:
 				if err := reload(); err != nil {
-					log.Error("not reloaded: all stays as it was", "cause", err)
+					log.Error("reload failed: the previous configuration stays in use", "cause", err)
 				}
 			case <-ctx.Done():
 				return
@@ -33,28 +33,28 @@ func reloadOn(signals <-chan os.Signal, reload func() error, log *slog.Logger) (
 	}
 }
 
-// reload reads contract, key and tokens again, and gives them to the bridge. No call is dropped. If anything is wrong,
-// nothing changes.
+// reload reads contract, key and tokens again and passes them to the bridge. It interrupts no call.
+// After an error the previous ones stay in use.
 func reload(b *bridge.Bridge, cfg *config, model codex.Options, keys *keyring) error {
-	changed, err := readSecrets(cfg.getenv)
+	next, err := readSecrets(cfg.getenv)
 	if err != nil {
 		return err
 	}
-	promised, err := chooseContract(cfg)
+	ct, err := chooseContract(cfg)
 	if err != nil {
 		return err
 	}
-	model.APIKey = changed.apiKey
+	model.APIKey = next.apiKey
 	provider, err := codex.New(&model)
 	if err != nil {
 		return err
 	}
-	if err := b.Reload(promised, provider); err != nil {
+	if err := b.Reload(ct, provider); err != nil {
 		return errors.Join(err, provider.Close())
 	}
 	if cfg.caioURL == "" {
-		changed.caioToken = cfg.caioToken // the built-in registry's is for life
+		next.caioToken = cfg.caioToken // the built-in registry cannot change its token
 	}
-	keys.change(changed)
+	keys.set(next)
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/caio"
 )
 
-// An operator changes contract, key and token in their files, and sends SIGHUP.
+// At SIGHUP the program reads contract, key and token again.
 func TestHangupReloads(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -34,7 +34,7 @@ func TestHangupReloads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var key atomic.Value // that the model was last called with
+	var key atomic.Value // of the last call of the model
 	model := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key.Store(r.Header.Get("Authorization"))
 		newDemo().ServeHTTP(w, r)
@@ -47,18 +47,8 @@ func TestHangupReloads(t *testing.T) {
 	}, "-addr", "127.0.0.1:0", "-caio-addr", "127.0.0.1:0", "-contract", filepath.Join(dir, "contract.yaml"))
 
 	generate := func(token string) int {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.bridge+"/generate", strings.NewReader(`{"prompt":"p"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+token)
-		res, err := web.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		return res.StatusCode
+		status, _, _ := request(t, http.MethodPost, p.bridge+"/generate", `{"prompt":"p"}`, "Authorization", "Bearer "+token)
+		return status
 	}
 	if status := generate("canary-token-one"); status != 200 || key.Load() != "Bearer key-one" {
 		t.Fatalf("before: %d, with %v", status, key.Load())
@@ -67,7 +57,8 @@ func TestHangupReloads(t *testing.T) {
 
 	write("key", "key-two")
 	write("token", "canary-token-two")
-	write("contract.yaml", strings.NewReplacer("version: 1.0.0", "version: 1.1.0", "per_minute: 60", "per_minute: 90").Replace(string(original)))
+	write("contract.yaml", strings.NewReplacer("version: 1.0.0", "version: 1.1.0", "per_minute: 60",
+		"per_minute: 90").Replace(string(original)))
 	p.signal(t, syscall.SIGHUP)
 	await(t, "the service's version in CAIO", "1.1.0", func() string { return registeredVersion(t, p.caio) })
 	await(t, "a call with the new token", http.StatusOK, func() int { return generate("canary-token-two") })
@@ -87,7 +78,7 @@ func TestHangupReloads(t *testing.T) {
 	}
 }
 
-// A contract that is worse than its version admits changes nothing, and the log says why.
+// The program refuses a contract with weaker promises than its version allows, and logs the reason.
 func TestHangupRefusesAWorseContract(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -100,12 +91,14 @@ func TestHangupRefusesAWorseContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte(strings.Replace(string(data), "per_minute: 60", "per_minute: 5", 1)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(strings.Replace(string(data), "per_minute: 60", "per_minute: 5", 1)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.signal(t, syscall.SIGHUP)
-	await(t, "what the log says", true, func() bool {
-		return strings.Contains(p.stderr.String(), "not reloaded: all stays as it was") && strings.Contains(p.stderr.String(), "the version is still 1.0.0")
+	await(t, "the log has the error", true, func() bool {
+		return strings.Contains(p.stderr.String(), "reload failed: the previous configuration stays in use") &&
+			strings.Contains(p.stderr.String(), "the version is still 1.0.0")
 	})
 	if answer := download(t, p.bridge+"/contract", ""); !strings.Contains(answer, `"per_minute":60`) {
 		t.Errorf("the worse contract is served: %s", answer)
@@ -128,16 +121,16 @@ func registeredVersion(t *testing.T, url string) string {
 	return services[0].Version
 }
 
-// await asks until the answer is what it should become.
-func await[T comparable](t *testing.T, what string, want T, ask func() T) {
+// await calls get until it returns want. It fails after 20 seconds.
+func await[T comparable](t *testing.T, name string, want T, get func() T) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		got := ask()
+		got := get()
 		if got == want {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s = %v, want %v", what, got, want)
+			t.Fatalf("%s = %v, want %v", name, got, want)
 		}
 	}
 }

@@ -15,9 +15,10 @@ import (
 
 const maxSecretBytes = 64 << 10
 
-// secrets come from the environment, or from files that it names, which may change while the program runs.
+// secrets holds the secrets of environment variables or secret files.
 type secrets struct{ apiKey, bridgeToken, caioToken string }
 
+// readSecrets reads all secrets, and returns one error with all problems.
 func readSecrets(getenv func(string) string) (s secrets, err error) {
 	var errs [3]error
 	s.apiKey, errs[0] = readSecret(getenv, "OPENAI_API_KEY")
@@ -26,7 +27,7 @@ func readSecrets(getenv func(string) string) (s secrets, err error) {
 	return s, errors.Join(errs[:]...)
 }
 
-// readSecret returns the variable name, or what is in the file that name_FILE names.
+// readSecret returns the value of variable name, or the content of the file in variable name_FILE.
 func readSecret(getenv func(string) string, name string) (string, error) {
 	value, file := getenv(name), getenv(name+"_FILE")
 	switch {
@@ -46,31 +47,32 @@ func readSecret(getenv func(string) string, name string) (string, error) {
 	}
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 || len(data) > maxSecretBytes {
-		return "", fmt.Errorf("%s_FILE: %s is empty or has more than %d bytes: write the secret into it, and nothing else", name, file, maxSecretBytes)
+		return "", fmt.Errorf("%s_FILE: %s is empty or longer than %d bytes: it must contain only the secret",
+			name, file, maxSecretBytes)
 	}
 	return string(data), nil
 }
 
-// A keyring holds the secrets of the moment. It is safe for concurrent use.
+// A keyring holds the current tokens. It is safe for concurrent use.
 type keyring struct {
-	tokenOfCAIO atomic.Pointer[string]
-	callers     atomic.Pointer[func(*http.Request) (string, error)]
+	tokenForCAIO atomic.Pointer[string]
+	callers      atomic.Pointer[func(*http.Request) (string, error)]
 }
 
 func newKeyring(s secrets) *keyring {
 	k := &keyring{}
-	k.change(s)
+	k.set(s)
 	return k
 }
 
-func (k *keyring) change(s secrets) {
-	k.tokenOfCAIO.Store(&s.caioToken)
+func (k *keyring) set(s secrets) {
+	k.tokenForCAIO.Store(&s.caioToken)
 	callers := bridge.BearerTokens(map[string]string{"caller": s.bridgeToken})
 	k.callers.Store(&callers)
 }
 
-// caioToken is the client's [caio.Options.Token].
-func (k *keyring) caioToken(context.Context) (string, error) { return *k.tokenOfCAIO.Load(), nil }
+// caioToken implements [caio.Options.Token].
+func (k *keyring) caioToken(context.Context) (string, error) { return *k.tokenForCAIO.Load(), nil }
 
-// authenticate is the bridge's [bridge.Options.Authenticate].
+// authenticate implements [bridge.Options.Authenticate].
 func (k *keyring) authenticate(r *http.Request) (string, error) { return (*k.callers.Load())(r) }

@@ -19,7 +19,7 @@ import (
 // A soakCall is one kind of call. It returns an error unless the caller gets the right answer.
 type soakCall struct {
 	name   string
-	weight int // how often, relative to others
+	weight int // frequency, relative to others
 	do     func(context.Context, *soakEnv) error
 }
 
@@ -34,7 +34,7 @@ var soakCalls = []soakCall{
 	{"stream", 20, answered(200, "event: result\n", "/generate", "a stack", wantStream)},
 	{"job", 10, jobFollowed},
 	{"job that its owner cancels", 4, jobCancelled},
-	{"job that nobody comes back for", 6, answered(202, `"status":`, "/generate", "a stack", wantJob)},
+	{"job without a reader", 6, answered(202, `"status":`, "/generate", "a stack", wantJob)},
 	{"call repeated by its key", 10, repeated(200)},
 	{"failed call repeated by its key", 3, repeated(422)},
 	{"caller who leaves before an answer", 5, leaving("fault:silent")},
@@ -58,7 +58,7 @@ var patientCalls = []soakCall{
 	{"job that takes too long", 1, answered(202, `"status":`, "/generate", "fault:slow", wantJob)},
 }
 
-// answered makes one call. headers are written as on the wire.
+// answered makes one call. Headers have the form "Name: value".
 func answered(status int, part, path, prompt string, headers ...string) func(context.Context, *soakEnv) error {
 	return func(ctx context.Context, s *soakEnv) error {
 		_, err := s.send(ctx, status, part, http.MethodPost, path, prompt, headers...)
@@ -92,7 +92,7 @@ func jobCancelled(ctx context.Context, s *soakEnv) error {
 	return err
 }
 
-// repeated sends a call twice, and wants the same answer twice.
+// repeated sends a call twice, and checks that both responses are equal.
 func repeated(status int) func(context.Context, *soakEnv) error {
 	prompt := map[int]string{200: "a stack", 422: "fault:policy"}[status]
 	return func(ctx context.Context, s *soakEnv) error {
@@ -112,8 +112,8 @@ func repeated(status int) func(context.Context, *soakEnv) error {
 	}
 }
 
-// leaving makes a call and leaves before the answer, or after its first line. It completes a header
-// that ends in a space with a random value.
+// leaving makes a call and leaves before the response, or after its first line. It appends a random
+// value to headers that end in a space.
 func leaving(prompt string, headers ...string) func(context.Context, *soakEnv) error {
 	return func(ctx context.Context, s *soakEnv) error {
 		ctx, leave := context.WithCancel(ctx)
@@ -205,7 +205,7 @@ func setSoakHeaders(req *http.Request, caller string, headers []string) {
 	}
 }
 
-// soakModel fails in the way that a prompt names, and answers as the demo otherwise.
+// soakModel fails as the prompt requests, and otherwise responds like the demo.
 func soakModel(demo http.Handler) http.HandlerFunc {
 	const begun = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"{\\\"code\\\":\\\"a\"}\n\n"
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -213,7 +213,7 @@ func soakModel(demo http.Handler) http.HandlerFunc {
 		if err != nil {
 			return
 		}
-		_, rest, _ := bytes.Cut(body, []byte(`===\nfault:`)) // the part of the prompt that the caller wrote
+		_, rest, _ := bytes.Cut(body, []byte(`===\nfault:`)) // the caller's part of the prompt
 		fault, _, _ := bytes.Cut(rest, []byte(`\n`))
 		switch string(fault) {
 		case "":

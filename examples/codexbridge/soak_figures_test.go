@@ -55,7 +55,7 @@ func peakMiB() float64 {
 	return kib / (1 << 10)
 }
 
-// resetPeak lets the peak begin now. On systems without /proc it does nothing.
+// resetPeak resets the peak of the resident memory. On systems without /proc it does nothing.
 func resetPeak() {
 	debug.FreeOSMemory()
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0o200)
@@ -67,7 +67,7 @@ func resetPeak() {
 //	go test ./examples/codexbridge -run TestSoakComparison -v -soak 10m -soak-compare -timeout 30m
 func TestSoakComparison(t *testing.T) {
 	if !*soakCompare {
-		t.Skip("this takes twice the time of a soak: ask for it with -soak-compare")
+		t.Skip("this takes twice the time of a soak: enable it with -soak-compare")
 	}
 	without, with := runSoak(t, false), runSoak(t, true)
 	rows := []struct {
@@ -89,7 +89,7 @@ func TestSoakComparison(t *testing.T) {
 	t.Logf("\n%s", &b)
 }
 
-// runSoak runs TestSoak in this mode and returns its figures.
+// runSoak runs TestSoak in a process of its own and returns its figures.
 func runSoak(t *testing.T, hostile bool) (f soakFigures) {
 	t.Helper()
 	self, err := os.Executable()

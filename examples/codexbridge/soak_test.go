@@ -42,7 +42,7 @@ const (
 	soakRate    = 40              // calls per second, hostile ones included; a few kinds make several requests
 	soakShare   = 10              // one call of so many is hostile
 	soakCallers = 128             // calls at a time
-	soakSamples = 30              // of what the process holds, at most
+	soakSamples = 30              // maximum number of samples
 	soakPatient = 5 * time.Second // for calls of long soaks; short ones do not wait for a deadline
 
 	// soakSettle is for long soaks: net/http keeps a connection for half a second if it refused the
@@ -138,7 +138,7 @@ func startSoak(t *testing.T, patience time.Duration) *soakEnv {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ct := generous(t)
+	ct := generousContract(t)
 	allowed := limits.Limits{
 		MaxConcurrentRequests: ct.Constraints.MaxConcurrentRequests,
 		RateLimit:             ct.Constraints.RateLimit,
@@ -181,7 +181,7 @@ func (s *soakEnv) newProvider() (*codex.Provider, error) {
 
 // generous returns the provider's contract with limits that the soak does not meet. Limits per hour
 // are left out: their windows remember calls for an hour.
-func generous(t *testing.T) *contract.Contract {
+func generousContract(t *testing.T) *contract.Contract {
 	t.Helper()
 	c, err := contract.Load(editedContract(t, 200), "contract.yaml")
 	if err != nil {
@@ -212,10 +212,10 @@ func editedContract(t *testing.T, concurrent int) fs.FS {
 	return files
 }
 
-// A soakMix is the calls to choose from.
+// A soakMix holds the kinds of calls to choose from.
 type soakMix struct{ honest, hostile []soakCall }
 
-// next chooses a call, nil if it is the turn of a hostile caller and there are none.
+// next chooses a call at random. It returns nil in place of a disabled hostile call.
 func (m soakMix) next() *soakCall {
 	calls := m.honest
 	if rand.N(soakShare) == 0 {
@@ -344,12 +344,12 @@ func (s *soakEnv) measure(t *testing.T, at time.Duration) sample {
 	debug.FreeOSMemory()
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	files, _ := os.ReadDir("/proc/self/fd") // none where there is no such thing
+	files, _ := os.ReadDir("/proc/self/fd") // empty on other systems than Linux
 	heapMiB := float64(mem.HeapAlloc) / (1 << 20)
 	return sample{at, s.done.Load(), [4]float64{float64(goroutines), float64(len(files)), heapMiB, residentMiB()}}
 }
 
-// residentMiB is 0 where there is no /proc.
+// residentMiB returns the resident memory in MiB, or 0 on systems without /proc.
 func residentMiB() float64 {
 	text, _ := os.ReadFile("/proc/self/statm")
 	fields := strings.Fields(string(text))

@@ -8,31 +8,21 @@ import (
 	"testing"
 )
 
-// A streamEvent is a server-sent event whose data is an object.
+// A streamEvent is a server-sent event with an object as data.
 type streamEvent struct {
 	name string
 	data map[string]any
 }
 
-// stream posts body and returns the events of the answer.
+// stream posts body and returns the events of the response.
 func stream(t *testing.T, url, body string) (events []streamEvent) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "text/event-stream")
-	res, err := web.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if got := res.Header.Get("Content-Type"); res.StatusCode != 200 || got != "text/event-stream" {
-		t.Fatalf("answer = %d %s, want a stream", res.StatusCode, got)
+	status, header, text := request(t, http.MethodPost, url, body, "Accept", "text/event-stream")
+	if got := header.Get("Content-Type"); status != 200 || got != "text/event-stream" {
+		t.Fatalf("response = %d %s, want a stream", status, got)
 	}
 	var e streamEvent
-	lines := bufio.NewScanner(res.Body)
+	lines := bufio.NewScanner(strings.NewReader(text))
 	for lines.Scan() {
 		field, value, _ := strings.Cut(lines.Text(), ": ")
 		switch field {

@@ -32,7 +32,7 @@ const manyStreams = 500
 //
 // The test is not parallel, because others would take the CPU from it.
 func TestManyStreams(t *testing.T) {
-	needFiles(t, 4*manyStreams+200) // both ends of a caller's and a model's connection, and the rest
+	needFiles(t, 4*manyStreams+200) // both ends of a caller's and a model's connection, and other files
 	model := &holdingModel{}
 	server := httptest.NewServer(model)
 	t.Cleanup(server.Close)

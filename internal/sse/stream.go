@@ -73,11 +73,14 @@ func (s *Stream) Last(name string, data []byte) error {
 	return err
 }
 
-// Begun reports if an event was sent and the caller is still there.
-func (s *Stream) Begun() bool {
+// Abort ends the stream. It writes a last event if the response has begun.
+func (s *Stream) Abort(name string, data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.last > 0 && s.writeErr == nil
+	if s.last > 0 && s.writeErr == nil {
+		_ = s.writeEvent(AppendEvent(nil, strconv.Itoa(s.last+1), name, data)) // the stream ends in any case
+	}
+	s.closed = true
 }
 
 // Heartbeats fires when Heartbeat is due.

@@ -50,7 +50,5 @@ var ceilings = map[string]figures{
 	"contract/internal/fast":           {1.6, 0, 8, 0, 0},
 	"contract/internal/jsonschema":     {8.7, 13, 45, 0, 0},
 	"contract/internal/tree":           {29.9, 25, 13, 0, 0},
-	"examples/codexbridge":             {25.7, 7, 15, 0, 0},
 	"internal/costtest":                {6.7, 5, 0, 0, 0},
-	"providers/codex":                  {26.1, 44, 25, 0, 2},
 }

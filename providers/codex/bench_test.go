@@ -11,8 +11,9 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// benched returns a bridge whose model is the transport: what the bridge and this package do, but no network.
-func benched(t testing.TB, model http.RoundTripper) *bridge.Bridge {
+// newBenchBridge returns a bridge with the transport as its model, so that benchmarks measure the
+// bridge and this package, without a network.
+func newBenchBridge(t testing.TB, model http.RoundTripper) *bridge.Bridge {
 	p, err := codex.New(&codex.Options{APIKey: "sk-bench", HTTPClient: &http.Client{Transport: model}})
 	if err != nil {
 		t.Fatal(err)
@@ -30,9 +31,9 @@ func benched(t testing.TB, model http.RoundTripper) *bridge.Bridge {
 	return srv
 }
 
-// generateCall returns a function that makes a whole call of POST /generate.
+// generateCall returns a function that calls POST /generate.
 func generateCall(t testing.TB) func() {
-	srv := benched(t, cannedAnswer{"application/json", cannedBody})
+	srv := newBenchBridge(t, cannedTransport{"application/json", cannedBody})
 	const body = `{"prompt":"Add a String method to the type Color.","context":{"language":"go","files":[{"path":"color.go","content":"package color\n\ntype Color int\n"}]},"max_tokens":512}`
 	return func() {
 		req := httptest.NewRequest("POST", "/generate", strings.NewReader(body))
@@ -53,27 +54,29 @@ func BenchmarkGenerate(b *testing.B) {
 	}
 }
 
-// A call makes 120 allocations. Many more would mean that something on its way is done again, or by
-// reflection.
+// TestGenerateAllocatesLittle limits the allocations of a call, about 120. Many more point to
+// repeated work or reflection.
 func TestGenerateAllocatesLittle(t *testing.T) {
 	if n := testing.AllocsPerRun(100, generateCall(t)); n > 170 {
-		t.Errorf("a call makes %.0f allocations, want 170 at most: BenchmarkGenerate with -memprofile says where", n)
+		t.Errorf("a call makes %.0f allocations, want at most 170: find them with BenchmarkGenerate and -memprofile", n)
 	}
 }
 
-// What an event of a stream costs on its way from the model to the caller.
+// BenchmarkEvent measures the cost of a stream's event, from the model to the caller.
 func BenchmarkEvent(b *testing.B) {
 	const events = 1000
 	delta := func(text string) string {
 		return "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":17,\"item_id\":\"msg_67ccd3acc8d48190a77525dc6de64b41\",\"output_index\":0," +
 			"\"content_index\":0,\"delta\":\"" + text + "\",\"logprobs\":[],\"obfuscation\":\"aPXbqKr3\"}\n\n"
 	}
-	srv := benched(b, cannedAnswer{"text/event-stream", delta(`{\"language\":\"go\",\"explanation\":\"\",\"code\":\"`) + strings.Repeat(delta(" return color.String()"), events) + delta(`\"}`) +
-		"event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":" + cannedBody + "}\n\n"})
+	srv := newBenchBridge(b, cannedTransport{"text/event-stream",
+		delta(`{\"language\":\"go\",\"explanation\":\"\",\"code\":\"`) +
+			strings.Repeat(delta(" return color.String()"), events) + delta(`\"}`) +
+			"event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":" + cannedBody + "}\n\n"})
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		if n%events != 0 {
-			continue // the call before had that many
+			continue // the previous call had this many events
 		}
 		req := httptest.NewRequest("POST", "/generate", strings.NewReader(`{"prompt":"Add a String method."}`))
 		req.Header.Set("Content-Type", "application/json")
@@ -85,10 +88,10 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
-// cannedAnswer always answers the same.
-type cannedAnswer struct{ mediaType, body string }
+// A cannedTransport returns the same response for every request.
+type cannedTransport struct{ mediaType, body string }
 
-func (a cannedAnswer) RoundTrip(req *http.Request) (*http.Response, error) {
+func (a cannedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.Body.Close()
 	return &http.Response{
 		StatusCode: http.StatusOK, Request: req, Header: http.Header{"Content-Type": {a.mediaType}},

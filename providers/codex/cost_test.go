@@ -17,8 +17,8 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// Requests that are refused for what they say cost little: neither small bodies that become large, nor large ones, take
-// more than a check of a schema may.
+// TestCostOfRefusedRequests limits the cost of invalid bodies, large or compressed, to that of a
+// schema validation.
 func TestCostOfRefusedRequests(t *testing.T) {
 	ct, err := codex.Contract()
 	if err != nil {
@@ -57,7 +57,8 @@ func TestCostOfRefusedRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			zipped := compress(t, c.body)
-			limit := costtest.Cost{CPU: 150*time.Millisecond + time.Duration(40*len(c.body)), Allocated: 16<<20 + 6*uint64(len(c.body))}
+			limit := costtest.Cost{CPU: 150*time.Millisecond + time.Duration(40*len(c.body)),
+				Allocated: 16<<20 + 6*uint64(len(c.body))}
 			var answer *httptest.ResponseRecorder
 			cost := costtest.AtMost(t, limit, func() {
 				request := httptest.NewRequest(http.MethodPost, "http://localhost/generate", bytes.NewReader(zipped))
@@ -69,7 +70,8 @@ func TestCostOfRefusedRequests(t *testing.T) {
 			if answer.Code != c.status {
 				t.Errorf("got status %d, want %d: %.300s", answer.Code, c.status, answer.Body)
 			}
-			t.Logf("%d bytes, %d compressed: %v, %d KiB, %d bytes of answer", len(c.body), len(zipped), cost.CPU, cost.Allocated>>10, answer.Body.Len())
+			t.Logf("%d bytes, %d compressed: %v, %d KiB, %d bytes of answer", len(c.body), len(zipped), cost.CPU,
+				cost.Allocated>>10, answer.Body.Len())
 		})
 	}
 }

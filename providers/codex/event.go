@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// An event is one of the few events of a streamed response that matter here.
+// An event holds the used members of a streamed response's events.
 type event struct {
 	Type        string `json:"-"`
 	OutputIndex int    `json:"output_index"`
@@ -17,15 +17,18 @@ type event struct {
 	} `json:"item"`
 	Delta    string         `json:"delta"`
 	Response jsontext.Value `json:"response"`
-	failure  apiError
+	apiErr   apiError       // content of an event of type "error"
 }
 
-// decodeEvent decodes only events that follow wants: others use the same names for other types. OpenAI names the type
-// twice, as name of the event too, which spares a look into the data.
+// decodeEvent decodes the events that readStream uses. It does not decode others, because they use
+// the same member names with other types.
+//
+// OpenAI also sends the type as the event's name. Without a name, decodeEvent reads the type from
+// data.
 func decodeEvent(name string, data []byte) (*event, error) {
 	if name != "error" && !strings.HasPrefix(name, "response.") {
 		data = bytes.TrimSpace(data)
-		if string(data) == "[DONE]" { // as some gateways end their streams
+		if string(data) == "[DONE]" { // the end marker of some gateways
 			return &event{}, nil
 		}
 		var kind struct {
@@ -39,18 +42,19 @@ func decodeEvent(name string, data []byte) (*event, error) {
 	e := event{}
 	var err error
 	switch name {
-	case "response.output_item.added", "response.output_text.delta", "response.completed", "response.incomplete", "response.failed":
+	case "response.output_item.added", "response.output_text.delta",
+		"response.completed", "response.incomplete", "response.failed":
 		err = json.Unmarshal(data, &e, lenient)
-	case "error": // documented as flat, seen as nested
+	case "error": // flat in OpenAI's documentation, nested in practice
 		var nested struct {
 			Error *apiError `json:"error"`
 		}
 		if err = json.Unmarshal(data, &nested, lenient); err == nil && nested.Error != nil {
-			e.failure = *nested.Error
+			e.apiErr = *nested.Error
 			break
 		}
-		err = json.Unmarshal(data, &e.failure, lenient)
-		e.failure.Type = "" // which is "error"
+		err = json.Unmarshal(data, &e.apiErr, lenient)
+		e.apiErr.Type = "" // it is the event's type, "error"
 	}
 	e.Type = name
 	return &e, err

@@ -12,7 +12,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// A bridge to a model that runs on this machine; for OpenAI's, set APIKey instead of BaseURL and Model.
+// Bridge a local model. For OpenAI, set APIKey instead of BaseURL and Model.
 func Example() {
 	model := startModel()
 	defer model.Close()
@@ -31,7 +31,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	// Elsewhere: b.Run(ctx, "127.0.0.1:8082")
+	// In your main: b.Run(ctx, "127.0.0.1:8082")
 	server := httptest.NewServer(b)
 	defer server.Close()
 	res, err := http.Post(server.URL+"/review", "application/json", strings.NewReader(`{"code": "a / b"}`))
@@ -44,7 +44,7 @@ func Example() {
 	// Output: 200 true
 }
 
-// startModel stands in for a server of the Responses API.
+// startModel starts a fake server with the Responses API.
 func startModel() *httptest.Server {
 	return httptest.NewServer(writeJSON(200, completed(`{
 		"findings": [{"title": "b may be 0", "body": "", "confidence_score": 0.9, "priority": 1, "code_location": {"file": "", "line_range": {"start": 1, "end": 1}}}],

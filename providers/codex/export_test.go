@@ -2,9 +2,9 @@ package codex
 
 import "context"
 
-// What the tests of package codex_test see of the inside.
+// Unexported types for the tests of package codex_test.
 type (
-	Answer           = answer
+	Response         = response
 	CallContext      = callContext
 	Delta            = delta
 	File             = file
@@ -21,22 +21,23 @@ type (
 )
 
 func (p Prompt) Instructions() string { return p.instructions }
-func (p Prompt) Input() string        { return string(p.layOut()) }
+func (p Prompt) Input() string        { return string(p.render()) }
 func (p Prompt) MaxTokens() int       { return p.maxTokens }
 func (p Prompt) Schema() string       { return p.schema }
 
-// Ask calls the model for an answer in one piece, Stream for one in pieces.
-func (p *Provider) Ask(ctx context.Context, asked Prompt) (*Answer, error) {
-	return p.upstream.Handle(ctx, asked)
+// Ask calls the model without streaming.
+func (p *Provider) Ask(ctx context.Context, prompt Prompt) (*Response, error) {
+	return p.upstream.Handle(ctx, prompt)
 }
 
-func (p *Provider) Stream(ctx context.Context, asked Prompt, send func(Delta) error) (*Answer, error) {
-	return p.upstream.HandleStream(ctx, asked, send)
+// Stream calls the model with streaming.
+func (p *Provider) Stream(ctx context.Context, prompt Prompt, emit func(Delta) error) (*Response, error) {
+	return p.upstream.HandleStream(ctx, prompt, emit)
 }
 
-// ReadMembers feeds the pieces of a JSON object to a memberReader.
+// ReadMembers feeds the pieces of a JSON object to a streamingMembers.
 func ReadMembers(pieces []string, emit func(name, text string) error) error {
-	r := memberReader{emit: emit}
+	r := streamingMembers{emit: emit}
 	for _, piece := range pieces {
 		if err := r.write(piece); err != nil {
 			return err

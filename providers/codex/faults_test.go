@@ -16,106 +16,132 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the table of faults in docs/reliability.md")
 
-// A fault is something that can go wrong with a call, and what then becomes of it.
+// A fault is a failure injected into a call, with the expected outcome.
 type fault struct {
 	what string
-	when stage
-	do   func(*scene)
+	when phase
+	do   func(*fixture)
 
-	// What a caller gets who wants JSON, events, or a job; "—" if it is gone. See [scene.call].
+	// Outcomes for callers that request JSON, events or a job, in the format of [fixture.call].
 	json, sse, job string
 
-	// Whether the same call, sent again with the same Idempotency-Key to the next bridge on the same store, asks the
-	// model again or gets the first answer once more.
+	// Outcome of the same call with the same Idempotency-Key, sent to the next bridge on the same
+	// store: asked or replayed.
 	again string
 
-	log string // level; the code is what the caller gets, and client_closed_request if it is gone
+	log string // level of the record; its code is the caller's, or client_closed_request if it is gone
 }
 
-// A stage is how far a call has come when something happens to it.
-type stage string
+// A phase is the progress of a call at the time of a fault.
+type phase string
 
 const (
-	sending      stage = "while it is sent"
-	asking       stage = "when the model is asked"
-	beforeHeader stage = "before the model's header"
-	beforeEvent  stage = "before the first event"
-	midStream    stage = "after an event"
+	sending      phase = "while it is sent"
+	asking       phase = "when the model is asked"
+	beforeHeader phase = "before the model's header"
+	beforeEvent  phase = "before the first event"
+	midStream    phase = "after an event"
 )
 
 const asked, replayed = "model asked again", "first answer"
 
-// What goes wrong at the model's server.
+// modelFaults are faults of the model's server.
 var modelFaults = []fault{
-	{"nothing; the caller leaves with its answer", midStream, then(finish), "200", "200, result", "202, result", replayed, "INFO"},
-	{"connection refused", asking, refuse, "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"connection reset", beforeHeader, then(reset), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"connection cut", beforeEvent, then(cut), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"connection cut", midStream, then(cut), "502 upstream_failed", "200, error upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"end without a result", midStream, then(end), "502 invalid_response", "200, error upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"silence (slow header)", beforeHeader, then(untilGone), "504 timeout", "504 timeout", "202, error timeout", asked, "WARN"},
-	{"silence (slow body)", beforeEvent, then(untilGone), "504 timeout", "504 timeout", "202, error timeout", asked, "WARN"},
-	{"silence (slow body)", midStream, then(untilGone), "504 timeout", "200, error timeout", "202, error timeout", asked, "WARN"},
-	{"garbage", beforeHeader, then(writeJSON(200, "<html>")), "502 invalid_response", "502 invalid_response", "202, error invalid_response", asked, "WARN"},
-	{"garbage", midStream, then(write("data: <html>\n\n")), "502 invalid_response", "200, error invalid_response", "202, error invalid_response", asked, "WARN"},
-	{"answer of another shape", midStream, then(complete(`b"}`)), "502 invalid_response", "200, error invalid_response", "202, error invalid_response", asked, "WARN"},
-	{"429", beforeHeader, then(writeJSON(429, `{}`)), "429 rate_limited", "429 rate_limited", "202, error rate_limited", asked, "INFO"},
-	{"429 with Retry-After: 7", beforeHeader, then(busyFor("7")), "429 rate_limited, Retry-After 7", "429 rate_limited, Retry-After 7", "202, error rate_limited", asked, "INFO"},
-	{"500", beforeHeader, then(writeJSON(500, `{}`)), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"503", beforeHeader, then(writeJSON(503, ``)), "502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
-	{"request refused by its policy", beforeHeader, then(writeJSON(400, `{"error":{"code":"invalid_prompt"}}`)), "422 content_filtered", "422 content_filtered", "202, error content_filtered", replayed, "INFO"},
+	{"nothing; the caller leaves with its answer", midStream, then(finish),
+		"200", "200, result", "202, result", replayed, "INFO"},
+	{"connection refused", asking, refuse,
+		"502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"connection reset", beforeHeader, then(reset),
+		"502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"connection cut", beforeEvent, then(cut),
+		"502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"connection cut", midStream, then(cut),
+		"502 upstream_failed", "200, error upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"end without a result", midStream, then(end),
+		"502 invalid_response", "200, error upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"silence (slow header)", beforeHeader, then(untilGone),
+		"504 timeout", "504 timeout", "202, error timeout", asked, "WARN"},
+	{"silence (slow body)", beforeEvent, then(untilGone),
+		"504 timeout", "504 timeout", "202, error timeout", asked, "WARN"},
+	{"silence (slow body)", midStream, then(untilGone),
+		"504 timeout", "200, error timeout", "202, error timeout", asked, "WARN"},
+	{"garbage", beforeHeader, then(writeJSON(200, "<html>")),
+		"502 invalid_response", "502 invalid_response", "202, error invalid_response", asked, "WARN"},
+	{"garbage", midStream, then(write("data: <html>\n\n")),
+		"502 invalid_response", "200, error invalid_response", "202, error invalid_response", asked, "WARN"},
+	{"answer of another shape", midStream, then(complete(`b"}`)),
+		"502 invalid_response", "200, error invalid_response", "202, error invalid_response", asked, "WARN"},
+	{"429", beforeHeader, then(writeJSON(429, `{}`)),
+		"429 rate_limited", "429 rate_limited", "202, error rate_limited", asked, "INFO"},
+	{"429 with Retry-After: 7", beforeHeader, then(busyFor("7")),
+		"429 rate_limited, Retry-After 7", "429 rate_limited, Retry-After 7", "202, error rate_limited", asked, "INFO"},
+	{"500", beforeHeader, then(writeJSON(500, `{}`)),
+		"502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"503", beforeHeader, then(writeJSON(503, ``)),
+		"502 upstream_failed", "502 upstream_failed", "202, error upstream_failed", asked, "WARN"},
+	{"request refused by its policy", beforeHeader, then(writeJSON(400, `{"error":{"code":"invalid_prompt"}}`)),
+		"422 content_filtered", "422 content_filtered", "202, error content_filtered", replayed, "INFO"},
 }
 
-// What goes wrong before the model or beside it.
+// otherFaults are faults of caller, bridge and provider.
 var otherFaults = []fault{
 	{"the caller leaves", sending, leave, "—", "—", "—", asked, "INFO"},
 	{"the caller leaves", beforeHeader, leave, "—", "—", "202, result", asked, "INFO"},
 	{"the caller leaves", beforeEvent, leave, "—", "—", "202, result", asked, "INFO"},
 	{"the caller leaves", midStream, leave, "—", "—", "202, result", asked, "INFO"},
 	{"the provider panics", asking, panics, "500 internal", "500 internal", "202, error internal", asked, "ERROR"},
-	{"the provider panics", midStream, then(write(panicMark)), "500 internal", "200, error internal", "202, error internal", asked, "ERROR"},
-	{"the bridge stops, the call ends in time", sending, stopInTime, "200", "200, result", "503 unavailable, Retry-After 1", replayed, "INFO"},
-	{"the bridge stops, the call ends in time", beforeHeader, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
-	{"the bridge stops, the call ends in time", beforeEvent, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
-	{"the bridge stops, the call ends in time", midStream, stopInTime, "200", "200, result", "202, result", replayed, "INFO"},
-	{"the bridge stops, the call does not end", sending, stopTooEarly, "503 unavailable, Retry-After 1", "503 unavailable, Retry-After 1", "503 unavailable, Retry-After 1", asked, "WARN"},
-	{"the bridge stops, the call does not end", beforeHeader, stopTooEarly, "503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
-	{"the bridge stops, the call does not end", beforeEvent, stopTooEarly, "503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
-	{"the bridge stops, the call does not end", midStream, stopTooEarly, "503 unavailable", "200, error unavailable", "202, error interrupted", asked, "WARN"},
+	{"the provider panics", midStream, then(write(panicMark)),
+		"500 internal", "200, error internal", "202, error internal", asked, "ERROR"},
+	{"the bridge stops, the call ends in time", sending, stopInTime,
+		"200", "200, result", "503 unavailable, Retry-After 1", replayed, "INFO"},
+	{"the bridge stops, the call ends in time", beforeHeader, stopInTime,
+		"200", "200, result", "202, result", replayed, "INFO"},
+	{"the bridge stops, the call ends in time", beforeEvent, stopInTime,
+		"200", "200, result", "202, result", replayed, "INFO"},
+	{"the bridge stops, the call ends in time", midStream, stopInTime,
+		"200", "200, result", "202, result", replayed, "INFO"},
+	{"the bridge stops, the call does not end", sending, stopTooEarly,
+		"503 unavailable, Retry-After 1", "503 unavailable, Retry-After 1", "503 unavailable, Retry-After 1", asked, "WARN"},
+	{"the bridge stops, the call does not end", beforeHeader, stopTooEarly,
+		"503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
+	{"the bridge stops, the call does not end", beforeEvent, stopTooEarly,
+		"503 unavailable", "503 unavailable", "202, error interrupted", asked, "WARN"},
+	{"the bridge stops, the call does not end", midStream, stopTooEarly,
+		"503 unavailable", "200, error unavailable", "202, error interrupted", asked, "WARN"},
 }
 
-// A way is how a caller wants its answer.
+// A way is a kind of call, by the form of its response.
 type way struct {
 	name   string
 	header []string
 }
 
 var (
-	wantsJSON  = way{"JSON", nil}
-	wantsSSE   = way{"SSE", []string{"Accept", "text/event-stream"}}
-	wantsJob   = way{"job", []string{"Prefer", "respond-async"}}
-	wantsTwice = way{"JSON with a key", []string{"Idempotency-Key", "k"}}
+	wantsJSON   = way{"JSON", nil}
+	wantsSSE    = way{"SSE", []string{"Accept", "text/event-stream"}}
+	wantsJob    = way{"job", []string{"Prefer", "respond-async"}}
+	wantsReplay = way{"JSON with a key", []string{"Idempotency-Key", "k"}}
 )
 
-// Every fault, for every kind of caller, on real sockets: what the caller gets, that the slot comes back, that no
-// goroutine is left, and what the log says.
+// TestFaults injects every fault into every kind of call, on real sockets. It checks the response,
+// the log, and that no slot or goroutine leaks.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, f := range append(modelFaults, otherFaults...) {
-		for _, w := range []way{wantsJSON, wantsSSE, wantsJob, wantsTwice} {
+		for _, w := range []way{wantsJSON, wantsSSE, wantsJob, wantsReplay} {
 			t.Run(fmt.Sprintf("%s %s/%s", f.what, f.when, w.name), func(t *testing.T) {
 				t.Parallel()
-				labelled(t, func() { f.meet(t, w) })
+				checkGoroutines(t, func() { f.inject(t, w) })
 			})
 		}
 	}
 }
 
-// meet lets a call of that kind come upon the fault.
-func (f *fault) meet(t *testing.T, w way) {
-	s := newScene(t, f, w, "")
+// inject makes a call of this kind, with the fault, and checks its outcome.
+func (f *fault) inject(t *testing.T, w way) {
+	s := newFixture(t, f, w, "")
 	defer s.close()
-	got := s.play()
+	got := s.run()
 	want := map[string]string{wantsSSE.name: f.sse, wantsJob.name: f.job}[w.name]
 	if want == "" {
 		want = f.json
@@ -129,15 +155,15 @@ func (f *fault) meet(t *testing.T, w way) {
 	s.waitForSlots()
 	s.stop()
 	s.checkLog(want)
-	if w.name == wantsTwice.name {
-		s.close() // with its store
-		if got := s.playAgain(); got != f.again {
+	if w.name == wantsReplay.name {
+		s.close() // releases the store
+		if got := s.replay(); got != f.again {
 			t.Errorf("sent again with its key: %s, want %s", got, f.again)
 		}
 	}
 }
 
-// The table of faults in the documentation is this one.
+// TestDocumentedFaults compares the tables in docs/reliability.md with those of this file.
 func TestDocumentedFaults(t *testing.T) {
 	t.Parallel()
 	const page = "../../docs/reliability.md"
@@ -146,7 +172,8 @@ func TestDocumentedFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := string(text)
-	for heading, faults := range map[string][]fault{"### At the model's server\n\n": modelFaults, "### Before the model, or beside it\n\n": otherFaults} {
+	for heading, faults := range map[string][]fault{"### At the model's server\n\n": modelFaults,
+		"### Before the model, or beside it\n\n": otherFaults} {
 		before, rest, ok := strings.Cut(got, heading)
 		if !ok {
 			t.Fatalf("%s has no %q", page, heading)
@@ -159,29 +186,31 @@ func TestDocumentedFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if diff := cmp.Diff(string(text), got); diff != "" {
-		t.Errorf("%s is not what the test has; rewrite it with: go test ./providers/codex -run TestDocumentedFaults -update\n%s", page, diff)
+		t.Errorf("the tables of %s are outdated; update them with: "+
+			"go test ./providers/codex -run TestDocumentedFaults -update\n%s", page, diff)
 	}
 }
 
 func tableOf(faults []fault) string {
 	var b strings.Builder
-	b.WriteString("| what happens | when | JSON | SSE | job | same `Idempotency-Key` again | log |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| what happens | when | JSON | SSE | job | same `Idempotency-Key` again | log |\n" +
+		"| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, f := range faults {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", f.what, f.when, f.json, f.sse, f.job, f.again, f.log)
 	}
 	return b.String()
 }
 
-// then lets the model's server go on with h.
-func then(h http.HandlerFunc) func(*scene) {
-	return func(s *scene) { s.then <- h }
+// then returns a fault: the model's server continues with h.
+func then(h http.HandlerFunc) func(*fixture) {
+	return func(s *fixture) { s.then <- h }
 }
 
-// refuse and panics have happened when the call begins: see [newScene].
-func refuse(*scene) {}
-func panics(*scene) {}
+// refuse and panics do nothing, because newFixture prepares these faults.
+func refuse(*fixture) {}
+func panics(*fixture) {}
 
-func leave(s *scene) {
+func leave(s *fixture) {
 	s.leave()
 	if s.way.name == wantsJob.name {
 		s.then <- finish
@@ -190,13 +219,13 @@ func leave(s *scene) {
 	}
 }
 
-func stopInTime(s *scene) {
+func stopInTime(s *fixture) {
 	s.beginStop()
 	close(s.sent)
 	s.then <- finish
 }
 
-func stopTooEarly(s *scene) {
+func stopTooEarly(s *fixture) {
 	s.beginStop()
 	s.then <- untilGone
 }
@@ -204,13 +233,12 @@ func stopTooEarly(s *scene) {
 // untilGone waits for the client to leave.
 func untilGone(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// A model's answer, as far as it goes before something happens to it.
-const begun = `{"code":"a`
+// partialText is the model's output before a fault.
+const partialText = `{"code":"a`
 
-// begin makes sure that header and text are on their way. The model's server answers with what it was asked for: events, or
-// one document.
-func begin(w http.ResponseWriter, r *http.Request, text string) {
-	r.Header.Set("Begun", text) // for complete
+// startResponse sends the header and text, as events or as a document, depending on the request.
+func startResponse(w http.ResponseWriter, r *http.Request, text string) {
+	r.Header.Set("Sent-Text", text) // read by complete
 	w.Header().Set("Content-Type", r.Header.Get("Accept"))
 	w.WriteHeader(http.StatusOK)
 	if streams(r) && text != "" {
@@ -224,22 +252,22 @@ func begin(w http.ResponseWriter, r *http.Request, text string) {
 
 func streams(r *http.Request) bool { return r.Header.Get("Accept") == "text/event-stream" }
 
-// document returns a response object up to the end of its text, and the rest.
+// document returns a response object with this text, split after the text.
 func document(text string) (head, tail string) {
 	head, tail, _ = strings.Cut(completed("TEXT"), "TEXT")
 	quoted, _ := json.Marshal(text)
 	return head + strings.Trim(string(quoted), `"`), tail
 }
 
-// complete lets the model come to an end with more text.
+// complete sends more text and ends the response.
 func complete(more string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		head, tail := document(begun + more)
+		head, tail := document(partialText + more)
 		if streams(r) {
 			_, _ = io.WriteString(w, events(`{"type":"response.completed","response":`+head+tail+`}`))
 			return
 		}
-		if text := r.Header.Get("Begun"); text != "" {
+		if text := r.Header.Get("Sent-Text"); text != "" {
 			sent, _ := document(text)
 			head = strings.TrimPrefix(head, sent)
 		}
@@ -249,7 +277,7 @@ func complete(more string) http.HandlerFunc {
 
 func finish(w http.ResponseWriter, r *http.Request) {
 	if streams(r) && w.Header().Get("Content-Type") == "" {
-		begin(w, r, "")
+		startResponse(w, r, "")
 	}
 	complete(`b","language":"go","explanation":"e"}`)(w, r)
 }

@@ -14,7 +14,7 @@ import (
 
 func generateRequest(t *testing.T, body string) (req codex.GenerateRequest) {
 	t.Helper()
-	if err := jsonv2.Unmarshal([]byte(body), &req); err != nil { // as the bridge decodes it
+	if err := jsonv2.Unmarshal([]byte(body), &req); err != nil { // the bridge uses the same decoder
 		t.Fatal(err)
 	}
 	return req
@@ -77,20 +77,21 @@ func TestPromptPartsCannotForgeMarkers(t *testing.T) {
 func TestInstructionsDoNotDependOnTheRequest(t *testing.T) {
 	t.Parallel()
 	a, _ := codex.Generation{}.TransformRequest(generateRequest(t, `{"prompt":"one"}`))
-	b, _ := codex.Generation{}.TransformRequest(generateRequest(t, `{"prompt":"two","context":{"language":"c"},"max_tokens":16}`))
+	b, _ := codex.Generation{}.TransformRequest(generateRequest(t,
+		`{"prompt":"two","context":{"language":"c"},"max_tokens":16}`))
 	if a.Instructions() != b.Instructions() {
 		t.Error("instructions differ between requests")
 	}
 }
 
-// completed is a response object with the given output text.
+// completed returns a response object with this output text.
 func completed(text string) string {
 	quoted, _ := json.Marshal(text)
 	return `{"id":"resp_1","model":"gpt-x","status":"completed","output":[{"type":"reasoning"},{"type":"message","content":[{"type":"output_text","text":` + string(quoted) + `}]}],
 		"usage":{"input_tokens":11,"input_tokens_details":{"cached_tokens":3},"output_tokens":7,"output_tokens_details":{"reasoning_tokens":5},"total_tokens":18}}`
 }
 
-func answer(t *testing.T, body string) (a *codex.Answer) {
+func answer(t *testing.T, body string) (a *codex.Response) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(body), &a); err != nil {
 		t.Fatal(err)
@@ -116,23 +117,26 @@ func TestGenerateResponse(t *testing.T) {
 	}
 }
 
-// What a model may do instead of answering must not look like an answer, nor one like the other.
-func TestAnswersThatAreNone(t *testing.T) {
+// TestResponsesWithoutAnAnswer checks that each kind of missing answer has its own error.
+func TestResponsesWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	refusal := `{"status":"completed","output":[{"type":"message","content":[{"type":"refusal","refusal":"I will not."}]}]}`
 	for _, test := range []struct {
 		name, answer string
 		code         string
 		status       int
-		detail       string // part of it
+		detail       string // substring
 	}{
 		{"refusal", refusal, "model_refused", 422, "I will not."},
 		{"cut off", `{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[{"type":"message","content":[{"type":"output_text","text":"{\"code\":\"a"}]}]}`, "output_incomplete", 422, "Raise max_tokens"},
-		{"cut off, reason not said", `{"status":"incomplete","incomplete_details":null}`, "output_incomplete", 422, "Raise max_tokens"},
-		{"filtered", `{"status":"incomplete","incomplete_details":{"reason":"content_filter"}}`, "content_filtered", 422, "content filter"},
+		{"cut off, reason not said", `{"status":"incomplete","incomplete_details":null}`, "output_incomplete", 422,
+			"Raise max_tokens"},
+		{"filtered", `{"status":"incomplete","incomplete_details":{"reason":"content_filter"}}`, "content_filtered", 422,
+			"content filter"},
 		{"no text", `{"status":"completed","output":[{"type":"reasoning"}]}`, "empty_answer", 502, "without any text"},
 		{"only commentary", `{"status":"completed","output":[{"type":"message","phase":"commentary","content":[{"type":"output_text","text":"Let me see"}]}]}`, "empty_answer", 502, "without any text"},
-		{"neither code nor explanation", completed(`{"code":"","explanation":"","language":""}`), "empty_answer", 502, "neither"},
+		{"neither code nor explanation", completed(`{"code":"","explanation":"","language":""}`), "empty_answer", 502,
+			"neither"},
 		{"not finished", `{"status":"in_progress"}`, bridge.CodeInvalidResponse, 0, "shape"},
 		{"prose", completed("Sure! Here is the code"), bridge.CodeInvalidResponse, 0, "shape"},
 		{"another object", completed(`{"result":"x"}`), bridge.CodeInvalidResponse, 0, "shape"},

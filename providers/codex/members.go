@@ -7,22 +7,24 @@ import (
 	"unicode/utf8"
 )
 
-// A memberReader reads a JSON object that arrives in pieces and emits the text of its top-level members as it comes, as
-// far as it can be known: put together, the emitted texts of a member are its value, however the object was cut. Members
-// that are not text are skipped.
+// A streamingMembers emits the string members of a JSON object that arrives in pieces.
 //
-// It does not check the JSON. What is not an object emits nothing; what is broken emits something that ends.
-type memberReader struct {
+// It emits each text as early as possible. Joined, the emitted texts of a member are its value, for
+// any division into pieces. It skips nested and non-string members.
+//
+// It does not validate the JSON. It emits nothing for values other than objects. For broken JSON
+// the emitted texts are undefined, but finite.
+type streamingMembers struct {
 	emit  func(name, text string) error
 	state readState
-	depth int // of arrays and objects inside the value being skipped
+	depth int // nesting inside the skipped value
 
-	buf     []byte // decoded text not yet emitted
-	name    string // of the member whose value is being read
-	escaped bool   // after a backslash
-	digits  int    // of \uXXXX still to come
-	code    rune
-	high    rune // first half of a surrogate pair, 0 if none
+	buf     []byte // decoded text, not emitted yet
+	name    string // current member's name
+	escaped bool   // the last byte was a backslash
+	digits  int    // missing digits of \uXXXX
+	code    rune   // value of the digits so far
+	high    rune   // pending high surrogate, or 0
 }
 
 type readState int
@@ -32,14 +34,14 @@ const (
 	beforeName
 	inName
 	beforeValue
-	inText    // a text at top level
-	inValue   // any other value, or behind a text
-	inSkipped // a text inside of one
+	inText    // inside a top-level string
+	inValue   // inside another value, or after a string
+	inSkipped // inside a nested string
 	ended
 )
 
-// write takes the next piece. Its error is that of emit.
-func (r *memberReader) write(piece string) error {
+// write reads the next piece. It returns the error of emit.
+func (r *streamingMembers) write(piece string) error {
 	for i := range len(piece) {
 		if err := r.next(piece[i]); err != nil {
 			return err
@@ -51,7 +53,7 @@ func (r *memberReader) write(piece string) error {
 	return nil
 }
 
-func (r *memberReader) next(c byte) error {
+func (r *streamingMembers) next(c byte) error {
 	switch r.state {
 	case beforeObject:
 		if c == '{' {
@@ -67,7 +69,7 @@ func (r *memberReader) next(c byte) error {
 		}
 	case inName:
 		if r.decode(c) {
-			r.name, r.buf, r.state = r.take(), nil, beforeValue
+			r.name, r.buf, r.state = strings.ToValidUTF8(string(r.buf), "\uFFFD"), nil, beforeValue
 		}
 	case beforeValue:
 		r.value(c)
@@ -87,8 +89,8 @@ func (r *memberReader) next(c byte) error {
 	return nil
 }
 
-// value begins a value at top level.
-func (r *memberReader) value(c byte) {
+// value reads the first byte of a top-level value.
+func (r *streamingMembers) value(c byte) {
 	switch {
 	case isSpace(c) || c == ':':
 	case c == '"':
@@ -99,8 +101,8 @@ func (r *memberReader) value(c byte) {
 	}
 }
 
-// skip passes over one byte of a value that is not text.
-func (r *memberReader) skip(c byte) {
+// skip reads one byte of a skipped value, outside its strings.
+func (r *streamingMembers) skip(c byte) {
 	switch c {
 	case '"':
 		r.state = inSkipped
@@ -119,11 +121,11 @@ func (r *memberReader) skip(c byte) {
 	}
 }
 
-// decode takes one byte of a text behind its opening quote and reports whether it is the closing one.
-func (r *memberReader) decode(c byte) (end bool) {
+// decode reads one byte of a string. It returns true for the closing quote.
+func (r *streamingMembers) decode(c byte) (end bool) {
 	switch {
 	case r.digits > 0:
-		r.code = r.code<<4 | hexValue(c)
+		r.code = r.code<<4 | rune(strings.IndexByte("0123456789abcdef", c|0x20))&0xF
 		if r.digits--; r.digits == 0 {
 			r.unit(r.code)
 		}
@@ -131,49 +133,50 @@ func (r *memberReader) decode(c byte) (end bool) {
 		r.escaped, r.digits, r.code = false, 4, 0
 	case r.escaped:
 		r.escaped = false
-		r.lone()
-		r.buf = append(r.buf, unescape(c))
+		r.flushSurrogate()
+		if i := strings.IndexByte("bfnrt", c); i >= 0 {
+			c = "\b\f\n\r\t"[i]
+		}
+		r.buf = append(r.buf, c)
 	case c == '\\':
 		r.escaped = true
 	case c == '"':
-		r.lone()
+		r.flushSurrogate()
 		return true
 	default:
-		r.lone()
+		r.flushSurrogate()
 		r.buf = append(r.buf, c)
 	}
 	return false
 }
 
-// unit takes the UTF-16 unit of a \uXXXX. Two of them may be one character.
-func (r *memberReader) unit(u rune) {
+// unit appends the UTF-16 unit of a \uXXXX. It holds a high surrogate back until the next unit.
+func (r *streamingMembers) unit(u rune) {
 	if r.high != 0 {
 		if pair := utf16.DecodeRune(r.high, u); pair != unicode.ReplacementChar {
 			r.high = 0
 			r.buf = utf8.AppendRune(r.buf, pair)
 			return
 		}
-		r.lone()
+		r.flushSurrogate()
 	}
 	if 0xD800 <= u && u < 0xDC00 {
 		r.high = u
 		return
 	}
-	r.buf = utf8.AppendRune(r.buf, u) // U+FFFD for the second half of a pair without the first
+	r.buf = utf8.AppendRune(r.buf, u) // U+FFFD for a low surrogate without a high one
 }
 
-// lone replaces a first half of a surrogate pair that has no second, as encoding/json does.
-func (r *memberReader) lone() {
+// flushSurrogate replaces an unpaired high surrogate by U+FFFD, like encoding/json.
+func (r *streamingMembers) flushSurrogate() {
 	if r.high != 0 {
 		r.high = 0
 		r.buf = utf8.AppendRune(r.buf, unicode.ReplacementChar)
 	}
 }
 
-func (r *memberReader) take() string { return strings.ToValidUTF8(string(r.buf), "\uFFFD") }
-
 // flush emits the first n bytes of the buffer.
-func (r *memberReader) flush(n int) error {
+func (r *streamingMembers) flush(n int) error {
 	if n == 0 {
 		return nil
 	}
@@ -182,7 +185,7 @@ func (r *memberReader) flush(n int) error {
 	return r.emit(r.name, text)
 }
 
-// completeRunes returns how many bytes of b do not belong to a character that may still be going on.
+// completeRunes returns the length of b without an incomplete UTF-8 sequence at its end.
 func completeRunes(b []byte) int {
 	for back := 1; back < utf8.UTFMax && back <= len(b); back++ {
 		if c := b[len(b)-back]; utf8.RuneStart(c) {
@@ -196,29 +199,3 @@ func completeRunes(b []byte) int {
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
-
-func unescape(c byte) byte {
-	switch c {
-	case 'b':
-		return '\b'
-	case 'f':
-		return '\f'
-	case 'n':
-		return '\n'
-	case 'r':
-		return '\r'
-	case 't':
-		return '\t'
-	}
-	return c
-}
-
-func hexValue(c byte) rune {
-	switch {
-	case c >= 'a':
-		return rune(c-'a'+10) & 0xF
-	case c >= 'A':
-		return rune(c-'A'+10) & 0xF
-	}
-	return rune(c-'0') & 0xF
-}

@@ -15,7 +15,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// pieces cuts text where the bytes of cuts say.
+// pieces cuts text into pieces of these lengths, and the rest.
 func pieces(text string, cuts []byte) []string {
 	var list []string
 	for _, n := range cuts {
@@ -29,7 +29,8 @@ func pieces(text string, cuts []byte) []string {
 func TestMembersArriveAsTheyAreWritten(t *testing.T) {
 	t.Parallel()
 	pieces := []string{ // cut inside a name, an escape, a surrogate pair and a character of two bytes
-		`{"language":"go","co`, `de":"a\u0`, `0e9 \ud83d`, `\ude00\n\"q\"\\","n":[1,{"code":"inner"}],"explanation":"` + "\xc3", "\xa9" + `!"}`,
+		`{"language":"go","co`, `de":"a\u0`, `0e9 \ud83d`,
+		`\ude00\n\"q\"\\","n":[1,{"code":"inner"}],"explanation":"` + "\xc3", "\xa9" + `!"}`,
 	}
 	var got []string
 	emit := func(name, text string) error {
@@ -45,16 +46,17 @@ func TestMembersArriveAsTheyAreWritten(t *testing.T) {
 	}
 }
 
-func TestMembersStopWhenNobodyListens(t *testing.T) {
+func TestMembersReturnTheErrorOfEmit(t *testing.T) {
 	t.Parallel()
 	gone := errors.New("gone")
 	err := codex.ReadMembers([]string{`{"code":"x`, `y"}`}, func(string, string) error { return gone })
 	if !errors.Is(err, gone) {
-		t.Errorf("error = %v, want that of the listener", err)
+		t.Errorf("error = %v, want the error of emit", err)
 	}
 }
 
-// Put together, what was emitted for a member is its value, for any object cut anywhere.
+// FuzzMembers checks that a member's emitted texts, joined, are its value, for all divisions into
+// pieces.
 func FuzzMembers(f *testing.F) {
 	for _, seed := range []string{
 		`{"code":"a\u00e9\ud83d\ude00\n","language":"go","explanation":"x"}`,
@@ -82,8 +84,8 @@ func FuzzMembers(f *testing.F) {
 	})
 }
 
-// topLevelTexts decodes an object with encoding/json. A name that is there twice has both its texts, one after the other;
-// empty texts are left out, for nothing is emitted for them.
+// topLevelTexts decodes an object's string members with encoding/json. It joins the texts of
+// repeated names, and omits empty texts, because streamingMembers emits none.
 func topLevelTexts(text string) (map[string]string, bool) {
 	if !json.Valid([]byte(text)) || !strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") {
 		return nil, false

@@ -16,7 +16,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-func TestNewReportsAllFaults(t *testing.T) {
+func TestNewReportsAllProblems(t *testing.T) {
 	t.Parallel()
 	_, err := codex.New(&codex.Options{APIKey: "a b", BaseURL: "localhost:11434", Model: "two words"})
 	if err == nil {
@@ -34,7 +34,8 @@ func TestNewReportsAllFaults(t *testing.T) {
 	if _, err := codex.New(nil); err == nil || !strings.Contains(err.Error(), "Options.APIKey") {
 		t.Errorf("without key and base URL: %v", err)
 	}
-	for _, url := range []string{"ftp://host", "http://", "http://u:p@host/v1", "http://host/v1?key=x", "http://host/v1#x", "http://host:port"} {
+	for _, url := range []string{"ftp://host", "http://", "http://u:p@host/v1", "http://host/v1?key=x",
+		"http://host/v1#x", "http://host:port"} {
 		if _, err := codex.New(&codex.Options{BaseURL: url}); err == nil {
 			t.Errorf("base URL %s is accepted", url)
 		}
@@ -92,7 +93,7 @@ func TestTokensErrOnTheLargeSide(t *testing.T) {
 	if base < 200 || base > 1000 {
 		t.Errorf("an empty request counts %d tokens; instructions and schema are about 500", base)
 	}
-	// 300 words of English are 300 to 450 tokens.
+	// 300 English words take 300 to 450 tokens.
 	grown := p.CountTokens(codex.GenerateRequest{Prompt: strings.Repeat("word ", 300)})
 	if grown-base < 450 {
 		t.Errorf("300 words count %d tokens", grown-base)
@@ -103,7 +104,7 @@ func TestTokensErrOnTheLargeSide(t *testing.T) {
 	}
 }
 
-// The schemas say what the types write, and nothing else.
+// TestSchemasMatchTypes checks that schemas and Go types have the same members.
 func TestSchemasMatchTypes(t *testing.T) {
 	t.Parallel()
 	for file, typ := range map[string]reflect.Type{
@@ -135,7 +136,7 @@ func compare(t *testing.T, at string, schema jsonSchema, typ reflect.Type) {
 		typ = typ.Elem()
 	}
 	switch {
-	case typ == reflect.TypeFor[codex.CallContext](): // takes any further members
+	case typ == reflect.TypeFor[codex.CallContext](): // accepts further members
 	case typ.Kind() == reflect.Slice:
 		compare(t, at+"[]", *schema.Items, typ.Elem())
 	case typ.Kind() == reflect.Struct:
@@ -166,7 +167,8 @@ func TestSchemaExamplesAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range c.API.Endpoints {
-		for file, schema := range map[string]interface{ Validate([]byte) error }{e.InputFile: e.InputSchema, e.OutputFile: e.OutputSchema} {
+		for file, schema := range map[string]interface{ Validate([]byte) error }{e.InputFile: e.InputSchema,
+			e.OutputFile: e.OutputSchema} {
 			if file == "" {
 				continue
 			}
@@ -190,7 +192,7 @@ func TestSchemaExamplesAreValid(t *testing.T) {
 	}
 }
 
-// newBridge serves a provider whose model's server is handler, by the embedded contract.
+// newBridge returns a bridge with the embedded contract and handler as the model's server.
 func newBridge(t *testing.T, handler http.HandlerFunc) *bridge.Bridge {
 	t.Helper()
 	p, _ := newProvider(t, handler)
@@ -224,18 +226,20 @@ func TestGenerateThroughTheBridge(t *testing.T) {
 		Code      string `json:"code"`
 		RequestID string `json:"request_id"`
 	}
-	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 || got.Code != "a" || got.RequestID != w.Header().Get("X-Request-Id") {
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 || got.Code != "a" ||
+		got.RequestID != w.Header().Get("X-Request-Id") {
 		t.Errorf("answer = %d %s (X-Request-Id %s)", w.Code, w.Body, w.Header().Get("X-Request-Id"))
 	}
 
 	w = post(b, "/generate", "text/event-stream", `{"prompt":"p"}`)
 	body := w.Body.String()
-	if !strings.Contains(body, "event: delta\ndata: {\"field\":\"code\",\"text\":\"a\"}") || strings.Count(body, "event: result\n") != 1 {
+	if !strings.Contains(body, "event: delta\ndata: {\"field\":\"code\",\"text\":\"a\"}") ||
+		strings.Count(body, "event: result\n") != 1 {
 		t.Errorf("stream =\n%s", body)
 	}
 }
 
-// Members of the context that no schema names reach the model as they are.
+// The model receives unknown members of the context unchanged.
 func TestContextReachesTheModel(t *testing.T) {
 	t.Parallel()
 	var asked struct{ Input string }
@@ -253,8 +257,10 @@ func TestContextReachesTheModel(t *testing.T) {
 
 func TestReviewThroughTheBridge(t *testing.T) {
 	t.Parallel()
-	b := newBridge(t, writeJSON(200, completed(`{"findings":[],"overall_correctness":"patch is correct","overall_explanation":"e","overall_confidence_score":1}`)))
-	if w := post(b, "/review", "", `{"code":"x"}`); w.Code != 200 || !strings.Contains(w.Body.String(), `"verdict":"correct"`) {
+	b := newBridge(t, writeJSON(200,
+		completed(`{"findings":[],"overall_correctness":"patch is correct","overall_explanation":"e","overall_confidence_score":1}`)))
+	if w := post(b, "/review", "", `{"code":"x"}`); w.Code != 200 ||
+		!strings.Contains(w.Body.String(), `"verdict":"correct"`) {
 		t.Errorf("answer = %d %s", w.Code, w.Body)
 	}
 	for _, body := range []string{`{}`, `{"code":"x","diff":"y"}`, `{"code":"x","max_tokens":16}`, `{"code":" "}`} {
@@ -264,16 +270,18 @@ func TestReviewThroughTheBridge(t *testing.T) {
 	}
 }
 
-// A score beyond 1 is no score: the contract promises one from 0 to 1, so the answer is not sent.
+// The contract promises a confidence from 0 to 1, so the bridge does not send any other.
 func TestAnswersOutsideTheContractAreNotSent(t *testing.T) {
 	t.Parallel()
-	b := newBridge(t, writeJSON(200, completed(`{"findings":[],"overall_correctness":"patch is correct","overall_explanation":"e","overall_confidence_score":7}`)))
-	if w := post(b, "/review", "", `{"code":"x"}`); w.Code != 502 || !strings.Contains(w.Body.String(), `"code":"invalid_response"`) {
+	b := newBridge(t, writeJSON(200,
+		completed(`{"findings":[],"overall_correctness":"patch is correct","overall_explanation":"e","overall_confidence_score":7}`)))
+	if w := post(b, "/review", "", `{"code":"x"}`); w.Code != 502 ||
+		!strings.Contains(w.Body.String(), `"code":"invalid_response"`) {
 		t.Errorf("answer = %d %s", w.Code, w.Body)
 	}
 }
 
-// Per caller a pseudonym, or one caller's abuse costs all of them their access.
+// Each caller has its own safety_identifier, without its name.
 func TestCallersArePseudonymous(t *testing.T) {
 	t.Parallel()
 	var sent []string
@@ -300,7 +308,8 @@ func TestCallersArePseudonymous(t *testing.T) {
 	post(b, "/generate", "", `{"prompt":"q"}`)
 	caller = "bob"
 	post(b, "/generate", "", `{"prompt":"p"}`)
-	if len(sent) != 3 || len(sent[0]) != 64 || sent[0] != sent[1] || sent[0] == sent[2] || strings.Contains(sent[0], "alice") {
+	if len(sent) != 3 || len(sent[0]) != 64 || sent[0] != sent[1] || sent[0] == sent[2] ||
+		strings.Contains(sent[0], "alice") {
 		t.Errorf("safety identifiers = %q", sent)
 	}
 }

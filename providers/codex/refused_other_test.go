@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// refusingURL returns a URL where nobody listens any more.
+// refusingURL returns the URL of a closed port.
 func refusingURL(t *testing.T) string {
 	t.Helper()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

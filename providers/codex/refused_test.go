@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// refusingURL returns a URL that refuses connections until the test ends: its port is bound, so that nobody else gets it,
-// but nobody listens.
+// refusingURL returns a URL that refuses connections until the test ends. Its port is bound, so
+// that no other process gets it, but not listened on.
 func refusingURL(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)

@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Requests and responses of POST /review, as schemas/codex_review_*.json describe them.
+// Requests and responses of POST /review, defined by schemas/codex_review_*.json.
 type (
 	reviewRequest struct {
 		Code    string      `json:"code"`
@@ -39,23 +39,33 @@ type (
 )
 
 const reviewInstructions = `You review code that somebody else wrote, for callers of an API.
-Review the part "code", whose lines are numbered, or the change in the part "diff". Other parts are there to understand it.
-Report every fault that its author would fix if they knew of it, and nothing else: errors, security holes, data loss, waste that matters, traps for the next maintainer. Each finding is one fault, certain enough to act on, with the input or situation in which it shows. Do not praise, do not report taste, and invent nothing: no findings is a fine answer.
+Review the part "code", whose lines are numbered, or the change in the part "diff".
+Other parts are there to understand it.
+Report every fault that its author would fix if they knew of it, and nothing else: errors, security holes, data loss,
+waste that matters, traps for the next maintainer. Each finding is one fault, certain enough to act on, with the input
+or situation in which it shows. Do not praise, do not report taste, and invent nothing: no findings is a fine answer.
 Answer with JSON:
 "title" states the fault in at most 80 characters; "body" says why it is one.
-"priority" is 0 for what must be fixed before anything else, 1 for urgent, 2 for normal, 3 for nice to have, null if you cannot tell.
+"priority" is 0 for what must be fixed before anything else, 1 for urgent, 2 for normal, 3 for nice to have,
+null if you cannot tell.
 "confidence_score" is how sure you are, from 0 to 1.
-"code_location" is the shortest range of lines that shows the fault: the numbers given in "code", or the lines of the new file for "diff"; "file" is the path as in the diff, without a/ or b/, and empty for "code".
-"overall_correctness" is "patch is incorrect" if a finding must be fixed before the code can be used, else "patch is correct"; "overall_explanation" says why in one to three sentences.
-` + aboutParts
+"code_location" is the shortest range of lines that shows the fault: the numbers given in "code", or the lines of the
+new file for "diff"; "file" is the path as in the diff, without a/ or b/, and empty for "code".
+"overall_correctness" is "patch is incorrect" if a finding must be fixed before the code can be used, else
+"patch is correct"; "overall_explanation" says why in one to three sentences.
+` + partInstructions
 
-// reviewTask wants the shape that Codex's own reviews have, which its models know.
-var reviewTask = newTask("code_review", reviewInstructions, `{"type":"object","additionalProperties":false,"required":["findings","overall_correctness","overall_explanation","overall_confidence_score"],"properties":{
-"findings":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["title","body","confidence_score","priority","code_location"],"properties":{
+// reviewTask asks for the format of Codex's own reviews, because its models know it.
+var reviewTask = newTask("code_review", reviewInstructions, `{"type":"object","additionalProperties":false,
+"required":["findings","overall_correctness","overall_explanation","overall_confidence_score"],"properties":{
+"findings":{"type":"array","items":{"type":"object","additionalProperties":false,
+"required":["title","body","confidence_score","priority","code_location"],"properties":{
 "title":{"type":"string"},"body":{"type":"string"},"confidence_score":{"type":"number","minimum":0,"maximum":1},
 "priority":{"type":["integer","null"],"enum":[0,1,2,3,null]},
-"code_location":{"type":"object","additionalProperties":false,"required":["file","line_range"],"properties":{"file":{"type":"string"},
-"line_range":{"type":"object","additionalProperties":false,"required":["start","end"],"properties":{"start":{"type":"integer"},"end":{"type":"integer"}}}}}}}},
+"code_location":{"type":"object","additionalProperties":false,"required":["file","line_range"],"properties":{
+"file":{"type":"string"},
+"line_range":{"type":"object","additionalProperties":false,"required":["start","end"],"properties":{
+"start":{"type":"integer"},"end":{"type":"integer"}}}}}}}},
 "overall_correctness":{"type":"string","enum":["patch is correct","patch is incorrect"]},
 "overall_explanation":{"type":"string"},"overall_confidence_score":{"type":"number","minimum":0,"maximum":1}}}`)
 
@@ -75,7 +85,7 @@ func (review) TransformRequest(req reviewRequest) (prompt, error) {
 	}, nil
 }
 
-// A modelReview is a review as the model writes it, as reviewTask wants it.
+// A modelReview is the model's answer in the format of reviewTask.
 type modelReview struct {
 	Findings []struct {
 		Title      string   `json:"title"`
@@ -100,23 +110,23 @@ var (
 	severities = []string{"critical", "high", "medium", "low"} // by priority
 )
 
-func (review) TransformResponse(_ reviewRequest, a *answer) (reviewResponse, error) {
-	text, err := a.text("Review less code at once.")
+func (review) TransformResponse(_ reviewRequest, r *response) (reviewResponse, error) {
+	text, err := r.text("Review less code at once.")
 	if err != nil {
 		return reviewResponse{}, err
 	}
-	var written modelReview
-	if err := json.Unmarshal([]byte(text), &written, lenient); err != nil {
-		return reviewResponse{}, misshapen(err)
+	var answer modelReview
+	if err := json.Unmarshal([]byte(text), &answer, lenient); err != nil {
+		return reviewResponse{}, malformedAnswer(err)
 	}
-	verdict, ok := verdicts[written.Correctness]
-	if !ok || written.Confidence == nil {
-		return reviewResponse{}, misshapen(errors.New("the verdict or its confidence is missing"))
+	verdict, ok := verdicts[answer.Correctness]
+	if !ok || answer.Confidence == nil {
+		return reviewResponse{}, malformedAnswer(errors.New("the verdict or its confidence is missing"))
 	}
 	findings := []finding{} // [] on the wire, not null
-	for i, f := range written.Findings {
+	for i, f := range answer.Findings {
 		if f.Title == "" || f.Confidence == nil {
-			return reviewResponse{}, misshapen(fmt.Errorf("finding %d lacks a title or its confidence", i))
+			return reviewResponse{}, malformedAnswer(fmt.Errorf("finding %d has no title or no confidence", i))
 		}
 		start := max(f.Location.Lines.Start, 1)
 		found := finding{
@@ -129,10 +139,10 @@ func (review) TransformResponse(_ reviewRequest, a *answer) (reviewResponse, err
 		findings = append(findings, found)
 	}
 	slices.SortStableFunc(findings, func(a, b finding) int { return cmp.Compare(a.urgency(), b.urgency()) })
-	return reviewResponse{findings, verdict, written.Explanation, *written.Confidence, a.provenance()}, nil
+	return reviewResponse{findings, verdict, answer.Explanation, *answer.Confidence, r.provenance()}, nil
 }
 
-// urgency orders findings; unrated ones come last.
+// urgency returns the sort key of a finding: its priority, with unrated findings last.
 func (f finding) urgency() int {
 	if f.Priority == nil {
 		return len(severities)

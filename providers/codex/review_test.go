@@ -18,7 +18,8 @@ func TestReviewPrompt(t *testing.T) {
 	for _, test := range []struct{ name, body, want string }{
 		{"code is numbered", `{"code":"a\n\nb"}`, "code ===\n1\ta\n2\t\n3\tb\n=== END"},
 		{"a diff is left alone", `{"diff":"@@ -1 +1 @@\n-a\n+b\n"}`, "diff ===\n@@ -1 +1 @@\n-a\n+b\n=== END"},
-		{"context goes along", `{"code":"a","context":{"language":"c","files":[{"path":"h.h","content":"int x;"}]}}`, "file \"h.h\" ===\nint x;\n=== END"},
+		{"context goes along", `{"code":"a","context":{"language":"c","files":[{"path":"h.h","content":"int x;"}]}}`,
+			"file \"h.h\" ===\nint x;\n=== END"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -51,10 +52,14 @@ func TestReviewResponse(t *testing.T) {
 	}
 	zero, three := 0, 3
 	want := []codex.Finding{
-		{Title: "Grave", Body: "b", Severity: "critical", Priority: &zero, Confidence: 1, Location: codex.Location{File: "a.go", LineStart: 3, LineEnd: 4}},
-		{Title: "Minor", Body: "b", Severity: "low", Priority: &three, Confidence: 0.4, Location: codex.Location{File: "a.go", LineStart: 9, LineEnd: 9}},
-		{Title: "Unrated", Body: "b", Severity: "unrated", Confidence: 0.5, Location: codex.Location{LineStart: 1, LineEnd: 1}},
-		{Title: "Off the scale", Body: "b", Severity: "unrated", Location: codex.Location{File: "a.go", LineStart: 1, LineEnd: 1}},
+		{Title: "Grave", Body: "b", Severity: "critical", Priority: &zero, Confidence: 1,
+			Location: codex.Location{File: "a.go", LineStart: 3, LineEnd: 4}},
+		{Title: "Minor", Body: "b", Severity: "low", Priority: &three, Confidence: 0.4,
+			Location: codex.Location{File: "a.go", LineStart: 9, LineEnd: 9}},
+		{Title: "Unrated", Body: "b", Severity: "unrated", Confidence: 0.5,
+			Location: codex.Location{LineStart: 1, LineEnd: 1}},
+		{Title: "Off the scale", Body: "b", Severity: "unrated",
+			Location: codex.Location{File: "a.go", LineStart: 1, LineEnd: 1}},
 	}
 	if diff := cmp.Diff(want, got.Findings); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)
@@ -80,7 +85,7 @@ func TestReviewWithoutFindingsHasAnEmptyList(t *testing.T) {
 	}
 }
 
-func TestReviewsThatAreNone(t *testing.T) {
+func TestResponsesWithoutAReview(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, answer string
@@ -88,10 +93,13 @@ func TestReviewsThatAreNone(t *testing.T) {
 		status       int
 		detail       string
 	}{
-		{"cut off", `{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}}`, "output_incomplete", 422, "less code"},
+		{"cut off", `{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}}`, "output_incomplete", 422,
+			"less code"},
 		{"prose", completed("LGTM"), bridge.CodeInvalidResponse, 0, "shape"},
-		{"no verdict", completed(`{"findings":[],"overall_explanation":"","overall_confidence_score":1}`), bridge.CodeInvalidResponse, 0, "shape"},
-		{"a finding without title", completed(`{"findings":[{"body":"b","confidence_score":1}],"overall_correctness":"patch is correct","overall_confidence_score":1}`), bridge.CodeInvalidResponse, 0, "shape"},
+		{"no verdict", completed(`{"findings":[],"overall_explanation":"","overall_confidence_score":1}`),
+			bridge.CodeInvalidResponse, 0, "shape"},
+		{"a finding without title",
+			completed(`{"findings":[{"body":"b","confidence_score":1}],"overall_correctness":"patch is correct","overall_confidence_score":1}`), bridge.CodeInvalidResponse, 0, "shape"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -101,7 +109,7 @@ func TestReviewsThatAreNone(t *testing.T) {
 	}
 }
 
-// Whatever a server answers, callers get a review that is in order, or an error that was meant for them.
+// FuzzAnswers checks that every response of a server becomes a valid review or a *bridge.Error.
 func FuzzAnswers(f *testing.F) {
 	f.Add(completed(`{"findings":[{"title":"t","body":"b","confidence_score":1,"priority":0,"code_location":{"file":"","line_range":{"start":9,"end":-1}}}],"overall_correctness":"patch is correct","overall_confidence_score":1}`))
 	f.Add(completed(`{"code":"c","explanation":"e","language":"go"}`))
@@ -109,19 +117,19 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(`{"status":"completed","output":[null,{"type":"message","content":[null,{"type":"refusal","refusal":"\u0000"}]}]}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		defer costtest.AllocatesAtMost(t, 16<<20)()
-		var a codex.Answer
+		var a codex.Response
 		if json.Unmarshal([]byte(body), &a) != nil {
 			return
 		}
 		if _, err := (codex.Generation{}).TransformResponse(codex.GenerateRequest{}, &a); err != nil {
 			if _, ok := errors.AsType[*bridge.Error](err); !ok {
-				t.Errorf("error %v is not meant for callers", err)
+				t.Errorf("error %v is not a *bridge.Error", err)
 			}
 		}
 		got, err := codex.Review{}.TransformResponse(codex.ReviewRequest{}, &a)
 		if err != nil {
 			if _, ok := errors.AsType[*bridge.Error](err); !ok {
-				t.Errorf("error %v is not meant for callers", err)
+				t.Errorf("error %v is not a *bridge.Error", err)
 			}
 			return
 		}

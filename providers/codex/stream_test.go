@@ -24,7 +24,7 @@ func sse(body string) http.HandlerFunc {
 	}
 }
 
-// events writes each argument as an event whose type the data holds.
+// events encodes each argument as an event without a name. Its data contains the type.
 func events(list ...string) string {
 	var b strings.Builder
 	for _, data := range list {
@@ -33,7 +33,7 @@ func events(list ...string) string {
 	return b.String()
 }
 
-// named gives each event its type as name, as OpenAI does and some other servers do not.
+// named adds the type as the event's name. OpenAI sends it, some other servers do not.
 func named(stream string) string {
 	return regexp.MustCompile(`data: {"type":"([^"]+)"`).ReplaceAllString(stream, "event: $1\n$0")
 }
@@ -72,7 +72,8 @@ func testStreamedTexts(t *testing.T, form func(string) string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []codex.Delta{{Field: "code", Text: "a"}, {Field: "code", Text: "\nb"}, {Field: "explanation", Text: "e"}, {Field: "language", Text: "go"}}
+	want := []codex.Delta{{Field: "code", Text: "a"}, {Field: "code", Text: "\nb"}, {Field: "explanation", Text: "e"},
+		{Field: "language", Text: "go"}}
 	if diff := cmp.Diff(want, deltas); diff != "" {
 		t.Errorf("deltas (-want +got):\n%s", diff)
 	}
@@ -82,19 +83,24 @@ func testStreamedTexts(t *testing.T, form func(string) string) {
 	}
 }
 
-// A stream that ends is not one that succeeded.
+// The end of a stream alone is not a success.
 func TestStreamsThatFail(t *testing.T) {
 	t.Parallel()
 	start := events(`{"type":"response.created"}`, textDelta(`{"code":"a`))
 	for _, test := range []struct{ name, body, code, detail string }{
-		{"flat error", start + events(`{"type":"error","code":"server_error","message":"m","param":null}`), bridge.CodeUpstreamFailed, "failed"},
-		{"nested error", start + events(`{"type":"error","error":{"code":"rate_limit_exceeded","message":"m"}}`), bridge.CodeRateLimited, "no more calls"},
+		{"flat error", start + events(`{"type":"error","code":"server_error","message":"m","param":null}`),
+			bridge.CodeUpstreamFailed, "failed"},
+		{"nested error", start + events(`{"type":"error","error":{"code":"rate_limit_exceeded","message":"m"}}`),
+			bridge.CodeRateLimited, "no more calls"},
 		{"failed", start + events(`{"type":"response.failed","response":{"status":"failed","error":{"code":"server_error"}}}`), bridge.CodeUpstreamFailed, "failed"},
 		{"just ends", start, bridge.CodeUpstreamFailed, "broke off"},
-		{"last event without its blank line", start + `data: {"type":"response.completed"}`, bridge.CodeUpstreamFailed, "broke off"},
+		{"last event without its blank line", start + `data: {"type":"response.completed"}`, bridge.CodeUpstreamFailed,
+			"broke off"},
 		{"nothing", "", bridge.CodeUpstreamFailed, "broke off"},
-		{"completed without a response", start + events(`{"type":"response.completed"}`), bridge.CodeInvalidResponse, "not an answer"},
-		{"without end", strings.Repeat("data: "+strings.Repeat("x", 1<<20)+"\n", 17), bridge.CodeInvalidResponse, "not an answer"},
+		{"completed without a response", start + events(`{"type":"response.completed"}`), bridge.CodeInvalidResponse,
+			"not a response"},
+		{"without end", strings.Repeat("data: "+strings.Repeat("x", 1<<20)+"\n", 17), bridge.CodeInvalidResponse,
+			"not a response"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -133,7 +139,7 @@ func TestIncompleteStreamTellsWhy(t *testing.T) {
 	wantError(t, err, "output_incomplete", 422, "max_tokens")
 }
 
-// Servers without streaming answer in one piece although asked for a stream.
+// Servers without streaming send a plain response to a request for a stream.
 func TestStreamAnsweredInOnePiece(t *testing.T) {
 	t.Parallel()
 	p, _ := newProvider(t, writeJSON(200, completed("x")))
@@ -155,7 +161,7 @@ func TestStreamStopsWhenTheCallerIsGone(t *testing.T) {
 	}
 }
 
-// A stream per connection would cost a handshake per call.
+// Without connection reuse, each call would need a handshake.
 func TestStreamsShareAConnection(t *testing.T) {
 	t.Parallel()
 	p, _ := newProvider(t, sse(events(`{"type":"response.completed","response":`+completed("x")+`}`)))
@@ -172,7 +178,8 @@ func TestStreamsShareAConnection(t *testing.T) {
 	}
 }
 
-// The answer is there with its terminal event. A server that goes on gets its connection closed.
+// The terminal event completes the response. The client closes the connection of a server that goes
+// on.
 func TestStreamsThatGoOnAfterTheirEnd(t *testing.T) {
 	t.Parallel()
 	for name, goOn := range map[string]func(http.ResponseWriter, *http.Request){

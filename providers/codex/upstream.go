@@ -25,23 +25,24 @@ import (
 )
 
 const (
-	maxAnswerBytes = 16 << 20  // of one answer, all its events included
-	maxErrorBytes  = 64 << 10  // of an error's body; the rest is cut off
-	maxKeptBuffer  = 128 << 10 // larger ones are not used again
-	maxRedirects   = 10
-	drainTime      = 50 * time.Millisecond
+	maxResponseBytes = 16 << 20              // limit of a response, all its events included
+	maxErrorBytes    = 64 << 10              // limit of an error response, truncated beyond
+	maxPooledBuffer  = 128 << 10             // capacity limit of reused buffers
+	maxRedirects     = 10                    // limit of net/http
+	drainTimeout     = 50 * time.Millisecond // limit for reading a finished stream to its end
 )
 
-// An upstream is a server that speaks the Responses API. This file alone knows the SDK. The SDK
-// makes and authenticates the request that all calls copy, and it parses event streams. The package
-// encodes bodies and decodes answers itself.
+// An upstream is a client of a server with the Responses API.
+//
+// Only this file uses the SDK. The SDK creates and authenticates one request, copied by all calls,
+// and parses event streams. Method encode writes request bodies, type response decodes responses.
 type upstream struct {
 	client  *http.Client
 	request *http.Request // without a body
 	model   string
 	effort  string
-	redact  func(string) string // takes the key out of a text
-	buffers sync.Pool           // of *bytes.Buffer, for answers
+	redact  func(string) string // replaces the API key in a text
+	buffers sync.Pool           // reused *bytes.Buffer for response bodies
 }
 
 func newUpstream(o *Options) (*upstream, error) {
@@ -55,16 +56,20 @@ func newUpstream(o *Options) (*upstream, error) {
 	if key := o.APIKey; key != "" {
 		redact = func(s string) string { return strings.ReplaceAll(s, key, "[key]") }
 	}
-	return &upstream{client: &client, request: request, model: o.Model, effort: o.ReasoningEffort, redact: redact}, nil
+	return &upstream{
+		client: &client, request: request, model: o.Model, effort: o.ReasoningEffort, redact: redact,
+	}, nil
 }
 
-// newRequest has the SDK make a request and catches it before it is sent. For each call anew, the
-// SDK would take a tenth of the call's CPU time and more than a third of its allocations.
+// newRequest returns a request created by the SDK, without a body. A middleware catches it unsent.
+//
+// Creating one with the SDK for each call would take a tenth of the call's CPU time and more than a
+// third of its allocations.
 func newRequest(o *Options) (request *http.Request, err error) {
 	caught := errors.New("the request is not sent")
 	opts := []option.RequestOption{
 		option.WithBaseURL(o.BaseURL),
-		option.WithMaxRetries(0), // see Provider: billed, and without an idempotency key
+		option.WithMaxRetries(0), // requests are billed and not idempotent: see Provider
 		option.WithUnsafeAllowHTTP(),
 		option.WithMiddleware(func(req *http.Request, _ option.MiddlewareNext) (*http.Response, error) {
 			request = req.Clone(context.Background())
@@ -78,13 +83,13 @@ func newRequest(o *Options) (request *http.Request, err error) {
 	service := responses.NewResponseService(opts...)
 	_, err = service.New(context.Background(), param.NullStruct[responses.ResponseNewParams]())
 	if !errors.Is(err, caught) {
-		return nil, fmt.Errorf("the SDK makes no request: %w", err)
+		return nil, fmt.Errorf("the SDK created no request: %w", err)
 	}
 	return request, nil
 }
 
-// sameOrigin restricts a client's check of redirects to the same scheme, host and port. Another
-// server must get neither the key nor the prompt. A nil check allows as many redirects as net/http.
+// sameOrigin limits redirects to the same scheme, host and port, in addition to check. Other
+// servers must receive neither the key nor the prompt. A nil check stands for net/http's limit.
 func sameOrigin(check func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
 	return func(req *http.Request, via []*http.Request) error {
 		if check != nil {
@@ -95,7 +100,7 @@ func sameOrigin(check func(*http.Request, []*http.Request) error) func(*http.Req
 			return fmt.Errorf("stopped after %d redirects", maxRedirects)
 		}
 		if origin(req.URL) != origin(via[0].URL) {
-			return errors.New("a redirect to another origin is not followed")
+			return errors.New("the server redirected to another origin, which the bridge does not follow")
 		}
 		return nil
 	}
@@ -106,26 +111,23 @@ func origin(u *url.URL) string {
 	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Host), defaultPort)
 }
 
-// Handle asks for an answer in one piece.
-func (u *upstream) Handle(ctx context.Context, p prompt) (*answer, error) {
-	return u.ask(ctx, p, nil)
+// Handle sends p and returns the response, without streaming.
+func (u *upstream) Handle(ctx context.Context, p prompt) (*response, error) {
+	return u.HandleStream(ctx, p, nil)
 }
 
-// HandleStream asks for an answer and reports its texts as they come.
-func (u *upstream) HandleStream(ctx context.Context, p prompt, send func(delta) error) (*answer, error) {
-	return u.ask(ctx, p, send)
-}
-
-// ask asks for a stream if send is there to take its texts. A server that does the other thing is
-// understood.
-func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_ *answer, err error) {
+// HandleStream sends p and passes the response's texts to emit as they arrive.
+//
+// It requests a stream unless emit is nil. Servers may ignore that: it reads plain and streamed
+// responses in both cases.
+func (u *upstream) HandleStream(ctx context.Context, p prompt, emit func(delta) error) (_ *response, err error) {
 	defer func() {
 		if err != nil {
 			bridge.ReportUsage(ctx, bridge.Usage{Provider: "openai", Operation: "chat", RequestModel: u.model})
-			conceal(err, string(p.layOut()))
+			redactEcho(err, string(p.render()))
 		}
 	}()
-	res, err := u.open(ctx, p, send != nil)
+	res, err := u.send(ctx, p, emit != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -133,18 +135,18 @@ func (u *upstream) ask(ctx context.Context, p prompt, send func(delta) error) (_
 	if media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); media != "text/event-stream" {
 		return u.read(ctx, res)
 	}
-	a, err := u.follow(ctx, res, send)
+	r, err := u.readStream(ctx, res, emit)
 	if err != nil {
 		return nil, err
 	}
-	// A connection can serve the next call only if this answer was read to its end, which should be here.
-	defer time.AfterFunc(drainTime, func() { res.Body.Close() }).Stop()
+	// The client reuses a connection only after reading the response to its end.
+	defer time.AfterFunc(drainTimeout, func() { res.Body.Close() }).Stop()
 	_, _ = io.Copy(io.Discard, res.Body)
-	return a, nil
+	return r, nil
 }
 
-// open sends the request and returns the response if its status is 200.
-func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Response, error) {
+// send sends the request, and returns the response if its status is 200.
+func (u *upstream) send(ctx context.Context, p prompt, stream bool) (*http.Response, error) {
 	req := u.request.Clone(ctx)
 	if stream {
 		req.Header.Set("Accept", "text/event-stream")
@@ -161,67 +163,68 @@ func (u *upstream) open(ctx context.Context, p prompt, stream bool) (*http.Respo
 		}
 		return nil, ctx.Err()
 	case err != nil:
-		return nil, u.unreachable(err)
+		return nil, u.transportError(err)
 	case res.StatusCode >= 400:
-		return nil, u.refusal(res)
+		return nil, u.statusError(res)
 	case res.StatusCode != http.StatusOK:
 		res.Body.Close()
-		return nil, invalid(fmt.Errorf("the status is %d", res.StatusCode))
+		return nil, invalidResponse(fmt.Errorf("the status is %d", res.StatusCode))
 	}
-	res.Body = http.MaxBytesReader(nil, res.Body, maxAnswerBytes)
+	res.Body = http.MaxBytesReader(nil, res.Body, maxResponseBytes)
 	return res, nil
 }
 
-// read reads an answer in one piece.
-func (u *upstream) read(ctx context.Context, res *http.Response) (*answer, error) {
+// read reads a response without streaming.
+func (u *upstream) read(ctx context.Context, res *http.Response) (*response, error) {
 	body, _ := u.buffers.Get().(*bytes.Buffer)
 	if body == nil {
 		body = new(bytes.Buffer)
 	}
 	defer func() {
-		if body.Cap() <= maxKeptBuffer {
+		if body.Cap() <= maxPooledBuffer {
 			body.Reset()
 			u.buffers.Put(body)
 		}
 	}()
-	body.Grow(int(min(max(res.ContentLength, 0), maxKeptBuffer/2)) + bytes.MinRead) // at once, mostly
+	body.Grow(int(min(max(res.ContentLength, 0), maxPooledBuffer/2)) + bytes.MinRead)
 	if _, err := body.ReadFrom(res.Body); err != nil {
-		return nil, u.broken(ctx, err)
+		return nil, u.readError(ctx, err)
 	}
 	return u.decode(ctx, body.Bytes())
 }
 
-func (u *upstream) decode(ctx context.Context, body []byte) (*answer, error) {
-	var a *answer
-	if err := json.Unmarshal(body, &a, lenient); err != nil {
-		return nil, invalid(err)
+// decode decodes a response object and reports its usage to the bridge.
+func (u *upstream) decode(ctx context.Context, body []byte) (*response, error) {
+	var r *response
+	if err := json.Unmarshal(body, &r, lenient); err != nil {
+		return nil, invalidResponse(err)
 	}
 	switch {
-	case a == nil || a.Status == "" && a.Error == nil:
-		return nil, invalid(errors.New("it is not a response object"))
-	case a.Error != nil:
-		return nil, u.failure(*a.Error)
-	case a.Status == "failed":
-		return nil, u.failure(apiError{})
+	case r == nil || r.Status == "" && r.Error == nil:
+		return nil, invalidResponse(errors.New("it is not a response object"))
+	case r.Error != nil:
+		return nil, u.responseError(*r.Error)
+	case r.Status == "failed":
+		return nil, u.responseError(apiError{})
 	}
-	if a.Model == "" {
-		a.Model = u.model
+	if r.Model == "" {
+		r.Model = u.model
 	}
-	a.requestID = bridge.RequestID(ctx)
-	if used := a.Usage.usage; used != nil {
+	r.requestID = bridge.RequestID(ctx)
+	if used := r.Usage.usage; used != nil {
 		bridge.ReportUsage(ctx, bridge.Usage{
-			Provider: "openai", Operation: "chat", Model: a.Model, RequestModel: u.model,
+			Provider: "openai", Operation: "chat", Model: r.Model, RequestModel: u.model,
 			InputTokens: used.InputTokens, OutputTokens: used.OutputTokens,
 		})
 	}
-	return a, nil
+	return r, nil
 }
 
-// follow reads a stream to its terminal event. Only that one says how the answer ended: a stream may also just stop.
-func (u *upstream) follow(ctx context.Context, res *http.Response, send func(delta) error) (*answer, error) {
-	texts := memberReader{emit: func(name, text string) error {
-		if send != nil && (name == "code" || name == "explanation" || name == "language") {
-			return send(delta{name, text})
+// readStream reads a stream up to its terminal event. A stream that ends without one is an error.
+func (u *upstream) readStream(ctx context.Context, res *http.Response, emit func(delta) error) (*response, error) {
+	texts := streamingMembers{emit: func(name, text string) error {
+		if emit != nil && (name == "code" || name == "explanation" || name == "language") {
+			return emit(delta{name, text})
 		}
 		return nil
 	}}
@@ -230,7 +233,7 @@ func (u *upstream) follow(ctx context.Context, res *http.Response, send func(del
 	for events.Next() {
 		event, err := decodeEvent(events.Event().Type, events.Event().Data)
 		if err != nil {
-			return nil, invalid(err)
+			return nil, invalidResponse(err)
 		}
 		switch event.Type {
 		case "response.output_item.added":
@@ -245,33 +248,34 @@ func (u *upstream) follow(ctx context.Context, res *http.Response, send func(del
 		case "response.completed", "response.incomplete", "response.failed":
 			return u.decode(ctx, event.Response)
 		case "error":
-			return nil, u.failure(event.failure)
+			return nil, u.responseError(event.apiErr)
 		}
 	}
 	if err := events.Err(); err != nil {
-		return nil, u.broken(ctx, err)
+		return nil, u.readError(ctx, err)
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server broke off its answer.", Cause: errors.New("the stream ended without a terminal event")}
+	return nil, brokenOff(errors.New("the stream ended without a terminal event"))
 }
 
-// failure words an error that came inside an answer, whose own status was 200.
-func (u *upstream) failure(e apiError) error {
+// responseError returns the error for an error object in a response with status 200.
+func (u *upstream) responseError(e apiError) error {
 	e.Message = u.redact(e.Message)
-	return (&upstreamError{apiError: e, model: u.model}).public()
+	return (&upstreamError{apiError: e, model: u.model}).toBridgeError()
 }
 
-// refusal words an answer whose status is 400 or above.
-func (u *upstream) refusal(res *http.Response) error {
+// statusError returns the error for a response with a status of 400 or above.
+func (u *upstream) statusError(res *http.Response) error {
 	defer res.Body.Close()
 	var body struct {
 		Error  *apiError `json:"error"`
-		Detail string    `json:"detail"` // of servers built with FastAPI
+		Detail string    `json:"detail"` // FastAPI's error format
 	}
 	var e apiError
-	if data, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBytes)); err == nil && json.Unmarshal(data, &body, lenient) == nil {
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBytes))
+	if err == nil && json.Unmarshal(data, &body, lenient) == nil {
 		e.Message = body.Detail
 		if body.Error != nil {
 			e = *body.Error
@@ -281,43 +285,53 @@ func (u *upstream) refusal(res *http.Response) error {
 	return (&upstreamError{
 		apiError: e, status: res.StatusCode, requestID: res.Header.Get("X-Request-Id"),
 		retryAfter: retryAfter(res.Header, time.Now()), model: u.model,
-	}).public()
+	}).toBridgeError()
 }
 
-// unreachable words an error of the transport. The error itself is not kept: see [upstreamError].
-func (u *upstream) unreachable(err error) error {
+// transportError returns the error for a request without a response. It keeps only the text of err,
+// without key and URL.
+func (u *upstream) transportError(err error) error {
 	text := err
 	if at, ok := errors.AsType[*url.Error](err); ok {
-		text = at.Err // without the URL, which after a redirect is the server's choice and may hold credentials
+		text = at.Err // omits the URL: after a redirect the server chose it, and it may contain credentials
 	}
 	cause := errors.New(clean(u.redact(text.Error())))
 	if open, ok := errors.AsType[*transport.OpenError](err); ok {
-		return &bridge.Error{Code: bridge.CodeUnavailable, RetryAfter: open.RetryAfter, Detail: "The model's server has failed repeatedly and is left alone for a moment.", Cause: cause}
+		return &bridge.Error{
+			Code: bridge.CodeUnavailable, RetryAfter: open.RetryAfter, Cause: cause,
+			Detail: "The model's server failed repeatedly, so the bridge has paused its requests to it.",
+		}
 	}
 	if _, ok := errors.AsType[*transport.EgressError](err); ok {
-		return &bridge.Error{Code: bridge.CodeUpstreamFailed, Permanent: true, Detail: "The model's server is at an address that this bridge must not call. Its operator has to correct that.", Cause: cause}
+		return &bridge.Error{
+			Code: bridge.CodeUpstreamFailed, Permanent: true, Cause: cause,
+			Detail: "This bridge must not call the address of the model's server. The bridge's operator must fix that.",
+		}
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return &bridge.Error{Code: bridge.CodeTimeout, Detail: "The model's server did not answer in time.", Cause: cause}
+		return newError(bridge.CodeTimeout, 0, "The model's server did not respond in time.", cause)
 	}
-	return &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server cannot be reached.", Cause: cause}
+	return newError(bridge.CodeUpstreamFailed, 0, "The model's server cannot be reached.", cause)
 }
 
-// broken words a failure to read an answer that had begun.
-func (u *upstream) broken(ctx context.Context, err error) error {
+// readError returns the error for a response that could not be read to its end.
+func (u *upstream) readError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return invalid(fmt.Errorf("it is longer than %d bytes", maxAnswerBytes))
+		return invalidResponse(fmt.Errorf("it is longer than %d bytes", maxResponseBytes))
 	}
-	return &bridge.Error{Code: bridge.CodeUpstreamFailed, Detail: "The model's server broke off its answer.", Cause: errors.New(clean(u.redact(err.Error())))}
+	return brokenOff(errors.New(clean(u.redact(err.Error()))))
 }
 
-// invalid is the error for what is no answer of the Responses API at all.
-func invalid(cause error) error {
-	return &bridge.Error{
-		Code: bridge.CodeInvalidResponse, Detail: "The model's server answered with something that is not an answer of the Responses API.",
-		Cause: fmt.Errorf("%w; check the base URL (OPENAI_BASE_URL, which mostly ends in /v1)", cause),
-	}
+func brokenOff(cause error) error {
+	return newError(bridge.CodeUpstreamFailed, 0, "The model's server broke off its response.", cause)
+}
+
+// invalidResponse returns the error for a response that does not follow the Responses API.
+func invalidResponse(cause error) error {
+	return newError(bridge.CodeInvalidResponse, 0,
+		"The model's server sent something that is not a response of the Responses API.",
+		fmt.Errorf("%w; check the base URL (OPENAI_BASE_URL, usually ending in /v1)", cause))
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/contract"
+	"github.com/smarthaus/caio-bridge-go/internal/jsonvalue"
 )
 
 // Bounds bound one call of an operation.
@@ -75,11 +76,6 @@ func Check(name string, value any) (known bool, err error) {
 
 // integer returns a number of a contract as an integer.
 func integer(value any) (int64, bool) {
-	switch n := value.(type) {
-	case int64:
-		return n, true
-	case float64:
-		return int64(n), n == float64(int64(n))
-	}
-	return 0, false
+	f, ok := jsonvalue.Float(value)
+	return int64(f), ok && f == float64(int64(f))
 }

@@ -194,7 +194,11 @@ func Seconds(d time.Duration) int {
 
 // IsJSON reports if a body is JSON by its Content-Type. detail says what else to send.
 func IsJSON(h http.Header) (detail string, ok bool) {
-	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	contentType := h.Get("Content-Type")
+	if contentType == "application/json" { // as most callers send it
+		return "", true
+	}
+	mediaType, params, err := mime.ParseMediaType(contentType)
 	if err != nil || mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json") {
 		return "Send JSON, with Content-Type: application/json.", false
 	}

@@ -1,6 +1,10 @@
 package jobs
 
-import "time"
+import (
+	"time"
+
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
+)
 
 // flushAndUnlock releases mu, then deletes the removed records from the backend. Failed deletes are
 // retried on the next call.
@@ -11,7 +15,7 @@ func (s *Store) flushAndUnlock() error {
 	if len(ids) == 0 || closed {
 		return nil
 	}
-	err := s.config.Backend.Delete(ids...)
+	err := panics.Recover(func() error { return s.config.Backend.Delete(ids...) })
 	if err == nil {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
+	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
 )
 
 // recordSize is the count of bytes for a record without its outcome and events.
@@ -32,7 +33,8 @@ var (
 
 // A Store keeps records of calls. Their outcomes are in the backend. Info and events are in memory,
 // and events do not survive a restart. Finished records are evicted after Retention or, oldest
-// first, to make room. It is safe for concurrent use.
+// first, to make room. It is safe for concurrent use. A nil Store has no jobs: Stop, Wait and Close
+// do nothing.
 type Store struct {
 	config   Config
 	degraded atomic.Bool // the backend failed at the last record, or at a delete since
@@ -127,23 +129,13 @@ func (s *Store) Persist(r *Record) error {
 	s.byID[r.ID] = r
 	s.persisting++
 	s.mu.Unlock()
-	err = errors.Join(ErrBackend, errors.New("it panicked"))
-	defer func() {
-		s.mu.Lock()
-		defer s.flushAndUnlock()
-		s.persisting--
-		if err == nil {
-			s.persisted(r)
-		}
-	}()
-	if err = s.put(r.ID, data); err != nil {
-		err = fmt.Errorf("%w: %w", ErrBackend, err)
+	err = s.put(r.ID, data)
+	s.mu.Lock()
+	defer s.flushAndUnlock()
+	s.persisting--
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBackend, err)
 	}
-	return err
-}
-
-// persisted counts a stored record. It replaces the earlier record under the key.
-func (s *Store) persisted(r *Record) {
 	r.stored = true
 	r.size = recordSize
 	s.bytes += r.size
@@ -152,10 +144,13 @@ func (s *Store) persisted(r *Record) {
 	}
 	r.prior = nil
 	s.evict(0)
+	return nil
 }
 
+// put writes to the backend. A panic of the backend is an error like any other, because jobs and
+// timers have no other recover.
 func (s *Store) put(id string, data []byte) error {
-	err := s.config.Backend.Put(id, data)
+	err := panics.Recover(func() error { return s.config.Backend.Put(id, data) })
 	s.degraded.Store(err != nil)
 	return err
 }
@@ -273,6 +268,9 @@ func (s *Store) Cancel(r *Record) bool {
 
 // Stop ends the running jobs with ErrStopping and waits up to 5 seconds for them.
 func (s *Store) Stop() {
+	if s == nil {
+		return
+	}
 	s.mu.Lock()
 	s.stopping = true
 	for _, r := range s.byID {
@@ -288,6 +286,9 @@ func (s *Store) Stop() {
 
 // Wait waits until no job is running, or ctx ends.
 func (s *Store) Wait(ctx context.Context) {
+	if s == nil {
+		return
+	}
 	for changed := s.anyRunning(); changed != nil; changed = s.anyRunning() {
 		select {
 		case <-changed:
@@ -310,6 +311,9 @@ func (s *Store) anyRunning() <-chan struct{} {
 
 // Close closes the backend. The next process finds the calls in progress as interrupted.
 func (s *Store) Close() error {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.flushAndUnlock()
 	s.stopping, s.closed = true, true

@@ -30,7 +30,7 @@ func (m *Mux) Handle(method, path string, h http.HandlerFunc) (err error) {
 	return nil
 }
 
-// HandleRest registers h for all other requests.
+// HandleRest registers h for all other requests. Call it first.
 func (m *Mux) HandleRest(h http.HandlerFunc) { m.mux.HandleFunc("/", h) }
 
 // ServeHTTP implements [http.Handler].

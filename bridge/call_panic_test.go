@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -230,4 +231,30 @@ func TestPanicsBesideCalls(t *testing.T) {
 			}
 		}
 	})
+}
+
+// frantic is a store of jobs that panics when it is written to.
+type frantic struct{ bridge.JobStore }
+
+func (frantic) Put(string, []byte) error { panic("no pages") }
+func (frantic) Delete(...string) error   { panic("no pages") }
+
+// A store of jobs that panics costs the call that needs it 503, and no other one.
+func TestStoreThatPanics(t *testing.T) {
+	t.Parallel()
+	store := openJobFile(t, filepath.Join(t.TempDir(), "jobs.db"))
+	b := newBridge(t, loadContract(t), shouter(shout), &bridge.Options{Jobs: bridge.JobOptions{Store: frantic{store}}})
+	defer b.Close()
+	srv := serve(t, b)
+	for _, header := range [][]string{{"Idempotency-Key", "k"}, {"Idempotency-Key", "k"}, {"Prefer", "respond-async"}} {
+		if got := post(t, srv, "/shout", `{"text": "a"}`, header...); got.Status != 503 {
+			t.Errorf("%v: %d %s", header, got.Status, got.Body)
+		}
+	}
+	if got := post(t, srv, "/shout", `{"text": "a"}`); got.Status != 200 {
+		t.Errorf("a plain call = %d %s", got.Status, got.Body)
+	}
+	if n := inProgress(t, srv); n != 0 {
+		t.Errorf("%d calls in progress", n)
+	}
 }

@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// call returns what the caller sees: the status, the code of a problem, and each terminal event of a stream, or of its
-// job; "—" if it left.
-func (s *scene) call() string {
+// call makes the call and returns its outcome: the status, the code of a problem, and each terminal
+// event of a stream or job; "—" if the caller left.
+func (s *fixture) call() string {
 	res, err := s.caller.Do(s.request())
 	if errors.Is(err, context.Canceled) {
 		return "—"
@@ -24,7 +24,7 @@ func (s *scene) call() string {
 	defer res.Body.Close()
 	switch {
 	case res.StatusCode == http.StatusAccepted:
-		return "202" + s.follow(res.Header.Get("Location"))
+		return "202" + s.followJob(res.Header.Get("Location"))
 	case res.Header.Get("Content-Type") == "text/event-stream":
 		if terminal := s.readEvents(res.Body); terminal != "" {
 			return fmt.Sprint(res.StatusCode, terminal)
@@ -45,8 +45,9 @@ func (s *scene) call() string {
 	return seen
 }
 
-// request announces its body first if something happens while it is sent.
-func (s *scene) request() *http.Request {
+// request returns the caller's request. In phase sending it uses Expect: 100-continue, and sends
+// the body after the fault.
+func (s *fixture) request() *http.Request {
 	const text = `{"prompt": "p"}`
 	ctx, body := s.ctx, io.Reader(strings.NewReader(text))
 	if s.fault.when == sending {
@@ -77,8 +78,8 @@ func (s *scene) request() *http.Request {
 	return req
 }
 
-// follow reads the events of a job to their end. A caller who leaves comes back for it.
-func (s *scene) follow(path string) string {
+// followJob reads the events of a job to their end. A caller that leaves reconnects.
+func (s *fixture) followJob(path string) string {
 	for _, ctx := range []context.Context{s.ctx, s.t.Context()} {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 		if err != nil {
@@ -99,8 +100,8 @@ func (s *scene) follow(path string) string {
 	return ", no end"
 }
 
-// readEvents returns the terminal events, and what should not come after.
-func (s *scene) readEvents(body io.Reader) (terminal string) {
+// readEvents returns the terminal event and all events after it, an error.
+func (s *fixture) readEvents(body io.Reader) (terminal string) {
 	var name string
 	for lines := bufio.NewScanner(body); lines.Scan(); {
 		field, value, _ := strings.Cut(lines.Text(), ": ")
@@ -124,7 +125,7 @@ func (s *scene) readEvents(body io.Reader) (terminal string) {
 	return terminal
 }
 
-// once closes a channel that only one goroutine closes.
+// once closes a channel unless it is closed. Only one goroutine may close it.
 func once(c chan struct{}) {
 	select {
 	case <-c:

@@ -18,13 +18,13 @@ import (
 	"github.com/smarthaus/caio-bridge-go/bridge/limits"
 )
 
-// slots is a limiter that counts the places that calls hold.
-type slots struct {
+// A countingLimiter counts the slots that calls hold.
+type countingLimiter struct {
 	limits.Limiter
 	taken, held atomic.Int32
 }
 
-func (s *slots) Admit(ctx context.Context, caller string) (limits.Admission, error) {
+func (s *countingLimiter) Admit(ctx context.Context, caller string) (limits.Admission, error) {
 	a, err := s.Limiter.Admit(ctx, caller)
 	if err != nil {
 		return a, err
@@ -39,9 +39,9 @@ func (s *slots) Admit(ctx context.Context, caller string) (limits.Admission, err
 	return a, nil
 }
 
-// waitForSlots waits until no call holds one, as the limiter has it, and the bridge itself, which may listen no more. A call that
-// came as far as the model held one.
-func (s *scene) waitForSlots() {
+// waitForSlots waits until neither limiter nor bridge counts a call in progress. It fails unless a
+// call that reached the model took one slot.
+func (s *fixture) waitForSlots() {
 	s.t.Helper()
 	var health struct {
 		InProgress int `json:"calls_in_progress"`
@@ -52,19 +52,20 @@ func (s *scene) waitForSlots() {
 		if err := json.Unmarshal(w.Body.Bytes(), &health); err != nil {
 			s.t.Fatal(err)
 		}
-		if health.InProgress == 0 && s.slots.held.Load() == 0 {
-			if taken, asked := s.slots.taken.Load(), s.asked.Load(); taken > 1 || taken < asked {
+		if health.InProgress == 0 && s.limiter.held.Load() == 0 {
+			if taken, asked := s.limiter.taken.Load(), s.asked.Load(); taken > 1 || taken < asked {
 				s.t.Errorf("one call, which asked the model %d times, took %d slots", asked, taken)
 			}
 			return
 		}
 		time.Sleep(time.Millisecond)
 	}
-	s.t.Errorf("%d of the limiter's slots do not come back, and %d calls are in progress", s.slots.held.Load(), health.InProgress)
+	s.t.Errorf("%d of the limiter's slots do not come back, and %d calls are in progress", s.limiter.held.Load(),
+		health.InProgress)
 }
 
-// checkLog wants one record of the call, and one of its job if it became one, with the code that the caller saw.
-func (s *scene) checkLog(outcome string) {
+// checkLog checks that the log has one record of the call and of its job, with the caller's code.
+func (s *fixture) checkLog(outcome string) {
 	s.t.Helper()
 	level := s.fault.log
 	if outcome == "—" {
@@ -81,7 +82,7 @@ func (s *scene) checkLog(outcome string) {
 		s.checkRecord("job", "", level, code)
 		return
 	}
-	if s.way.name == wantsJob.name { // it did not become one
+	if s.way.name == wantsJob.name { // the bridge did not create the job
 		level = "WARN"
 	}
 	if _, failed, ok := strings.Cut(end, "error "); ok {
@@ -90,8 +91,9 @@ func (s *scene) checkLog(outcome string) {
 	s.checkRecord("request", status, level, code)
 }
 
-// checkRecord wants exactly one such record; status and code may be "".
-func (s *scene) checkRecord(kind, status, level, code string) {
+// checkRecord checks that the log has exactly one such record. Empty status and code match any and
+// none.
+func (s *fixture) checkRecord(kind, status, level, code string) {
 	s.t.Helper()
 	var found []string
 	for line := range strings.Lines(s.log.String()) {
@@ -100,10 +102,11 @@ func (s *scene) checkRecord(kind, status, level, code string) {
 		}
 	}
 	if len(found) != 1 {
-		s.t.Fatalf("%d records of the %s, want one:\n%s", len(found), kind, s.log.String())
+		s.t.Fatalf("%d log records of the %s, want one:\n%s", len(found), kind, s.log.String())
 	}
 	has := func(part string) bool { return strings.Contains(found[0], part) }
-	if !has("level="+level+" ") || status != "" && !has("status="+status+" ") || code == "" && has("code=") || code != "" && !(has("code="+code+" ") && has("cause=")) {
+	if !has("level="+level+" ") || status != "" && !has("status="+status+" ") || code == "" && has("code=") ||
+		code != "" && !(has("code="+code+" ") && has("cause=")) {
 		s.t.Errorf("the log says\n%swant level %s, status %s, code %q and why", found[0], level, status, code)
 	}
 	if strings.Contains(found[0], "stack=") != (code == bridge.CodeInternal) {
@@ -111,8 +114,8 @@ func (s *scene) checkRecord(kind, status, level, code string) {
 	}
 }
 
-// labelled runs f, and fails the test if goroutines remain of those that f began.
-func labelled(t *testing.T, f func()) {
+// checkGoroutines runs f, and fails the test if goroutines started by f remain.
+func checkGoroutines(t *testing.T, f func()) {
 	t.Helper()
 	pprof.Do(t.Context(), pprof.Labels("test", t.Name()), func(context.Context) { f() })
 	label := fmt.Sprintf("%q:%q", "test", t.Name())
@@ -133,10 +136,10 @@ func labelled(t *testing.T, f func()) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Errorf("goroutines are left:\n%s", strings.Join(left, "\n\n"))
+	t.Errorf("leaked goroutines:\n%s", strings.Join(left, "\n\n"))
 }
 
-// A lockedBuffer can be read while it is written.
+// A lockedBuffer is a buffer for concurrent use.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

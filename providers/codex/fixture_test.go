@@ -23,37 +23,36 @@ import (
 	"github.com/smarthaus/caio-bridge-go/providers/codex"
 )
 
-// A scene is one call, of one caller, through a bridge on a real socket to a model's server on another, up to the moment
-// when something happens.
-type scene struct {
+// A fixture runs one call with a fault: caller, bridge and model's server, on real sockets.
+type fixture struct {
 	t     *testing.T
 	fault *fault
 	way   way
-	store string // file of the bridge
+	store string // the bridge's file of jobs
 
-	model  *httptest.Server
-	client *http.Client // of the provider
-	bridge *bridge.Bridge
-	url    string
-	slots  *slots
-	log    lockedBuffer
-	stop   func() // as SIGTERM does; returns when the bridge has stopped
+	model   *httptest.Server
+	client  *http.Client // the provider's
+	bridge  *bridge.Bridge
+	url     string
+	limiter *countingLimiter
+	log     lockedBuffer
+	stop    func() // stops the bridge as SIGTERM does, and waits for it
 
 	caller   *http.Client
-	ctx      context.Context // of the caller
+	ctx      context.Context // the caller's
 	leave    context.CancelFunc
 	sent     chan struct{}         // closed when the caller may send its body
-	reached  chan struct{}         // closed when the call has come to the fault's stage
-	seen     chan struct{}         // closed when the caller has an event
+	reached  chan struct{}         // closed in the fault's phase
+	seen     chan struct{}         // closed when the caller receives an event
 	follows  chan struct{}         // closed when the caller follows its job
-	then     chan http.HandlerFunc // how the model's server goes on
-	asked    atomic.Int32          // how often the model was asked
+	then     chan http.HandlerFunc // how the model's server continues
+	asked    atomic.Int32          // number of requests to the model
 	stopping sync.WaitGroup
 }
 
-func newScene(t *testing.T, f *fault, w way, store string) *scene {
+func newFixture(t *testing.T, f *fault, w way, store string) *fixture {
 	t.Helper()
-	s := &scene{
+	s := &fixture{
 		t: t, fault: f, way: w, store: store, sent: make(chan struct{}), reached: make(chan struct{}),
 		seen: make(chan struct{}), follows: make(chan struct{}), then: make(chan http.HandlerFunc, 1),
 		caller: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Minute}},
@@ -71,7 +70,7 @@ func newScene(t *testing.T, f *fault, w way, store string) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client.Transport = panicking{client.Transport, f.what == "the provider panics" && f.when == asking}
+	client.Transport = panickingTransport{client.Transport, f.what == "the provider panics" && f.when == asking}
 	s.client = client
 	provider, err := codex.New(&codex.Options{BaseURL: url + "/v1", Model: "m", HTTPClient: client})
 	if err != nil {
@@ -81,7 +80,7 @@ func newScene(t *testing.T, f *fault, w way, store string) *scene {
 	return s
 }
 
-func (s *scene) serve(provider bridge.Provider) {
+func (s *fixture) serve(provider bridge.Provider) {
 	s.t.Helper()
 	c, err := codex.Contract()
 	if err != nil {
@@ -89,9 +88,12 @@ func (s *scene) serve(provider bridge.Provider) {
 	}
 	opts := s.options()
 	opts.Logger = slog.New(slog.NewTextHandler(&s.log, nil))
-	s.slots = &slots{Limiter: limits.NewLocal(limits.Limits{MaxConcurrentRequests: c.Constraints.MaxConcurrentRequests, RateLimit: c.Constraints.RateLimit}, limits.Limits{})}
-	opts.Limiter = s.slots
-	if s.way.name == wantsTwice.name {
+	allowed := limits.Limits{
+		MaxConcurrentRequests: c.Constraints.MaxConcurrentRequests, RateLimit: c.Constraints.RateLimit,
+	}
+	s.limiter = &countingLimiter{Limiter: limits.NewLocal(allowed, limits.Limits{})}
+	opts.Limiter = s.limiter
+	if s.way.name == wantsReplay.name {
 		if opts.Jobs.Store, err = jobfile.Open(s.store); err != nil {
 			s.t.Fatal(err)
 		}
@@ -115,8 +117,8 @@ func (s *scene) serve(provider bridge.Provider) {
 	})
 }
 
-// options let only that take too long which is meant to.
-func (s *scene) options() bridge.Options {
+// options returns short timeouts for the fault under test, and long ones for the rest.
+func (s *fixture) options() bridge.Options {
 	const soon = 200 * time.Millisecond
 	opts := bridge.Options{
 		Jobs:     bridge.JobOptions{Timeout: time.Minute},
@@ -124,7 +126,7 @@ func (s *scene) options() bridge.Options {
 	}
 	switch silence := strings.HasPrefix(s.fault.what, "silence"); {
 	case silence && s.fault.when == midStream && s.way.streams():
-		opts.Timeouts.Idle = soon // which begins with the event
+		opts.Timeouts.Idle = soon // starts at the event
 	case silence:
 		opts.Timeouts.Call, opts.Jobs.Timeout = soon, soon
 	case strings.HasSuffix(s.fault.what, "does not end"):
@@ -133,8 +135,8 @@ func (s *scene) options() bridge.Options {
 	return opts
 }
 
-// serveModel goes as far as the fault's stage, and then on as it is told.
-func (s *scene) serveModel(w http.ResponseWriter, r *http.Request) {
+// serveModel proceeds to the fault's phase, and continues with the handler from s.then.
+func (s *fixture) serveModel(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil || s.asked.Add(1) > 1 {
 		return
@@ -145,9 +147,9 @@ func (s *scene) serveModel(w http.ResponseWriter, r *http.Request) {
 	}
 	switch s.fault.when {
 	case beforeEvent:
-		begin(w, r, "")
+		startResponse(w, r, "")
 	case midStream:
-		begin(w, r, begun)
+		startResponse(w, r, partialText)
 	}
 	once(s.reached)
 	(<-s.then)(w, r)
@@ -155,18 +157,18 @@ func (s *scene) serveModel(w http.ResponseWriter, r *http.Request) {
 
 func (w *way) streams() bool { return w.name == wantsSSE.name || w.name == wantsJob.name }
 
-// play makes the call, lets the fault happen, and returns what the caller sees.
-func (s *scene) play() string {
+// run makes the call, injects the fault, and returns the caller's outcome.
+func (s *fixture) run() string {
 	s.t.Helper()
 	if s.fault.when == asking {
 		close(s.reached)
 	}
 	answered := make(chan string, 1)
 	go func() { answered <- s.call() }()
-	for _, stage := range s.stages() {
+	for _, phase := range s.phases() {
 		select {
-		case <-stage:
-		case early := <-answered: // on a slow machine, silence may have been found before
+		case <-phase:
+		case early := <-answered: // on a slow machine, the timeout may come first
 			s.fault.do(s)
 			return early
 		}
@@ -175,21 +177,22 @@ func (s *scene) play() string {
 	return <-answered
 }
 
-// stages are what happens in this order before the fault does.
-func (s *scene) stages() []chan struct{} {
-	stages := []chan struct{}{s.reached}
+// phases returns the channels to wait for before the fault, in order.
+func (s *fixture) phases() []chan struct{} {
+	phases := []chan struct{}{s.reached}
 	if s.way.name == wantsJob.name && s.fault.when != sending {
-		stages = append(stages, s.follows)
+		phases = append(phases, s.follows)
 	}
 	if s.fault.when == midStream && s.way.streams() {
-		stages = append(stages, s.seen)
+		phases = append(phases, s.seen)
 	}
-	return stages
+	return phases
 }
 
-// playAgain sends the same call to another bridge on the same store, whose model has no fault, and tells what came of it.
-func (s *scene) playAgain() string {
-	next := newScene(s.t, &fault{when: asking}, wantsTwice, s.store)
+// replay sends the same call to another bridge on the same store, without a fault. It returns
+// asked, replayed, or a description of another outcome.
+func (s *fixture) replay() string {
+	next := newFixture(s.t, &fault{when: asking}, wantsReplay, s.store)
 	defer next.close()
 	next.then <- finish
 	res, err := next.caller.Do(next.request())
@@ -207,16 +210,16 @@ func (s *scene) playAgain() string {
 	return fmt.Sprintf("replayed %v, but asked %d times", replay, next.asked.Load())
 }
 
-// beginStop begins to stop the bridge.
-func (s *scene) beginStop() {
+// beginStop starts stopping the bridge, and waits for the log record of that.
+func (s *fixture) beginStop() {
 	s.stopping.Go(s.stop)
 	for !strings.Contains(s.log.String(), "msg=stopping") {
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// close ends all that is left. Closing twice is fine.
-func (s *scene) close() {
+// close stops all servers. It can be called twice.
+func (s *fixture) close() {
 	s.leave()
 	s.stop()
 	s.stopping.Wait()
@@ -226,13 +229,13 @@ func (s *scene) close() {
 
 const panicMark = ": panic\n\n"
 
-// A panicking transport panics at once, or when a server sends panicMark.
-type panicking struct {
+// A panickingTransport panics at once, or when the server sends panicMark.
+type panickingTransport struct {
 	http.RoundTripper
 	atOnce bool
 }
 
-func (t panicking) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t panickingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.atOnce {
 		panic("at once")
 	}
@@ -254,6 +257,6 @@ func (t panicking) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-func (t panicking) CloseIdleConnections() {
+func (t panickingTransport) CloseIdleConnections() {
 	t.RoundTripper.(interface{ CloseIdleConnections() }).CloseIdleConnections()
 }
