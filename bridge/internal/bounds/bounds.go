@@ -30,8 +30,8 @@ type Deadline struct {
 // Error implements error.
 func (*Deadline) Error() string { return "the call took longer than its route allows" }
 
-// maxOf lists each constraint that the bridge enforces as a bound, with its largest value. New of package
-// bridge refuses other names. Loading a contract does not check these numbers.
+// maxOf lists each constraint that the bridge enforces as a bound, with its largest value. New of
+// package bridge refuses other names. Loading a contract does not check these numbers.
 var maxOf = map[string]int64{
 	"timeout_ms":         24 * 60 * 60 * 1000,
 	"max_request_bytes":  1 << 30,
