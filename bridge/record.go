@@ -35,7 +35,7 @@ func (b *Bridge) recordedCall(
 	begun := false
 	defer func() {
 		if !begun {
-			_ = b.jobs.Delete(r) // the store logs its error
+			_ = b.jobs.Delete(r) // frees the key of a call that was refused; the store logs its error
 		}
 	}()
 	release, err := b.admit(x)
@@ -110,13 +110,14 @@ func (b *Bridge) replay(x *exchange, op *operation, r *jobs.Record, async bool, 
 		return to.writeResult(outcome.Result)
 	}
 	x.failure = &Error{Code: c.Code, Status: c.HTTP}
-	h.Set("Cache-Control", "no-store")
+	// The stored bytes are sent, so that the replay equals the first answer.
+	setProblemHeaders(h, c.HTTP, 0)
 	return x.writeJSON(c.HTTP, "application/problem+json", outcome.Problem)
 }
 
 // invokeIdempotent runs the handler and records an outcome that a repeated call would have, too.
 // After another outcome the key is free again when the handler has returned, so that no two
-// handlers run.
+// handlers run. The limiter has admitted the call before.
 func (b *Bridge) invokeIdempotent(
 	x *exchange, op *operation, req any, release func(), to responder, r *jobs.Record,
 ) error {

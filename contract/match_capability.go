@@ -44,14 +44,17 @@ func (c *Contract) offerDetail(typ string, met bool) string {
 	if met {
 		return "offers " + typ
 	}
+	const most = 8
 	var offered []string
 	for _, capability := range c.Capabilities {
-		if !slices.Contains(offered, capability.Type) {
-			offered = append(offered, capability.Type)
+		if slices.Contains(offered, capability.Type) {
+			continue
 		}
-	}
-	if len(offered) > 8 {
-		offered = append(offered[:8], "…")
+		if len(offered) == most {
+			offered = append(offered, "…")
+			break
+		}
+		offered = append(offered, capability.Type)
 	}
 	return fmt.Sprintf("does not offer %s, offers %s", tree.Shorten(typ), strings.Join(offered, ", "))
 }

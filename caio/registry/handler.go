@@ -159,7 +159,7 @@ func (r *Registry) postOrchestrate(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.answer(), nil
+	return encoded{asJSON, s.answer}, nil
 }
 
 func (r *Registry) getTrace(req *http.Request) (any, error) {

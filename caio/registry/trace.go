@@ -3,8 +3,8 @@ package registry
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -24,107 +24,43 @@ const (
 	proofComposition = "guarantee_composition"
 )
 
-// A sealed is a decision with its trace. The trace's text is never changed; its hash covers everything else in it.
+// A sealed is a decision with its trace. Neither text is modified.
 type sealed struct {
 	decision *caio.Decision
-	trace    []byte
-
-	hash, decisionText, idText, proofsText, timestampText []byte // parts of the trace, as JSON
+	trace    []byte // its hash covers all other members
+	answer   []byte // for the caller
 }
 
-const unhashed = `{"hash":"sha256:0000000000000000000000000000000000000000000000000000000000000000"`
-
-// seal words the decision and makes its trace. It depends on nothing but d, so that [Verify] can repeat it.
+// seal explains the decision and makes its trace. It depends on d only, so [Verify] can repeat it.
 func seal(d *draft) (*sealed, error) {
-	s := &sealed{decision: decide(d)}
-	proofs := prove(d)
-	w := textWriter{text: append(make([]byte, 0, d.size()), unhashed...)}
-	decision := w.member("decision", s.decision)
-	id := w.member("decision_id", d.id)
-	w.member("guarantees", s.decision.Guarantees)
-	proved := w.member("proofs", proofs)
-	if w.err != nil {
-		return nil, fmt.Errorf("registry: the decision is not JSON: %w", w.err)
+	decision, proofs := decide(d), prove(d)
+	var err error
+	encode := func(value any) []byte {
+		text, failed := canonical(value)
+		err = errors.Join(err, failed)
+		return text
 	}
-	w.member("request", recordOf(d.request))
-	if w.err != nil {
-		return nil, invalidRequest("the request is not JSON: " + wire.Clip(w.err.Error(), 200))
+	request := encode(recordOf(d.request))
+	if err != nil {
+		return nil, invalidRequest("the request is not JSON: " + wire.Clip(err.Error(), 200))
 	}
-	timestamp := w.member("timestamp", d.at)
-	s.trace = append(w.text, '}')
-	s.decision.Proofs = proofs
-	s.hash = s.trace[len(`{"hash":`):len(unhashed)]
-	s.decisionText, s.idText, s.proofsText, s.timestampText = decision.of(s.trace), id.of(s.trace), proved.of(s.trace), timestamp.of(s.trace)
-	sealHash(s.trace)
-	return s, nil
-}
-
-// sealHash puts the hash of the rest of a trace into it.
-func sealHash(trace []byte) {
-	rest := trace[len(unhashed):]
-	rest[0] = '{' // for the comma that follows the hash
+	chosen, id, guarantees := encode(decision), encode(d.id), encode(decision.Guarantees)
+	proved, timestamp := encode(proofs), encode(d.at)
+	if err != nil {
+		return nil, fmt.Errorf("registry: the decision is not JSON: %w", err)
+	}
+	size := len(chosen) + len(guarantees) + len(proved) + len(request) + 256
+	rest := fmt.Appendf(make([]byte, 0, size),
+		`{"decision":%s,"decision_id":%s,"guarantees":%s,"proofs":%s,"request":%s,"timestamp":%s}`,
+		chosen, id, guarantees, proved, request, timestamp)
 	hash := hashOf(rest)
-	rest[0] = ','
-	copy(trace[len(`{"hash":"`):], hash)
-}
-
-// size is about that of the trace, so that it need not be moved while it grows.
-func (d *draft) size() int {
-	size := 1024
-	for i := range d.picks {
-		p := &d.picks[i]
-		size += 4096 + len(p.excerpt)
-	}
-	return size
-}
-
-// A textWriter puts the members of an object one after the other, up to the first fault.
-type textWriter struct {
-	text []byte
-	err  error
-}
-
-// A span is a part of a text.
-type span struct{ from, to int }
-
-func (s span) of(text []byte) []byte { return text[s.from:s.to:s.to] }
-
-func (w *textWriter) member(name string, value any) (at span) {
-	if w.err != nil {
-		return at
-	}
-	var text jsontext.Value
-	text, w.err = canonical(value)
-	w.text = append(append(append(w.text, `,"`...), name...), `":`...)
-	at.from = len(w.text)
-	w.text = append(w.text, text...)
-	at.to = len(w.text)
-	return at
-}
-
-// A decided is what a caller is answered, in parts: the decision, its proofs, and where its trace is.
-type decided [10][]byte
-
-func (s *sealed) answer() decided {
-	return decided{
-		[]byte(`{"proofs":`), s.proofsText, []byte(`,"trace":{"decision_id":`), s.idText,
-		[]byte(`,"hash":`), s.hash, []byte(`,"timestamp":`), s.timestampText, []byte(`},`), s.decisionText[1:],
-	}
-}
-
-func (d decided) contentType() string { return asJSON }
-
-func (d decided) length() (size int) {
-	for _, part := range d {
-		size += len(part)
-	}
-	return size
-}
-
-func (d decided) writeTo(w io.Writer) {
-	for _, part := range d {
-		w.Write(part)
-	}
+	decision.Proofs = proofs
+	return &sealed{
+		decision: decision,
+		trace:    fmt.Appendf(make([]byte, 0, len(rest)+len(hash)+16), `{"hash":%q,%s`, hash, rest[1:]),
+		answer: fmt.Appendf(make([]byte, 0, size), `{"proofs":%s,"trace":{"decision_id":%s,"hash":%q,"timestamp":%s},%s`,
+			proved, id, hash, timestamp, chosen[1:]),
+	}, nil
 }
 
 func hashOf(canonical []byte) string {
