@@ -102,11 +102,12 @@ func New(c *contract.Contract, p Provider, opts *Options) (*Bridge, error) {
 	return b, nil
 }
 
-// ServeHTTP answers one request.
+// ServeHTTP answers one request. net/http answers malformed requests itself.
 func (b *Bridge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := newExchange(b, w, r)
 	defer x.end()
 	defer x.recover()
+	// Every answer has these headers, refusals and health checks included.
 	x.w.Header().Set("X-Request-Id", x.id)
 	x.w.Header().Set("X-Content-Type-Options", "nosniff")
 	if err := x.service.access.checkHost(r); err != nil {

@@ -32,8 +32,8 @@ const (
 	codeMediaType       = "unsupported_media_type"
 	codeKeyInUse        = "idempotency_key_in_use" // 409: the first call with the key has not ended
 	codeKeyReused       = "idempotency_key_reused" // 422: the key came with another request before
-	codeInterrupted     = "interrupted"            // 503, of a job: the bridge stopped before it had ended
-	codeCancelled       = jobs.CodeCancelled       // 409, of a job: its owner ended it
+	codeInterrupted     = "interrupted"            // 503 in the report of a job, which is answered with 200
+	codeCancelled       = jobs.CodeCancelled       // 409 in the report of a job: its owner ended it
 	codeClientGone      = "client_closed_request"  // 499: for the log
 )
 

@@ -55,6 +55,22 @@ func newExchange(b *Bridge, w http.ResponseWriter, r *http.Request) *exchange {
 	return x
 }
 
+// acquireService returns the current service. Its provider stays open until releaseService.
+func (b *Bridge) acquireService() *service {
+	for {
+		if s := b.service.Load(); s.provider.Acquire() {
+			return s
+		} // else Reload has just replaced it
+	}
+}
+
+// releaseService ends a use. The last user of a replaced provider closes it.
+func (b *Bridge) releaseService(s *service) {
+	if err := s.provider.Release(); err != nil {
+		b.log.Warn("the provider that was replaced does not close", "cause", err)
+	}
+}
+
 func exchangeOf(ctx context.Context) *exchange {
 	x, _ := ctx.Value(exchangeKey{}).(*exchange)
 	return x

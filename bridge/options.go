@@ -15,7 +15,8 @@ import (
 
 // Options configure a [Bridge]. Nil and zero fields mean the defaults, all of them bounded.
 type Options struct {
-	// Logger gets one record for each request, and the cause of each failure. Default: no log.
+	// Logger gets one record for each request, and the cause of each failure. Its handler must not
+	// panic: net/http logs panics of requests through it. Default: no log.
 	Logger *slog.Logger
 
 	// Audit is called once for each finished request (health checks excluded) and each finished job.
@@ -81,9 +82,9 @@ type Options struct {
 	MaxResponseBytes int64
 
 	// MaxSchemaValues bounds the JSON values that the schema engine checks in a body or a result: see
-	// [contract.Schema.WithMaxValues]. A larger one passes only if its schema uses common keywords and
-	// allows it. Otherwise a body gets 413, and a result becomes 502. Default:
-	// [contract.DefaultMaxValues].
+	// [contract.Schema.WithMaxValues]. A larger one is still checked if its schema uses common
+	// keywords only. Otherwise a body gets 413, and a result becomes 502. It does not bound schemas.
+	// Default: [contract.DefaultMaxValues].
 	MaxSchemaValues int
 
 	// MaxTotalBodyBytes bounds the bytes of all request bodies together, from their arrival until

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/codec"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
@@ -68,22 +69,27 @@ func instanceOf(r *http.Request) string {
 	return path
 }
 
-// writeProblem answers with e, and sets Retry-After and WWW-Authenticate.
+// writeProblem answers with e.
 func writeProblem(w http.ResponseWriter, e *Error, instance, requestID string) error {
 	body, err := codec.Encode(newProblem(e, instance, requestID))
 	if err != nil {
 		return err
 	}
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	if e.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(header.Seconds(e.RetryAfter)))
-	}
-	if e.status() == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", "Bearer") // RFC 9110 section 11.6.1
-	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	setProblemHeaders(w.Header(), e.status(), e.RetryAfter)
 	w.WriteHeader(e.status())
 	_, err = w.Write(body)
 	return err
+}
+
+// setProblemHeaders sets the headers of a problem. Each needs a member of [problem] too, because
+// streams and jobs have no headers for it.
+func setProblemHeaders(h http.Header, status int, retryAfter time.Duration) {
+	h.Set("Cache-Control", "no-store")
+	if retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(header.Seconds(retryAfter)))
+	}
+	if status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer") // RFC 9110 section 11.6.1
+	}
 }

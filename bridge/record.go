@@ -4,62 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/smarthaus/caio-bridge-go/bridge/internal/header"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/jobs"
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/panics"
 )
-
-// A recording says why a call is recorded.
-type recording struct {
-	key   string // Idempotency-Key (draft-ietf-httpapi-idempotency-key-header); "" for none
-	async bool   // true for a job
-}
-
-func (r recording) wanted() bool { return r.key != "" || r.async }
-
-// recordingOf reads the headers that ask for a recording. Methods without a body need no key: they
-// are idempotent.
-func (b *Bridge) recordingOf(x *exchange) (r recording, err error) {
-	key, ok := header.IdempotencyKey(x.r.Header)
-	switch {
-	case !hasBody(x.r.Method):
-		key = ""
-	case !ok:
-		return r, &Error{
-			Code: CodeInvalidRequest,
-			Detail: "The Idempotency-Key is malformed. Send one, of at most 255 characters: a quoted string " +
-				`such as "8e03978e-40d5-43dd-bc93-6894a57f9324", or the same without quotes.`,
-		}
-	case key != "" && b.jobs == nil:
-		const detail = "This bridge records no calls, so it cannot repeat an answer. Send no Idempotency-Key."
-		return r, &Error{Code: CodeInvalidRequest, Detail: detail}
-	}
-	_, async := header.Preference(x.r.Header, "respond-async")
-	return recording{key: key, async: async && b.jobs != nil}, nil
-}
-
-// withCallerWait shortens the operation's timeout to the caller's "Prefer: wait" in seconds (RFC
-// 7240).
-func withCallerWait(r *http.Request, op *operation) *operation {
-	value, stated := header.Preference(r.Header, "wait")
-	if !stated {
-		return op
-	}
-	seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
-	wait := time.Duration(seconds) * time.Second
-	if err != nil || seconds == 0 || wait >= op.Total {
-		return op
-	}
-	short := *op
-	short.Bounds = op.WithTotal(wait)
-	return &short
-}
 
 // recordedCall runs a call whose outcome is recorded: a job, or a call with an Idempotency-Key. If
 // the key is known, it writes the recorded response. A call that does not run leaves no record, key
@@ -85,7 +35,7 @@ func (b *Bridge) recordedCall(
 	begun := false
 	defer func() {
 		if !begun {
-			_ = b.jobs.Delete(r) // the store logs its error
+			_ = b.jobs.Delete(r) // frees the key of a call that was refused; the store logs its error
 		}
 	}()
 	release, err := b.admit(x)
@@ -160,13 +110,14 @@ func (b *Bridge) replay(x *exchange, op *operation, r *jobs.Record, async bool, 
 		return to.writeResult(outcome.Result)
 	}
 	x.failure = &Error{Code: c.Code, Status: c.HTTP}
-	h.Set("Cache-Control", "no-store")
+	// The stored bytes are sent, so that the replay equals the first answer.
+	setProblemHeaders(h, c.HTTP, 0)
 	return x.writeJSON(c.HTTP, "application/problem+json", outcome.Problem)
 }
 
 // invokeIdempotent runs the handler and records an outcome that a repeated call would have, too.
 // After another outcome the key is free again when the handler has returned, so that no two
-// handlers run.
+// handlers run. The limiter has admitted the call before.
 func (b *Bridge) invokeIdempotent(
 	x *exchange, op *operation, req any, release func(), to responder, r *jobs.Record,
 ) error {

@@ -94,22 +94,6 @@ func (r *providerRef) wraps(p Provider) bool {
 	return reflect.ValueOf(p).Comparable() && r.Provider == p
 }
 
-// acquireService returns the current service. Its provider stays open until releaseService.
-func (b *Bridge) acquireService() *service {
-	for {
-		if s := b.service.Load(); s.provider.Acquire() {
-			return s
-		} // else Reload has just replaced it
-	}
-}
-
-// releaseService ends a use. The last user of a replaced provider closes it.
-func (b *Bridge) releaseService(s *service) {
-	if err := s.provider.Release(); err != nil {
-		b.log.Warn("the provider that was replaced does not close", "cause", err)
-	}
-}
-
 // closeTimeout bounds the Close of a provider.
 const closeTimeout = 10 * time.Second
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/smarthaus/caio-bridge-go/bridge/internal/bodies"
@@ -31,6 +32,52 @@ func negotiate(r *http.Request, op *operation) (stream bool, err error) {
 		detail = op.pattern + " answers with application/json or text/event-stream."
 	}
 	return false, &Error{Code: codeNotAcceptable, Detail: detail + " Say so in the Accept header."}
+}
+
+// A recording says why a call is recorded.
+type recording struct {
+	key   string // Idempotency-Key (draft-ietf-httpapi-idempotency-key-header); "" for none
+	async bool   // true for a job
+}
+
+func (r recording) wanted() bool { return r.key != "" || r.async }
+
+// recordingOf reads the headers that ask for a recording. Methods without a body need no key: they
+// are idempotent.
+func (b *Bridge) recordingOf(x *exchange) (r recording, err error) {
+	key, ok := header.IdempotencyKey(x.r.Header)
+	switch {
+	case !hasBody(x.r.Method):
+		key = ""
+	case !ok:
+		return r, &Error{
+			Code: CodeInvalidRequest,
+			Detail: "The Idempotency-Key is malformed. Send one, of at most 255 characters: a quoted string " +
+				`such as "8e03978e-40d5-43dd-bc93-6894a57f9324", or the same without quotes.`,
+		}
+	case key != "" && b.jobs == nil:
+		const detail = "This bridge records no calls, so it cannot repeat an answer. Send no Idempotency-Key."
+		return r, &Error{Code: CodeInvalidRequest, Detail: detail}
+	}
+	_, async := header.Preference(x.r.Header, "respond-async")
+	return recording{key: key, async: async && b.jobs != nil}, nil
+}
+
+// withCallerWait shortens the operation's timeout to the caller's "Prefer: wait" in seconds (RFC
+// 7240).
+func withCallerWait(r *http.Request, op *operation) *operation {
+	value, stated := header.Preference(r.Header, "wait")
+	if !stated {
+		return op
+	}
+	seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
+	wait := time.Duration(seconds) * time.Second
+	if err != nil || seconds == 0 || wait >= op.Total {
+		return op
+	}
+	short := *op
+	short.Bounds = op.WithTotal(wait)
+	return &short
 }
 
 // readRequest returns the request's JSON: its body, or its path and query parameters for methods

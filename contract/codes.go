@@ -151,7 +151,7 @@ var apiRules = []rule{
 	{"endpoint/schema-escape", Error, "Schema files lie in the folder of the contract or below.", "Otherwise a contract could read any file of the machine. Absolute paths, .., URLs and links that lead out are refused."},
 	{"endpoint/schema-file", Error, "The schema file exists and can be read.", "Paths are relative to the contract."},
 	{"endpoint/schema-invalid", Error, "An endpoint's schema is valid JSON Schema 2020-12.", "The position is that of the keyword that is wrong."},
-	{"endpoint/schema-unsafe", Error, "A schema keeps within limits.", "Schemas can be written that take exponential time, overflow the stack or read files. Depth, size, patterns, references and the number of alternatives are limited."},
+	{"endpoint/schema-unsafe", Error, "A schema keeps within limits.", "Schemas can be written that take exponential time, overflow the stack or read files. Depth, size, patterns, references and the number of alternatives are limited: at most 3,000 JSON values each and 32,000 in all. docs/security.md lists the limits."},
 	{"endpoint/unused", Warning, "If capabilities name their endpoints, each endpoint should be named.", "It may be left over."},
 	{"schema/bad-example", Error, "Examples and defaults satisfy the schema that they stand in.", "People copy them."},
 	{"schema/empty-enum", Error, "An enum lists at least one value.", "No value satisfies an empty one; some validators take it for anything."},

@@ -93,7 +93,7 @@ type Constraints struct {
 	MaxContextTokens      int            // context_length.max_tokens: tokens of input per call
 	RequiresInternet      *bool          // nil if not stated
 	RequiresGPU           *bool          // nil if not stated
-	Other                 map[string]any // further members; nil if none
+	Other                 map[string]any // further members, bounds such as timeout_ms among them; nil if none
 }
 
 // RateLimit bounds the calls admitted in any window of the named length. Zero means "not limited".

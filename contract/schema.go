@@ -32,8 +32,8 @@ func (s *Schema) Compile() error {
 }
 
 // WithMaxValues returns a schema with another bound on the engine: it checks texts of at most n
-// JSON values. Schemas with uncommon keywords need the engine, and so does the wording of
-// violations. Zero and less mean [DefaultMaxValues]. Both schemas share the compiled form.
+// JSON values. A larger text is still checked if the schema uses common keywords only; else it gets a
+// *[CostError]. Zero and less mean [DefaultMaxValues]. Both schemas share the compiled form.
 func (s *Schema) WithMaxValues(n int) *Schema {
 	if n <= 0 {
 		n = DefaultMaxValues

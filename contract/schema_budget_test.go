@@ -102,7 +102,7 @@ func TestBudgetsHoldForTheWholeContract(t *testing.T) {
 	}{
 		"values": {distinct(`{const: %d, $ref: "large.json#/$defs/a"}`),
 			map[string]string{"large.json": `{"$defs": {"a": {"properties": {` + members(700) + `}}}}`},
-			"more than 32000 values in sum"},
+			"more than 32,000 JSON values in sum"},
 		"patterns": {distinct(`{pattern: "[a-z]{400}%d"}`), nil, "more than 20000 instructions in sum"},
 		"text": {distinct(`{const: %d, $ref: "large.json#/$defs/a"}`),
 			map[string]string{"large.json": `{"$defs": {"a": {"description": "` + strings.Repeat("x", 200_000) + `"}}}`},

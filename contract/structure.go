@@ -33,15 +33,16 @@ var structureSchema = sync.OnceValue(func() *jsonschema.Schema {
 // structureDocument is structureSchema as decoded JSON.
 var structureDocument = sync.OnceValue(func() any { return structureSchema().Document() })
 
-// JSONSchema returns the JSON Schema (2020-12) of contracts in the flat shape, for editors and other tools. [Load]
-// checks more than a schema can say.
+// JSONSchema returns the JSON Schema (2020-12) of contracts in the flat shape, for editors and
+// other tools. [Load] checks more than a schema can say.
 func JSONSchema() json.RawMessage { return slices.Clone(structureText) }
 
-// maxStructurePrice lets the engine check every contract that is not made to be costly. It allocates
-// about half of that for a valid contract.
+// maxStructurePrice lets the engine check every contract that is not made to be costly. It
+// allocates about half of that for a valid contract.
 const maxStructurePrice = 32 << 20
 
-// checkStructure reports what the schema does not allow in a flat contract, and whether there was anything.
+// checkStructure reports what the schema does not allow in a flat contract, and whether there was
+// anything.
 func checkStructure(flat *tree.Node, idName string, r *report) bool {
 	violations, err := structureSchema().Check(shortened(withoutExtensions(flat)).Any(), maxStructurePrice)
 	if err != nil {
@@ -163,8 +164,8 @@ func (s *structure) unknown(n *tree.Node, name string, known []string) {
 	s.addKey(n, "schema/unknown-field", fix, "unknown field %q", tree.Shorten(name))
 }
 
-// misspelt looks for members that the schema does not name, but nearly: objects that take further members would
-// swallow them.
+// misspelt looks for members that the schema does not name, but nearly: objects that take further
+// members would swallow them.
 func (s *structure) misspelt(n *tree.Node, schema any) {
 	rules := rulesFor(schema, n)
 	if rules == nil {
@@ -204,7 +205,8 @@ func (s *structure) knownMembers(path []string) []string {
 	return names(rules)
 }
 
-// rulesFor returns the keywords of a schema for a value, references and conditions resolved; nil if there are none.
+// rulesFor returns the keywords of a schema for a value, references and conditions resolved; nil if
+// there are none.
 func rulesFor(schema any, n *tree.Node) map[string]any {
 	rules, _ := schema.(map[string]any)
 	if n == nil {

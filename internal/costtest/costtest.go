@@ -1,10 +1,10 @@
 //go:build unix
 
-// Package costtest measures the CPU time and the allocated bytes of a test's work. Both are the process's own, so that
-// they do not depend on how busy the machine is.
+// Package costtest measures the CPU time and the allocated bytes of a test's work. Both are the
+// process's own, so that they do not depend on how busy the machine is.
 //
-// Tests that use it are named TestCost..., do not run in parallel, and are built without the race detector
-// ("//go:build unix && !race"), which multiplies both figures.
+// Tests that use it are named TestCost..., do not run in parallel, and are built without the race
+// detector ("//go:build unix && !race"), which multiplies both figures.
 package costtest
 
 import (
@@ -33,8 +33,8 @@ func Measure(t testing.TB, f func()) Cost {
 	return Cost{CPU: cpu, Allocated: after.TotalAlloc - before.TotalAlloc}
 }
 
-// AtMost fails the test if f costs more than limit. It tries up to three times and judges the cheapest run, because
-// the first one may fill caches or share a page fault with the runtime.
+// AtMost fails the test if f costs more than limit. It tries up to three times and judges the
+// cheapest run, because the first one may fill caches or share a page fault with the runtime.
 func AtMost(t testing.TB, limit Cost, f func()) Cost {
 	t.Helper()
 	least := Measure(t, f)

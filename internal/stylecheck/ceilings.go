@@ -40,15 +40,15 @@ var done = figures{relativeWords: 6}
 // program prints. Remove it when the package meets done.
 var ceilings = map[string]figures{
 	"caio/cmd/caioctl":                 {41.5, 8, 22, 0, 0},
-	"caio/registry":                    {26.1, 125, 61, 0, 4},
+	"caio/registry":                    {26.2, 122, 60, 0, 4},
 	"caio/registry/boltstore":          {13.3, 2, 1, 0, 0},
 	"caio/registry/etcdstore":          {29.3, 22, 14, 0, 1},
 	"caio/registry/internal/page":      {25.8, 3, 2, 0, 0},
 	"caio/registry/internal/sharedmem": {16.7, 0, 1, 0, 2},
 	"caio/registry/storetest":          {49.5, 4, 9, 0, 1},
-	"contract":                         {26.2, 74, 161, 0, 2},
+	"contract":                         {26.2, 70, 161, 0, 2},
 	"contract/internal/fast":           {1.6, 0, 8, 0, 0},
-	"contract/internal/jsonschema":     {8.7, 13, 45, 0, 0},
-	"contract/internal/tree":           {29.9, 25, 13, 0, 0},
-	"internal/costtest":                {6.7, 5, 0, 0, 0},
+	"contract/internal/jsonschema":     {8.7, 13, 44, 0, 0},
+	"contract/internal/tree":           {28.6, 25, 13, 0, 0},
+	"internal/costtest":                {6.7, 0, 0, 0, 0},
 }

@@ -22,8 +22,8 @@ var (
 )
 
 const (
-	// smallBody is the size of a body that never counts, in bytes.
-	smallBody = 64 << 10
+	// maxFree is the largest body that the budget does not count, in bytes, sent or decompressed.
+	maxFree = 64 << 10
 
 	// maxInitial bounds the memory for a Content-Length, which costs the caller nothing to send.
 	maxInitial = 32 << 10
@@ -34,7 +34,8 @@ const (
 
 // A Budget bounds the memory of bodies. It counts a body of more than 64 KiB while it arrives, with
 // its decompressed copy, until [Upload.Release]. Smaller bodies do not count: there is at most one
-// for each request, and a timeout bounds their time. It is safe for concurrent use.
+// for each request, and a timeout bounds their time. A bound on connections bounds their sum. It is
+// safe for concurrent use.
 //
 // When a body does not fit, the slowest upload in progress ends: the one with the fewest bytes per
 // second since its start. An upload that holds back its last bytes gets slower all the time and
@@ -62,7 +63,7 @@ type Upload struct {
 	interrupt func() // ends reading; nil if that is not possible
 	receiving bool   // false while decompressing
 
-	// Guarded by budget.mu once size is more than smallBody.
+	// Guarded by budget.mu once size is more than maxFree.
 	start time.Time
 	size  int64 // bytes so far
 	held  int64 // bytes that the budget counts: 0 or size
@@ -93,7 +94,7 @@ func (u *Upload) Gunzip(body []byte, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrGzip, err)
 	}
-	if len(body) <= smallBody {
+	if len(body) <= maxFree {
 		u.size = 0
 	}
 	plain, err := u.readAll(io.LimitReader(zipped, limit+1), int64(len(body)))
@@ -135,7 +136,7 @@ func (u *Upload) readAll(r io.Reader, contentLength int64) ([]byte, error) {
 // grow counts n bytes more. Without room it waits for about a second: another body may be admitted,
 // or another upload may become slower than this one.
 func (u *Upload) grow(n int64) error {
-	if u.size+n <= smallBody {
+	if u.size+n <= maxFree {
 		u.size += n
 		return nil
 	}
@@ -224,7 +225,7 @@ func (b *Budget) drop(u *Upload) {
 
 // received ends the reading. It reports if end interrupted the upload.
 func (u *Upload) received() (ended bool) {
-	if u.size <= smallBody {
+	if u.size <= maxFree {
 		return false
 	}
 	u.budget.mu.Lock()
@@ -235,7 +236,7 @@ func (u *Upload) received() (ended bool) {
 
 // Release says that the body is no longer needed. It may be called twice.
 func (u *Upload) Release() {
-	if u.budget == nil || u.size <= smallBody {
+	if u.budget == nil || u.size <= maxFree {
 		return
 	}
 	u.budget.mu.Lock()

@@ -30,8 +30,9 @@ type Deadline struct {
 // Error implements error.
 func (*Deadline) Error() string { return "the call took longer than its route allows" }
 
-// largest has the constraints of a contract that are bounds, with the largest value of each.
-var largest = map[string]int64{
+// maxOf lists each constraint that the bridge enforces as a bound, with its largest value. New of
+// package bridge refuses other names. Loading a contract does not check these numbers.
+var maxOf = map[string]int64{
 	"timeout_ms":         24 * 60 * 60 * 1000,
 	"max_request_bytes":  1 << 30,
 	"max_response_bytes": 1 << 30,
@@ -67,7 +68,7 @@ func (b Bounds) WithTotal(d time.Duration) Bounds {
 // Check returns an error for a bound that could not be enforced as written. It reports false for
 // another constraint.
 func Check(name string, value any) (known bool, err error) {
-	limit, known := largest[name]
+	limit, known := maxOf[name]
 	if n, ok := integer(value); known && (!ok || n < 1 || n > limit) {
 		return true, fmt.Errorf("constraints.%s is %v: write an integer from 1 to %d", name, value, limit)
 	}

@@ -1,4 +1,5 @@
-// Package header reads request headers that the standard library does not parse.
+// Package header reads request headers that the standard library does not parse, and writes the
+// quotas of a response.
 package header
 
 import (

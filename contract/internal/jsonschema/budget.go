@@ -9,7 +9,7 @@ import (
 const (
 	maxSchemaDepth   = 64      // levels of JSON
 	maxSchemaValues  = 3_000   // JSON values of one schema; the engine compiles in quadratic time
-	maxValues        = 32_000  // JSON values of all schemas
+	maxAllValues     = 32_000  // JSON values of all schemas of a contract
 	maxInPlace       = 500     // subschemas that look at one value, references followed
 	maxPattern       = 512     // bytes of a regular expression
 	maxPatternSize   = 3_000   // instructions of one regular expression
@@ -36,7 +36,7 @@ type Budget struct {
 
 // NewBudget returns the budget of a contract.
 func NewBudget() *Budget {
-	return &Budget{values: maxValues, text: maxText, patterns: maxPatternsSize, looks: maxLooks, examples: maxExampleValues, matching: maxMatching, doubts: maxReviewed, judged: map[string]*Schema{}}
+	return &Budget{values: maxAllValues, text: maxText, patterns: maxPatternsSize, looks: maxLooks, examples: maxExampleValues, matching: maxMatching, doubts: maxReviewed, judged: map[string]*Schema{}}
 }
 
 // Spent reports if a schema was refused because the budget is spent. Inspect refuses further ones

@@ -75,11 +75,12 @@ func (g *gate) invalid(n *tree.Node, message, fix string) {
 
 // measure counts values and levels, and stops at the first that is over a limit.
 func (g *gate) measure(n *tree.Node, depth int) {
+	if len(g.problems) > 0 {
+		return
+	}
 	g.values++
 	g.budget.values--
 	switch {
-	case len(g.problems) > 0:
-		return
 	case depth > maxSchemaDepth:
 		g.unsafe(n, fmt.Sprintf("the schema has more than %d levels", maxSchemaDepth), "give parts a name under $defs")
 		return
@@ -87,7 +88,8 @@ func (g *gate) measure(n *tree.Node, depth int) {
 		g.unsafe(g.root, fmt.Sprintf("the schema has more than %d values", maxSchemaValues), "split it into smaller schemas")
 		return
 	case g.budget.values < 0:
-		g.unsafe(g.root, fmt.Sprintf("the schemas of the contract have more than %d values in sum", maxValues), "remove what is not used")
+		g.unsafe(g.root, "the schemas of the contract have more than 32,000 JSON values in sum",
+			"let fewer endpoints refer to large definitions: each different schema counts them again")
 		return
 	}
 	for _, item := range n.Items {
