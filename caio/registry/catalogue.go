@@ -121,7 +121,7 @@ type refusedEntry struct {
 	err error
 }
 
-// add adds entries of different ids, none of which is there, and returns those for which there is no room.
+// add adds entries with new, different ids, and returns the entries without room.
 func (c *catalogue) add(entries ...*entry) (refused []refusedEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

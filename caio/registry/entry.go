@@ -35,7 +35,7 @@ type entry struct {
 
 	digest    string
 	excerpt   jsontext.Value // of the contract: what routing looks at; canonical JSON, itself a contract
-	listed    []byte         // the summary as JSON, up to the status, which comes last
+	listed    []byte         // the summary as JSON, up to the status at its end
 	endpoints []caio.Endpoint
 
 	offers       []offer
@@ -150,7 +150,7 @@ func (e *entry) addOffer(c contract.Capability) {
 	e.offers[i].accuracy = stricter(e.offers[i].accuracy, o.accuracy, func(a, b float64) bool { return a > b })
 }
 
-// stricter returns the stricter of two bounds, of which nil is none.
+// stricter returns the stricter of two bounds. Nil is no bound.
 func stricter(a, b *float64, than func(a, b float64) bool) *float64 {
 	if a == nil || b != nil && than(*b, *a) {
 		return b

@@ -40,7 +40,7 @@ var done = figures{relativeWords: 6}
 // program prints. Remove it when the package meets done.
 var ceilings = map[string]figures{
 	"caio/cmd/caioctl":                 {41.5, 8, 22, 0, 0},
-	"caio/registry":                    {26.2, 122, 60, 0, 4},
+	"caio/registry":                    {25.4, 121, 60, 0, 4},
 	"caio/registry/boltstore":          {13.3, 2, 1, 0, 0},
 	"caio/registry/etcdstore":          {29.3, 22, 14, 0, 1},
 	"caio/registry/internal/page":      {25.8, 3, 2, 0, 0},

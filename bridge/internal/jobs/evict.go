@@ -30,8 +30,8 @@ func (s *Store) flushAndUnlock() error {
 	return err
 }
 
-// remove forgets a record and frees its key. The key goes back to the earlier record, if this one was
-// only reserved.
+// remove forgets a record and frees its key. The key goes back to the earlier record, if this one
+// was only reserved.
 func (s *Store) remove(r *Record) {
 	delete(s.byID, r.ID)
 	if s.byKey[r.Key] == r {
