@@ -11,7 +11,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/contract/internal/tree"
 )
 
-// A document is what a contract was read from, and what was found. It is kept as JSON, which is a tenth of the size of the
+// A document is the source of a contract, with its warnings. It is kept as JSON, which is a tenth of the size of the
 // tree, and nothing that a garbage collector has to look through.
 type document struct {
 	name     string

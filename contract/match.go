@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Requirements are what a caller asks of a service. The zero value is met by every contract.
+// Requirements are demands of a caller on a service. Every contract meets the zero value.
 type Requirements struct {
 	// Capabilities are types of capabilities, all of which are required.
 	Capabilities []string

@@ -84,7 +84,7 @@ func (b *Bound) within(want *Bound) bool {
 	return true
 }
 
-// detail says what the contract promises, and what was required if that is more.
+// detail words the promise, and the required bound if the promise is weaker.
 func (k *boundClause) detail(c *Contract, _ bool) string {
 	g, want := k.decisive(c), &k.want
 	if g == nil {

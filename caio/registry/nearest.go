@@ -21,7 +21,7 @@ const (
 	maxChecks  = 100_000 // clauses that are held against services for it, some 5 ms
 )
 
-// A nearMiss is a service that meets some of what is required.
+// A nearMiss is a service that meets some of the requirements.
 type nearMiss struct {
 	ServiceID string            `json:"service_id"`
 	Failed    []contract.Clause `json:"failed"`
@@ -61,7 +61,7 @@ func misses(list postings, d *draft, required contract.Requirements, most int) (
 	return wordMisses(nearest(list.ranked.first(examined), clauses, d.request, most), d, required), examined
 }
 
-// A clauseMatcher is one clause of what is required.
+// A clauseMatcher evaluates one requirement.
 type clauseMatcher struct {
 	*contract.Matcher
 	property string // of a guarantee
@@ -152,7 +152,7 @@ func (c *clauseMatcher) gap(ct *contract.Contract) float64 {
 	return max(0, least)
 }
 
-// wordMisses says what each service fails, unless it does not any more.
+// wordMisses explains each miss. It skips services that meet all requirements by now.
 func wordMisses(list []miss, d *draft, required contract.Requirements) []nearMiss {
 	var worded []nearMiss
 	for _, m := range list {

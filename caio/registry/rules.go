@@ -12,7 +12,7 @@ import (
 	"github.com/smarthaus/caio-bridge-go/internal/jsonvalue"
 )
 
-// checkPolicy returns what is wrong with a policy at a place in a request.
+// checkPolicy returns an error for an invalid policy. The error names the place in the request.
 func checkPolicy(p caio.Policy, at string) error {
 	fail := func(format string, args ...any) error {
 		return invalidRequest(at + ": " + fmt.Sprintf(format, args...))
