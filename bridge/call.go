@@ -296,9 +296,9 @@ type outcome struct {
 // or telemetry becomes the call's error: on this goroutine it would end the process.
 func (b *Bridge) handle(ctx context.Context, c *handlerCall) {
 	defer b.goroutines.Done()
-	defer b.releaseService(c.exchange.service)
 	o := outcome{err: errGoexit}
 	defer func() { c.done <- o }()
+	defer b.releaseService(c.exchange.service) // before the answer: it may be the last call of a replaced provider
 	o.err = panics.Recover(func() error {
 		defer c.release() // before the caller has the answer, and may call again
 		result, err := b.callProvider(ctx, c)
