@@ -74,6 +74,7 @@ type leakEnv struct {
 	provider *codex.Provider
 	opts     *codex.Options
 	bridge   *bridge.Bridge
+	stop     func() // stops the bridge and waits for its goroutines
 }
 
 // A lockedBuffer is a buffer for concurrent use.
@@ -157,15 +158,16 @@ func newLeakEnv(t *testing.T) *leakEnv {
 		t.Fatal(err)
 	}
 	a.url = urlOf(ln)
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- a.bridge.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		stop()
+	a.stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-served; err != nil {
 			t.Errorf("Serve = %v", err)
 		}
 	})
+	t.Cleanup(a.stop)
 	return a
 }
 
@@ -263,8 +265,10 @@ func TestSecretsDoNotLeak(t *testing.T) {
 		callers[name] = a.send(t, request[0], request[1], request[2], request[3:]...)
 	}
 
+	metrics := a.prometheus(t)
+	a.stop() // %+v reads the bridge without its locks
 	outlets := map[string]string{
-		"the log": a.log.String(), "the audit": a.audit.String(), "metrics": a.prometheus(t), "traces": a.traces(t),
+		"the log": a.log.String(), "the audit": a.audit.String(), "metrics": metrics, "traces": a.traces(t),
 		"errors": startErrors(), "what %+v prints": fmt.Sprintf("%+v %+v %v %#v %+v %v", a.opts, *a.opts, a.opts,
 			a.provider, a.provider, a.bridge),
 	}
