@@ -271,3 +271,16 @@ func TestSlowestUploadEndsOverHTTP2(t *testing.T) {
 	}
 	_ = stalled.Close()
 }
+
+// A caller that sends a body which is refused for its announced size gets the answer, and can use its
+// connection again. Without reading the body the connection was reset.
+func TestRefusedBodyKeepsItsConnection(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, newBridge(t, loadContract(t), shouter(shout), &bridge.Options{MaxBodyBytes: 1 << 20}))
+	for range 20 {
+		got := post(t, srv, "/shout", padded(2<<20))
+		if got.Status != 413 {
+			t.Fatalf("a body of 2 MiB = %d %s, want 413", got.Status, got.Body)
+		}
+	}
+}

@@ -31,6 +31,7 @@ type exchange struct {
 	telemetry     telemetry.Request
 	deadlineSet   bool // true if there is a deadline for writes
 	bodyPending   bool // true if some of the body may still arrive
+	discarded     bool // true if discardBody has waited for the rest
 	body          bodies.Upload
 
 	mu    sync.Mutex
@@ -143,7 +144,7 @@ const lingerTimeout = time.Second
 // it answers.
 func (x *exchange) armWriteDeadline() {
 	x.setWriteDeadline(time.Now().Add(x.bridge.opts.Timeouts.Write))
-	if x.bodyPending {
+	if x.bodyPending && !x.discarded {
 		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(lingerTimeout))
 	}
 }

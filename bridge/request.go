@@ -99,6 +99,8 @@ func (b *Bridge) readRequest(x *exchange, op *operation) ([]byte, error) {
 		return nil, &Error{Code: codeMediaType, Detail: "Send the body compressed with gzip once, or not at all."}
 	}
 	if x.r.ContentLength > op.MaxRequest {
+		x.discarded = true
+		x.bodyPending = !bodies.Discard(x.w, x.r, 2*op.MaxRequest)
 		return nil, tooLarge(op)
 	}
 	rc := http.NewResponseController(x.w)

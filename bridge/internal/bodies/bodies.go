@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -246,4 +247,28 @@ func (u *Upload) Release() {
 	if held > 0 {
 		u.budget.measure(-held)
 	}
+}
+
+// discardTimeout is the time for a body that is refused before it is read.
+const discardTimeout = 250 * time.Millisecond
+
+// Discard reads at most most bytes of a body that is refused unread, for a quarter of a second. A
+// caller that is still sending when its connection closes can lose the answer (RFC 9112 section
+// 9.6). A caller that waits for "100 Continue" sends nothing yet. Discard reports if the body is
+// complete. If not, the read deadline has passed.
+func Discard(w http.ResponseWriter, r *http.Request, most int64) (complete bool) {
+	rc := http.NewResponseController(w)
+	wait := discardTimeout
+	if r.Header.Get("Expect") != "" {
+		wait = 0
+	}
+	if rc.SetReadDeadline(time.Now().Add(wait)) != nil || wait == 0 {
+		return false
+	}
+	if _, err := io.CopyN(io.Discard, r.Body, most); err != io.EOF {
+		_ = rc.SetReadDeadline(time.Now())
+		return false
+	}
+	_ = rc.SetReadDeadline(time.Time{})
+	return true
 }
